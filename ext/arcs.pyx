@@ -1,0 +1,323 @@
+"""Arcs: what differs between two tables, and the columns of owners that follow from it."""
+import numpy as np
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memset
+from .table cimport NO_NODE
+
+cimport numpy as cnp
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <stddef.h>
+    #if defined(__SSE2__) || defined(_M_X64)
+    #include <emmintrin.h>
+    #define RW_SCAN_SSE2 1
+    #endif
+    /* Whether any of 64 bytes of ids, `width` bytes each, equals the id. */
+    static inline int rw_any16(const uint16_t *p, uint16_t id) {
+    #if defined(RW_SCAN_SSE2)
+        const __m128i *v = (const __m128i *)p;
+        __m128i k = _mm_set1_epi16((short)id);
+        __m128i a = _mm_or_si128(_mm_cmpeq_epi16(_mm_loadu_si128(v), k), _mm_cmpeq_epi16(_mm_loadu_si128(v + 1), k));
+        __m128i b = _mm_or_si128(_mm_cmpeq_epi16(_mm_loadu_si128(v + 2), k), _mm_cmpeq_epi16(_mm_loadu_si128(v + 3), k));
+        return _mm_movemask_epi8(_mm_or_si128(a, b));
+    #else
+        int any = 0;
+        for (int i = 0; i < 32; i++) any |= p[i] == id;
+        return any;
+    #endif
+    }
+    static inline int rw_any32(const uint32_t *p, uint32_t id) {
+    #if defined(RW_SCAN_SSE2)
+        const __m128i *v = (const __m128i *)p;
+        __m128i k = _mm_set1_epi32((int)id);
+        __m128i a = _mm_or_si128(_mm_cmpeq_epi32(_mm_loadu_si128(v), k), _mm_cmpeq_epi32(_mm_loadu_si128(v + 1), k));
+        __m128i b = _mm_or_si128(_mm_cmpeq_epi32(_mm_loadu_si128(v + 2), k), _mm_cmpeq_epi32(_mm_loadu_si128(v + 3), k));
+        return _mm_movemask_epi8(_mm_or_si128(a, b));
+    #else
+        int any = 0;
+        for (int i = 0; i < 16; i++) any |= p[i] == id;
+        return any;
+    #endif
+    }
+    static inline int rw_any64(const int64_t *p, int64_t id) {
+        int any = 0;
+        for (int i = 0; i < 8; i++) any |= p[i] == id;
+        return any;
+    }
+    #if defined(__GNUC__)
+    #define rw_ahead(p) __builtin_prefetch((const void *)(p))
+    #else
+    #define rw_ahead(p) ((void)(p))
+    #endif
+    """
+    bint rw_any16(const uint16_t *p, uint16_t id) noexcept nogil
+    bint rw_any32(const uint32_t *p, uint32_t id) noexcept nogil
+    bint rw_any64(const int64_t *p, int64_t id) noexcept nogil
+    void rw_ahead(const void *p) noexcept nogil
+
+ctypedef fused id_type:
+    uint16_t
+    uint32_t
+    int64_t
+
+cdef enum:
+    BITMAP_BITS = 18  # 2^18 bits are 32 KiB: they stay in L1 beside the stream of hashes
+    FEW_SOURCES = 4  # up to this many, scanning the ids beats testing the hashes
+    AHEAD = 512
+
+ARC = np.dtype([("start", np.uint64), ("end", np.uint64), ("source", np.uint64), ("target", np.uint64)])
+
+
+def difference(const uint64_t[::1] ends_before, const uint32_t[::1] owners_before,
+               const uint64_t[::1] ends_after, const uint32_t[::1] owners_after):
+    """Where two divisions of the hash space name different owners.
+
+    Parameters
+    ----------
+    ends_before, ends_after : ndarray of uint64, shape (n,), (m,)
+        Rising inclusive ends of ranges, the last one 2^64 - 1.
+    owners_before, owners_after : ndarray of uint32, shape (n,), (m,)
+
+    Returns
+    -------
+    ndarray of ARC, shape (k,)
+        Sorted ranges with both ends inclusive, neighbours of the same move joined.
+    """
+    cdef Py_ssize_t i = 0, j = 0, found = 0
+    cdef uint64_t start = 0, end
+    cdef uint64_t[:, ::1] out
+    room = np.empty((len(ends_before) + len(ends_after), 4), np.uint64)
+    out = room
+    with nogil:
+        while True:
+            end = min(ends_before[i], ends_after[j])
+            if owners_before[i] != owners_after[j]:
+                if (found and start and out[found - 1, 1] == start - 1
+                        and out[found - 1, 2] == owners_before[i] and out[found - 1, 3] == owners_after[j]):
+                    out[found - 1, 1] = end
+                else:
+                    out[found, 0] = start
+                    out[found, 1] = end
+                    out[found, 2] = owners_before[i]
+                    out[found, 3] = owners_after[j]
+                    found += 1
+            if end == <uint64_t>0xFFFFFFFFFFFFFFFF:
+                break
+            if ends_before[i] == end:
+                i += 1
+            if ends_after[j] == end:
+                j += 1
+            start = end + 1
+    return room[:found].copy().view(ARC).reshape(found)
+
+
+cdef struct Moves:  # a growing list of what changes, so that nothing is written before all is known
+    int64_t *indices
+    uint32_t *arcs
+    Py_ssize_t count
+    Py_ssize_t room
+
+
+cdef bint push(Moves *moves, Py_ssize_t index, Py_ssize_t arc) noexcept nogil:
+    cdef Py_ssize_t room
+    cdef void *bigger
+    if moves.count == moves.room:
+        room = max(<Py_ssize_t>1024, 2 * moves.room)
+        bigger = realloc(moves.indices, <size_t>room * sizeof(int64_t))
+        if bigger == NULL:
+            return False
+        moves.indices = <int64_t *>bigger
+        bigger = realloc(moves.arcs, <size_t>room * sizeof(uint32_t))
+        if bigger == NULL:
+            return False
+        moves.arcs = <uint32_t *>bigger
+        moves.room = room
+    moves.indices[moves.count] = index
+    moves.arcs[moves.count] = <uint32_t>arc
+    moves.count += 1
+    return True
+
+
+cdef class ArcIndex:
+    """Arcs, arranged so that a column of hashes or owners finds its moved keys in one pass.
+
+    Parameters
+    ----------
+    arcs : ndarray of ARC, shape (k,)
+        As `difference` returns them.
+    """
+
+    cdef const uint64_t[:, ::1] arcs
+    cdef object bitmap_array, first_array, sources
+    cdef uint8_t *bitmap  # hash's top bits → may it be in an arc?
+    cdef uint32_t *first  # hash's top bits → the first arc that may hold it
+    cdef int shift
+    cdef Py_ssize_t size
+
+    def __cinit__(self, arcs):
+        cdef Py_ssize_t i
+        cdef uint64_t bit
+        cdef int bits = 8
+        cdef uint64_t cell, cells
+        self.size = len(arcs)
+        self.arcs = np.ascontiguousarray(arcs).view(np.uint64).reshape(self.size, 4)
+        self.sources = np.unique(arcs["source"])
+        self.bitmap_array = np.zeros(1 << (BITMAP_BITS - 3), np.uint8)
+        self.bitmap = <uint8_t *>cnp.PyArray_DATA(self.bitmap_array)
+        while bits < 24 and (<Py_ssize_t>1 << bits) < 2 * self.size:
+            bits += 1
+        self.shift = 64 - bits
+        cells = <uint64_t>1 << bits
+        self.first_array = np.empty(cells, np.uint32)
+        self.first = <uint32_t *>cnp.PyArray_DATA(self.first_array)
+        with nogil:
+            cell = 0
+            for i in range(self.size):
+                for bit in range(self.arcs[i, 0] >> (64 - BITMAP_BITS), (self.arcs[i, 1] >> (64 - BITMAP_BITS)) + 1):
+                    self.bitmap[bit >> 3] |= <uint8_t>(1 << (bit & 7))
+                while cell <= self.arcs[i, 1] >> self.shift:
+                    self.first[cell] = <uint32_t>i
+                    cell += 1
+            while cell < cells:
+                self.first[cell] = <uint32_t>self.size
+                cell += 1
+
+    cdef Py_ssize_t find(self, uint64_t h) noexcept nogil:
+        """The arc that holds h, or -1."""
+        cdef uint64_t bit = h >> (64 - BITMAP_BITS)
+        cdef Py_ssize_t i
+        if not (self.bitmap[bit >> 3] >> (bit & 7)) & 1:
+            return -1
+        i = self.first[h >> self.shift]
+        while i < self.size and self.arcs[i, 1] < h:
+            i += 1
+        return i if i < self.size and self.arcs[i, 0] <= h else -1
+
+    cdef bint search(self, const uint64_t[::1] hashes, Moves *moves) noexcept nogil:
+        cdef Py_ssize_t i, arc
+        for i in range(hashes.shape[0]):
+            if (i & 7) == 0:
+                rw_ahead(&hashes[0] + i + AHEAD)
+            arc = self.find(hashes[i])
+            if arc >= 0 and not push(moves, i, arc):
+                return False
+        return True
+
+    def moved(self, const uint64_t[::1] hashes):
+        """Ascending int64 indices of the hashes that lie in an arc."""
+        cdef Moves moves
+        cdef bint complete
+        memset(&moves, 0, sizeof(Moves))
+        try:
+            with nogil:
+                complete = self.search(hashes, &moves)
+            if not complete:
+                raise MemoryError
+            return indices_of(&moves)
+        finally:
+            free(moves.indices)
+            free(moves.arcs)
+
+    def apply(self, id_type[::1] ids, const uint64_t[::1] hashes):
+        """Write the new owners of the moved keys into `ids`; the indices written, ascending.
+
+        A key moves when its hash lies in an arc and its id is the arc's source.
+        """
+        cdef Moves moves
+        cdef bint complete
+        cdef Py_ssize_t i
+        cdef uint64_t target
+        cdef const uint64_t[::1] sources = self.sources
+        memset(&moves, 0, sizeof(Moves))
+        try:
+            with nogil:
+                if sources.shape[0] <= FEW_SOURCES:
+                    complete = self.scan(ids, hashes, sources, &moves)
+                else:
+                    complete = self.test(ids, hashes, &moves)
+            if not complete:
+                raise MemoryError
+            with nogil:
+                for i in range(moves.count):
+                    target = self.arcs[moves.arcs[i], 3]
+                    ids[moves.indices[i]] = <id_type>target if target != NO_NODE else nobody(ids)
+            return indices_of(&moves)
+        finally:
+            free(moves.indices)
+            free(moves.arcs)
+
+    cdef bint consider(self, id_type[::1] ids, const uint64_t[::1] hashes, Py_ssize_t i, Moves *moves) noexcept nogil:
+        cdef Py_ssize_t arc = self.find(hashes[i])
+        cdef uint64_t source
+        if arc < 0:
+            return True
+        source = self.arcs[arc, 2]
+        if ids[i] != (<id_type>source if source != NO_NODE else nobody(ids)):
+            return True
+        return push(moves, i, arc)
+
+    cdef bint test(self, id_type[::1] ids, const uint64_t[::1] hashes, Moves *moves) noexcept nogil:
+        cdef Py_ssize_t i
+        cdef uint64_t bit
+        for i in range(hashes.shape[0]):
+            if (i & 7) == 0:
+                rw_ahead(&hashes[0] + i + AHEAD)
+            bit = hashes[i] >> (64 - BITMAP_BITS)
+            if (self.bitmap[bit >> 3] >> (bit & 7)) & 1 and not self.consider(ids, hashes, i, moves):
+                return False
+        return True
+
+    cdef bint scan(self, id_type[::1] ids, const uint64_t[::1] hashes, const uint64_t[::1] sources,
+                   Moves *moves) noexcept nogil:
+        # Whole cache lines of ids are compared at once; only a hit looks at hashes.
+        cdef Py_ssize_t step = 64 // sizeof(id_type), size = ids.shape[0], i = 0, k, s
+        cdef id_type source
+        cdef bint hit
+        while i < size:
+            if i + step <= size:
+                hit = False
+                for s in range(sources.shape[0]):
+                    source = <id_type>sources[s] if sources[s] != NO_NODE else nobody(ids)
+                    if id_type is uint16_t:
+                        hit |= rw_any16(&ids[i], source)
+                    elif id_type is uint32_t:
+                        hit |= rw_any32(&ids[i], source)
+                    else:
+                        hit |= rw_any64(&ids[i], source)
+                if not hit:
+                    i += step
+                    continue
+            for k in range(i, min(i + step, size)):
+                for s in range(sources.shape[0]):
+                    if ids[k] == (<id_type>sources[s] if sources[s] != NO_NODE else nobody(ids)):
+                        if not self.consider(ids, hashes, k, moves):
+                            return False
+                        break
+            i += step
+        return True
+
+
+cdef inline id_type nobody(id_type[::1] ids) noexcept nogil:
+    """What stands for NO_NODE in ids of this type: its maximum."""
+    if id_type is uint16_t:
+        return 0xFFFF
+    elif id_type is uint32_t:
+        return 0xFFFFFFFF
+    else:
+        return 0x7FFFFFFFFFFFFFFF
+
+
+cdef object indices_of(const Moves *moves):
+    cdef Py_ssize_t i
+    cdef int64_t[::1] view
+    out = np.empty(moves.count, np.int64)
+    view = out
+    for i in range(moves.count):
+        view[i] = moves.indices[i]
+    return out

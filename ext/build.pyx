@@ -1,0 +1,177 @@
+"""From nodes to points: hash them, sort them, merge them in and filter them out.
+
+A ring's points are two arrays in step, hashes (uint64) and nodes (uint32 ids), in the order
+of (hash, name of the node); `ranks` maps an id to the place of its name in UTF-8 order.
+"""
+import numpy as np
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from .mix cimport mul_high
+from .xxh3 cimport derive_secret, store64, xxh3_bytes
+
+
+cdef struct Point:
+    uint64_t hash
+    uint32_t node
+    uint32_t rank
+
+
+cdef bint precedes(const Point *a, const Point *b) noexcept nogil:
+    return a.hash < b.hash or (a.hash == b.hash and a.rank < b.rank)
+
+
+def node_points(list names, const uint32_t[::1] ids, const uint32_t[::1] counts):
+    """The points of some nodes, unsorted.
+
+    Point i of a node is the XXH3-64, seed 0, of a length-framed label: the length of the name
+    in 8 bytes, the name, i in 8 bytes (both little-endian). No two nodes share a label.
+
+    Parameters
+    ----------
+    names : list of bytes
+        UTF-8 names.
+    ids, counts : ndarray of uint32, shape (len(names),)
+        The id of each node and how many points it gets.
+
+    Returns
+    -------
+    hashes : ndarray of uint64, shape (sum(counts),)
+    nodes : ndarray of uint32, shape (sum(counts),)
+    """
+    cdef unsigned char[192] secret
+    cdef uint64_t[::1] hashes
+    cdef uint32_t[::1] nodes
+    cdef unsigned char[::1] label
+    cdef Py_ssize_t i, k = 0, size
+    cdef uint32_t point
+    total = int(np.sum(counts, dtype=np.uint64))
+    hash_array = np.empty(total, np.uint64)
+    node_array = np.empty(total, np.uint32)
+    hashes = hash_array
+    nodes = node_array
+    derive_secret(secret, 0)
+    for i in range(len(names)):
+        label = bytearray(len(names[i]).to_bytes(8, "little") + names[i] + bytes(8))
+        size = label.shape[0]
+        for point in range(counts[i]):
+            store64(&label[size - 8], point)
+            hashes[k] = xxh3_bytes(&label[0], <size_t>size, 0, secret)
+            nodes[k] = ids[i]
+            k += 1
+    return hash_array, node_array
+
+
+def sort_points(const uint64_t[::1] hashes, const uint32_t[::1] nodes, const uint32_t[::1] ranks):
+    """The points in order. Hashes are evenly spread, so one scatter into as many buckets as
+    there are points nearly sorts them, and an insertion sort finishes.
+
+    Returns
+    -------
+    hashes : ndarray of uint64, shape (n,)
+    nodes : ndarray of uint32, shape (n,)
+    """
+    cdef Py_ssize_t size = hashes.shape[0], i, k
+    cdef uint64_t buckets = <uint64_t>max(size, 1)
+    cdef uint32_t[::1] ends = np.zeros(size + 1, np.uint32)
+    cdef uint64_t[::1] sorted_hashes
+    cdef uint32_t[::1] sorted_nodes
+    cdef Point point, other
+    hash_array = np.empty(size, np.uint64)
+    node_array = np.empty(size, np.uint32)
+    sorted_hashes = hash_array
+    sorted_nodes = node_array
+    with nogil:
+        for i in range(size):
+            ends[<Py_ssize_t>mul_high(hashes[i], buckets) + 1] += 1
+        for i in range(size):
+            ends[i + 1] += ends[i]
+        for i in range(size):
+            k = <Py_ssize_t>mul_high(hashes[i], buckets)
+            sorted_hashes[ends[k]] = hashes[i]
+            sorted_nodes[ends[k]] = nodes[i]
+            ends[k] += 1
+        for i in range(1, size):
+            point.hash = sorted_hashes[i]
+            if sorted_hashes[i - 1] < point.hash:
+                continue
+            point.node = sorted_nodes[i]
+            point.rank = ranks[point.node]
+            k = i
+            while k > 0:
+                other.hash = sorted_hashes[k - 1]
+                other.rank = ranks[sorted_nodes[k - 1]]
+                if not precedes(&point, &other):
+                    break
+                sorted_hashes[k] = other.hash
+                sorted_nodes[k] = sorted_nodes[k - 1]
+                k -= 1
+            sorted_hashes[k] = point.hash
+            sorted_nodes[k] = point.node
+    return hash_array, node_array
+
+
+def merge_points(const uint64_t[::1] hashes, const uint32_t[::1] nodes,
+                 const uint64_t[::1] new_hashes, const uint32_t[::1] new_nodes, const uint32_t[::1] ranks):
+    """Two ordered sets of points as one. Shapes (n,) and (m,) give (n + m,)."""
+    cdef Py_ssize_t size = hashes.shape[0], extra = new_hashes.shape[0], i = 0, j = 0, low, high, middle
+    cdef uint64_t[::1] out_hashes
+    cdef uint32_t[::1] out_nodes
+    cdef Point point, other
+    hash_array = np.empty(size + extra, np.uint64)
+    node_array = np.empty(size + extra, np.uint32)
+    out_hashes = hash_array
+    out_nodes = node_array
+    with nogil:
+        for j in range(extra):
+            point.hash = new_hashes[j]
+            point.rank = ranks[new_nodes[j]]
+            low, high = i, size
+            while low < high:
+                middle = (low + high) // 2
+                other.hash = hashes[middle]
+                other.rank = ranks[nodes[middle]]
+                if precedes(&other, &point):
+                    low = middle + 1
+                else:
+                    high = middle
+            if low > i:  # the stretch between two new points moves as a block
+                out_hashes[i + j:low + j] = hashes[i:low]
+                out_nodes[i + j:low + j] = nodes[i:low]
+            i = low
+            out_hashes[i + j] = new_hashes[j]
+            out_nodes[i + j] = new_nodes[j]
+        if i < size:
+            out_hashes[i + extra:] = hashes[i:]
+            out_nodes[i + extra:] = nodes[i:]
+    return hash_array, node_array
+
+
+def filter_points(const uint64_t[::1] hashes, const uint32_t[::1] nodes, const uint8_t[::1] gone):
+    """The points whose node is not marked in `gone` (shape (ids,)), and the hashes taken out.
+
+    Returns
+    -------
+    hashes : ndarray of uint64, shape (kept,)
+    nodes : ndarray of uint32, shape (kept,)
+    removed : ndarray of uint64, shape (n - kept,)
+        Rising.
+    """
+    cdef Py_ssize_t size = hashes.shape[0], i, kept = 0, out = 0
+    cdef uint64_t[::1] kept_hashes, removed
+    cdef uint32_t[::1] kept_nodes
+    cdef bint leaves
+    hash_array = np.empty(size + 1, np.uint64)
+    node_array = np.empty(size + 1, np.uint32)
+    removed_array = np.empty(size + 1, np.uint64)
+    kept_hashes = hash_array
+    kept_nodes = node_array
+    removed = removed_array
+    with nogil:
+        for i in range(size):  # write both, advance one: no branch to mispredict
+            leaves = gone[nodes[i]] != 0
+            kept_hashes[kept] = hashes[i]
+            kept_nodes[kept] = nodes[i]
+            removed[out] = hashes[i]
+            kept += not leaves
+            out += leaves
+    return hash_array[:kept].copy(), node_array[:kept].copy(), removed_array[:out].copy()

@@ -1,0 +1,127 @@
+"""Hash families and the scalar key: which bytes a key stands for, and their hash."""
+import uuid
+
+import numpy as np
+
+from ringward.errors import KeyTypeError, KeyValueError
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_GET_SIZE
+from cpython.long cimport PyLong_Check
+from cpython.unicode cimport PyUnicode_Check
+from libc.string cimport memset
+from .multiplicative cimport position
+from .xxh3 cimport derive_secret, flip_4to8
+
+cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8AndSize(PyObject *, Py_ssize_t *) except NULL
+    unsigned long long PyLong_AsUnsignedLongLong(PyObject *) except? 0xFFFFFFFFFFFFFFFF
+
+cdef object UUID = uuid.UUID
+cdef tuple NUMPY_INTEGERS = (np.integer,)
+cdef tuple NOT_KEYS = (bool, np.bool_, np.timedelta64)  # integers by class, not by meaning
+
+
+cdef class Hasher:
+    """Compiled base of the hash families; the arguments are validated by their classes.
+
+    Parameters
+    ----------
+    family : int
+        0 XXH3, 1 SipHash, 2 multiplicative.
+    seed, k0, k1, multiplier, divisor, reciprocal : int
+        Unsigned 64-bit parameters of the family.
+    c_rounds, d_rounds, shift : int
+        SipHash rounds; the shift that normalises the divisor.
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        memset(&self.spec, 0, sizeof(HashSpec))
+
+    def __init__(self, int family, *, uint64_t seed=0, uint64_t k0=0, uint64_t k1=0, int c_rounds=0,
+                 int d_rounds=0, uint64_t multiplier=0, uint64_t divisor=0, uint64_t reciprocal=0, int shift=0):
+        self.spec.family = <Family>family
+        self.spec.seed = seed
+        self.spec.flip = flip_4to8(seed)
+        derive_secret(self.spec.secret, seed)
+        self.spec.k0 = k0
+        self.spec.k1 = k1
+        self.spec.c_rounds = c_rounds
+        self.spec.d_rounds = d_rounds
+        self.spec.multiplier = multiplier
+        self.spec.modulus.divisor = divisor
+        self.spec.modulus.reciprocal = reciprocal
+        self.spec.modulus.shift = shift
+
+    def __call__(self, key, /):
+        """The 64-bit hash of one key.
+
+        Raises
+        ------
+        KeyTypeError, KeyValueError
+            When `key` is of no key type, or an int or str that has no bytes.
+        """
+        cdef uint64_t out
+        hash_key(&self.spec, <PyObject *>key, -1, &out)
+        return out
+
+    def _position(self, key):
+        """The raw (k * m) mod p of the multiplicative family."""
+        cdef HashSpec spec = self.spec
+        cdef uint64_t value
+        if PyLong_Check(key) or isinstance(key, NUMPY_INTEGERS):
+            value = integer_value(key, -1)
+        else:
+            spec.family = FAMILY_XXH3
+            hash_key(&spec, <PyObject *>key, -1, &value)
+        return position(value, spec.multiplier, &spec.modulus)
+
+
+cdef object describe(key):
+    """How an error shows a key: its type and a short form of its value."""
+    text = repr(key)
+    return f"{type(key).__name__} {text if len(text) <= 40 else text[:37] + '...'}"
+
+
+cdef int refuse(error, str must, key, Py_ssize_t index) except -1:
+    if index < 0:
+        raise error(f"key {must} (was {describe(key)})")
+    raise error(f"keys[{index}] {must} (was {describe(key)})", position=index)
+
+
+cdef uint64_t integer_value(key, Py_ssize_t index) except? 0xFFFFFFFFFFFFFFFF:
+    """The value modulo 2^64 of an int of the allowed range."""
+    cdef int overflow = 0
+    cdef long long small
+    if isinstance(key, NOT_KEYS):
+        refuse(KeyTypeError, "must be str, bytes, int or UUID", key, index)
+    exact = int(key)
+    small = PyLong_AsLongLongAndOverflow(<PyObject *>exact, &overflow)
+    if overflow == 0:
+        return <uint64_t>small
+    if overflow > 0 and exact <= 0xFFFFFFFFFFFFFFFF:
+        return PyLong_AsUnsignedLongLong(<PyObject *>exact)
+    refuse(KeyValueError, "must be at least -2**63 and at most 2**64 - 1", key, index)
+
+
+cdef int hash_other(const HashSpec *spec, PyObject *borrowed, Py_ssize_t index, uint64_t *out) except -1:
+    """Every kind of key; the caller has tried the common ones."""
+    cdef object key = <object>borrowed  # a strong reference: what follows may run Python code
+    cdef const unsigned char[::1] view
+    cdef const char *text
+    cdef Py_ssize_t size = 0
+    if PyUnicode_Check(key):
+        try:
+            text = PyUnicode_AsUTF8AndSize(borrowed, &size)
+        except UnicodeEncodeError:
+            refuse(KeyValueError, "must have no lone surrogate", key, index)
+        out[0] = hash_bytes(spec, <const unsigned char *>text, <size_t>size)
+    elif PyBytes_Check(key):
+        out[0] = hash_bytes(spec, <const unsigned char *>PyBytes_AS_STRING(key), <size_t>PyBytes_GET_SIZE(key))
+    elif PyLong_Check(key) or isinstance(key, NUMPY_INTEGERS):
+        out[0] = hash_u64(spec, integer_value(key, index))
+    elif isinstance(key, (bytearray, memoryview, UUID)):
+        data = key.bytes if isinstance(key, UUID) else bytes(key)
+        out[0] = hash_bytes(spec, <const unsigned char *>PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data))
+    else:
+        refuse(KeyTypeError, "must be str, bytes, int or UUID", key, index)
+    return 0

@@ -1,0 +1,44 @@
+"""Points on a ring, compiled for lookup."""
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from .table cimport Table
+
+cdef struct Line:  # one cache line
+    uint16_t[16] fragments
+    uint16_t[16] owners
+
+
+cdef class PointTable(Table):
+    cdef readonly object hashes
+    cdef readonly object nodes
+    cdef readonly object alive
+    cdef readonly object groups
+    cdef readonly object zones
+    cdef Py_ssize_t size
+    cdef const uint64_t *hash
+    cdef const uint32_t *node
+    cdef const uint8_t *live_node
+    cdef const uint32_t *group
+    cdef const uint32_t *zone
+    cdef Py_ssize_t ids
+    cdef readonly Py_ssize_t members
+    cdef Py_ssize_t parts
+    cdef Py_ssize_t live_zones
+    cdef object group_live_array
+    cdef const uint32_t *group_live  # live nodes of each group
+    cdef object owner_array
+    cdef uint32_t *owner  # point → first live node a key there belongs to
+    cdef object first_array
+    cdef uint32_t *first  # bucket → its first point
+    cdef uint64_t buckets
+    cdef object line_array
+    cdef Line *lines
+    cdef object direct_array
+    cdef uint16_t *direct
+    cdef int direct_shift
+    cdef Py_ssize_t bulk_keys
+
+    cdef Py_ssize_t first_point(self, uint64_t h) noexcept nogil
+    cdef uint32_t exact(self, uint64_t h) noexcept nogil
+    cdef void write_line(self, uint64_t bucket) noexcept nogil
+    cdef void effective_owners(self, uint32_t *next_live) noexcept nogil
+    cdef void build_direct(self, uint16_t *direct) noexcept nogil

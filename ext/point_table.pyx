@@ -1,0 +1,411 @@
+"""The point table: 64-bit points → owners, laid out for one cache miss a key.
+
+Three structures answer the same question, "which is the first point at or after h?":
+
+- The points themselves: `hash` and `node` in order, `owner` (the node that a key at that
+  point belongs to, given who is alive), and `first`, which cuts the ring into buckets of
+  about seven points. Exact for everything; the others fall back on it.
+- Lines: one 64-byte line a bucket, up to 15 pairs of a 16-bit fragment of the point's hash
+  and its 16-bit owner, closed by the owner of the next bucket's first point. A tie of
+  fragments or a fuller bucket asks the exact points. For single keys and large rings.
+- The direct table: owners by the top bits of the hash, eight or more entries a point; an
+  entry with a boundary inside holds MIXED and its keys are resolved afterwards. For bulk
+  lookups on rings whose table stays within 8 MB; built when enough keys have come.
+
+Liveness never touches the points: a table of the same membership shares them and rewrites
+only the lines of points that changed owner.
+"""
+import numpy as np
+
+from libc.string cimport memset
+from .mix cimport mul_high, rw_mul128, rw_prefetch
+from .table cimport NO_NODE
+
+cimport numpy as cnp
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    #if defined(__SSE2__) || defined(_M_X64)
+    #include <emmintrin.h>
+    #define RW_SSE2 1
+    #if defined(_MSC_VER)
+    #include <intrin.h>
+    #endif
+    #endif
+    /* The first of 16 rising fragments that is not below key; the last one is 0xFFFF. */
+    static inline unsigned rw_rank16(const uint16_t *fragments, uint16_t key) {
+    #if defined(RW_SSE2)
+        __m128i k = _mm_set1_epi16((short)key), zero = _mm_setzero_si128();
+        __m128i a = _mm_load_si128((const __m128i *)fragments);
+        __m128i b = _mm_load_si128((const __m128i *)fragments + 1);
+        a = _mm_cmpeq_epi16(_mm_subs_epu16(k, a), zero);
+        b = _mm_cmpeq_epi16(_mm_subs_epu16(k, b), zero);
+        unsigned mask = (unsigned)_mm_movemask_epi8(_mm_packs_epi16(a, b));
+    #if defined(_MSC_VER)
+        unsigned long index;
+        _BitScanForward(&index, mask);
+        return index;
+    #else
+        return (unsigned)__builtin_ctz(mask);
+    #endif
+    #else
+        unsigned rank = 0;
+        for (int i = 0; i < 16; i++) rank += fragments[i] < key;
+        return rank;
+    #endif
+    }
+    """
+    unsigned rw_rank16(const uint16_t *fragments, uint16_t key) noexcept nogil
+
+cdef enum:
+    LINE_POINTS = 15  # the 16th pair closes the line
+    POINTS_PER_LINE = 7  # on average; a bucket of more than 15 is then rare (0.2 %)
+    MIXED = 0xFFFF  # no owner here: ask the exact points
+    MOST_SLIM_IDS = 0xFFFF  # ids below MIXED fit lines and direct tables
+    DIRECT_BITS_MIN = 10
+    DIRECT_BITS_MAX = 22  # 2^22 entries of 2 bytes: 8 MB, beyond which lines are faster
+    PREFETCH_BLOCK = 128  # lines fetched ahead: 8 KiB
+    AHEAD = 512
+    BULK_BREAK_EVEN = 4  # lookups a point after which a direct table has paid for itself
+    TAKEN = 1
+
+
+cdef uint64_t bucket_count(Py_ssize_t size):
+    """About size / 7, rounded up to four significant bits so that most changes keep it."""
+    cdef uint64_t wanted = max(<uint64_t>1, <uint64_t>size // POINTS_PER_LINE)
+    cdef uint64_t step = 1
+    while wanted > 16 * step:
+        step *= 2
+    return (wanted + step - 1) // step * step
+
+
+cdef class PointTable(Table):
+    """Points on the ring with their owners.
+
+    Parameters
+    ----------
+    hashes : ndarray of uint64, shape (points,)
+        Rising; equal hashes stand in the order of their nodes' names.
+    nodes : ndarray of uint32, shape (points,)
+        The node id of each point.
+    alive : ndarray of uint8, shape (ids,)
+        1 for the ids that may own keys.
+    groups : ndarray of uint32, shape (ids,), optional
+        The part of each id. A key then belongs to the first live node of the part that
+        the first point at or after it belongs to, and to the first live node of any part
+        when that part has none.
+    zones : ndarray of uint32, shape (ids,), optional
+        The zone of each id: candidates then take distinct zones first.
+    members : int
+        How many ids have points; `alive` holds no others.
+    before : PointTable, optional
+        A table to start from: its lines are copied and only changed ones written anew.
+    changed : ndarray of uint64, optional
+        With `before`: the rising hashes of the points that were added to it or removed.
+    added : bool
+        Whether `changed` was added.
+    """
+
+    def __cinit__(self, hashes, nodes, alive, *, Py_ssize_t members, groups=None, zones=None,
+                  PointTable before=None, changed=None, bint added=False):
+        self.hashes = hashes
+        self.nodes = nodes
+        self.alive = alive
+        self.groups = groups
+        self.zones = zones
+        self.members = members
+        self.size = len(hashes)
+        self.ids = len(alive)
+        self.hash = <const uint64_t *>cnp.PyArray_DATA(hashes)
+        self.node = <const uint32_t *>cnp.PyArray_DATA(nodes)
+        self.live_node = <const uint8_t *>cnp.PyArray_DATA(alive)
+        self.group = <const uint32_t *>cnp.PyArray_DATA(groups) if groups is not None else NULL
+        self.zone = <const uint32_t *>cnp.PyArray_DATA(zones) if zones is not None else NULL
+        self.live = int(np.count_nonzero(alive))
+        live_ids = np.flatnonzero(alive)
+        self.live_zones = len(np.unique(zones[live_ids])) if zones is not None else 0
+        self.parts = int(groups.max()) + 1 if groups is not None and self.ids else 1
+        self.group_live_array = np.zeros(self.parts, np.uint32)
+        if groups is not None:
+            np.add.at(self.group_live_array, groups[live_ids], 1)
+        self.group_live = <const uint32_t *>cnp.PyArray_DATA(self.group_live_array)
+        if self.size and self.live:
+            self.compile(before, changed, added)
+
+    def compile(self, PointTable before, changed, bint added):
+        """Owners, buckets and lines, from scratch or from a table that differs little."""
+        cdef cnp.ndarray next_live
+        same_points = before is not None and before.hashes is self.hashes
+        everybody = self.live == self.members
+        if everybody:
+            self.owner_array = self.nodes
+            self.owner = <uint32_t *>self.node
+        else:
+            self.owner_array = np.empty(self.size, np.uint32)
+            self.owner = <uint32_t *>cnp.PyArray_DATA(self.owner_array)
+            next_live = np.full(self.parts + 1, NO_NODE, np.uint32)
+            self.effective_owners(<uint32_t *>cnp.PyArray_DATA(next_live))
+        self.buckets = bucket_count(self.size)
+        patchable = before is not None and before.lines != NULL and before.buckets == self.buckets
+        if same_points and before.owner != NULL:
+            self.first_array = before.first_array
+            changed = self.hashes[self.owner_array != before.owner_array]
+        elif before is not None and not (before.owner_array is before.nodes and everybody):
+            patchable = False  # a dead node or a part hands other points on: write all lines
+            changed = None
+        self.count_buckets(before if patchable else None, changed, added, same_points)
+        if self.ids < MOST_SLIM_IDS:
+            self.compile_lines(before if patchable else None, changed)
+
+    def count_buckets(self, PointTable before, changed, bint added, bint same_points):
+        """`first`: bucket → index of its first point, with the number of points at the end."""
+        cdef const uint64_t[::1] shifts
+        cdef Py_ssize_t i, k = 0
+        cdef uint64_t bucket = 0, b
+        cdef uint32_t *old
+        if self.first_array is not None:
+            self.first = <uint32_t *>cnp.PyArray_DATA(self.first_array)
+            return
+        self.first_array = np.empty(self.buckets + 1, np.uint32)
+        self.first = <uint32_t *>cnp.PyArray_DATA(self.first_array)
+        if before is not None and changed is not None:
+            old = before.first
+            shifts = changed
+            for b in range(self.buckets + 1):
+                while k < shifts.shape[0] and mul_high(shifts[k], self.buckets) < b:
+                    k += 1
+                self.first[b] = <uint32_t>(old[b] + k if added else old[b] - k)
+            return
+        with nogil:
+            for i in range(self.size):
+                b = mul_high(self.hash[i], self.buckets)
+                while bucket <= b:
+                    self.first[bucket] = <uint32_t>i
+                    bucket += 1
+            while bucket <= self.buckets:
+                self.first[bucket] = <uint32_t>self.size
+                bucket += 1
+
+    def compile_lines(self, PointTable before, changed):
+        """All lines, or copies of those of `before` with the ones around `changed` written anew."""
+        cdef uint64_t bucket
+        cdef const uint64_t[::1] around
+        cdef Py_ssize_t i
+        room = np.empty(self.buckets * sizeof(Line) + 64, np.uint8)
+        start = -room.ctypes.data % 64
+        self.line_array = room[start:start + self.buckets * sizeof(Line)]
+        self.lines = <Line *>cnp.PyArray_DATA(self.line_array)
+        if before is None or changed is None or len(changed) > self.size // 8:
+            with nogil:
+                for bucket in range(self.buckets):
+                    self.write_line(bucket)
+            return
+        self.line_array[:] = before.line_array
+        around = changed
+        with nogil:
+            for i in range(around.shape[0]):
+                bucket = mul_high(around[i], self.buckets)
+                self.write_line(bucket)
+                # The line of the previous point's bucket, and empty ones between, close with this owner.
+                while True:
+                    bucket = (bucket if bucket else self.buckets) - 1
+                    self.write_line(bucket)
+                    if self.first[bucket] < self.first[bucket + 1]:
+                        break
+
+    cdef void effective_owners(self, uint32_t *next_live) noexcept nogil:
+        # Backwards, two rounds, so that the first points know who follows after the wrap.
+        # The last entry of next_live is for "any part".
+        cdef Py_ssize_t lap, i
+        cdef uint32_t node, part = 0, anybody = <uint32_t>self.parts
+        for lap in range(2):
+            for i in range(self.size - 1, -1, -1):
+                node = self.node[i]
+                if self.group != NULL:
+                    part = self.group[node]
+                if self.live_node[node]:
+                    next_live[part] = node
+                    next_live[anybody] = node
+                if lap:
+                    self.owner[i] = next_live[part] if next_live[part] != NO_NODE else next_live[anybody]
+
+    cdef void write_line(self, uint64_t bucket) noexcept nogil:
+        cdef Line *line = self.lines + bucket
+        cdef Py_ssize_t start = self.first[bucket], end = self.first[bucket + 1], i
+        cdef uint64_t low
+        cdef uint16_t closing = <uint16_t>self.owner[end if end < self.size else 0]
+        if end - start > LINE_POINTS:
+            for i in range(16):
+                line.fragments[i] = 0xFFFF
+                line.owners[i] = MIXED
+            return
+        for i in range(16):
+            if start + i < end:
+                rw_mul128(self.hash[start + i], self.buckets, &low)
+                line.fragments[i] = <uint16_t>(low >> 48)
+                line.owners[i] = <uint16_t>self.owner[start + i]
+            else:
+                line.fragments[i] = 0xFFFF
+                line.owners[i] = closing
+
+    cdef Py_ssize_t first_point(self, uint64_t h) noexcept nogil:
+        """The index of the first point at or after h, wrapping."""
+        cdef uint64_t bucket = mul_high(h, self.buckets)
+        cdef Py_ssize_t i = self.first[bucket], end = self.first[bucket + 1]
+        while i < end and self.hash[i] < h:
+            i += 1
+        return i if i < self.size else 0
+
+    cdef uint32_t exact(self, uint64_t h) noexcept nogil:
+        return self.owner[self.first_point(h)]
+
+    cdef uint32_t lookup(self, uint64_t h) noexcept nogil:
+        cdef uint64_t low, bucket
+        cdef uint16_t fragment, owner
+        cdef unsigned rank
+        if self.lines == NULL:
+            return self.exact(h) if self.owner != NULL else NO_NODE
+        bucket = rw_mul128(h, self.buckets, &low)
+        fragment = <uint16_t>(low >> 48)
+        rank = rw_rank16(self.lines[bucket].fragments, fragment)
+        owner = self.lines[bucket].owners[rank]
+        if owner == MIXED or self.lines[bucket].fragments[rank] == fragment:
+            return self.exact(h)
+        return owner
+
+    cdef void lookup_block(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil:
+        cdef Py_ssize_t i, start, end, waiting = 0
+        cdef uint16_t[1024] deferred
+        cdef uint16_t owner
+        cdef int shift = self.direct_shift
+        cdef const uint16_t *direct = self.direct
+        if direct != NULL and count <= 1024:
+            for i in range(count):
+                if (i & 7) == 0:
+                    rw_prefetch(h + i + AHEAD)
+                owner = direct[h[i] >> shift]
+                out[i] = owner
+                deferred[waiting] = <uint16_t>i
+                waiting += owner == MIXED
+            for i in range(waiting):
+                out[deferred[i]] = self.lookup(h[deferred[i]])
+            return
+        start = 0
+        while start < count:
+            end = min(count, start + PREFETCH_BLOCK)
+            if self.lines != NULL:
+                for i in range(start, end):
+                    rw_prefetch(self.lines + mul_high(h[i], self.buckets))
+            for i in range(start, end):
+                out[i] = self.lookup(h[i])
+            start = end
+
+    cdef void prepare(self, Py_ssize_t keys):
+        cdef int bits = DIRECT_BITS_MIN
+        self.bulk_keys += keys
+        if self.direct != NULL or self.lines == NULL or self.bulk_keys < BULK_BREAK_EVEN * self.size:
+            return
+        while bits < DIRECT_BITS_MAX and ((<Py_ssize_t>1) << bits) < 8 * self.size:
+            bits += 1
+        if ((<Py_ssize_t>1) << bits) < 8 * self.size:
+            return
+        # Filled before it is published, and under the GIL throughout: readers see all of it or none.
+        self.direct_shift = 64 - bits
+        self.direct_array = np.empty(1 << bits, np.uint16)
+        self.build_direct(<uint16_t *>cnp.PyArray_DATA(self.direct_array))
+
+    cdef void build_direct(self, uint16_t *direct) noexcept nogil:
+        cdef int shift = self.direct_shift
+        cdef uint64_t entry = 0, end, entries = (<uint64_t>1) << (64 - shift)
+        cdef uint64_t inside = ((<uint64_t>1) << shift) - 1
+        cdef Py_ssize_t i
+        cdef uint32_t owner
+        for i in range(self.size):
+            owner = self.owner[i]
+            if i + 1 < self.size and self.owner[i + 1] == owner:
+                continue
+            end = self.hash[i] >> shift
+            while entry < end:
+                direct[entry] = <uint16_t>owner
+                entry += 1
+            if entry == end:  # not yet written by an earlier boundary in it
+                direct[entry] = <uint16_t>owner if (self.hash[i] & inside) == inside else MIXED
+                entry += 1
+        while entry < entries:
+            direct[entry] = <uint16_t>self.owner[0]
+            entry += 1
+        self.direct = direct
+
+    cdef Py_ssize_t scratch_size(self) noexcept nogil:
+        return 2 * self.ids  # one flag a node, one a zone (there are no more zones than ids)
+
+    cdef Py_ssize_t walk(self, uint64_t h, Py_ssize_t count, uint32_t *out, uint8_t *scratch) noexcept nogil:
+        cdef Py_ssize_t start, found = 0, preferred = 0, lap, i, k, goal
+        cdef uint8_t *zone_seen = scratch + self.ids
+        cdef uint32_t node, part = 0
+        if self.owner == NULL:
+            return 0
+        start = self.first_point(h)
+        count = min(count, self.live)
+        if self.group != NULL:
+            part = self.group[self.node[start]]
+            preferred = min(count, <Py_ssize_t>self.group_live[part])
+        elif self.zone != NULL:
+            preferred = min(count, self.live_zones)
+        for lap in range(2):  # the part's or the zones' first round, then everybody
+            goal = count if lap else preferred
+            i = start
+            while found < goal:
+                node = self.node[i]
+                i = i + 1 if i + 1 < self.size else 0
+                if scratch[node] or not self.live_node[node]:
+                    continue
+                if lap == 0 and self.group != NULL and self.group[node] != part:
+                    continue
+                if lap == 0 and self.zone != NULL and self.group == NULL:
+                    if zone_seen[self.zone[node]]:
+                        continue
+                    zone_seen[self.zone[node]] = TAKEN
+                scratch[node] = TAKEN
+                out[found] = node
+                found += 1
+        for k in range(found):
+            scratch[out[k]] = 0
+            if self.zone != NULL:
+                zone_seen[self.zone[out[k]]] = 0
+        return found
+
+    def first_index(self, uint64_t h):
+        """The index of the first point at or after `h`, wrapping."""
+        return self.first_point(h)
+
+    def bounds(self):
+        """The inclusive ends of the finest arcs: ndarray of uint64, the points and 2^64 - 1."""
+        return np.unique(np.append(self.hashes, np.uint64(0xFFFFFFFFFFFFFFFF)))
+
+    def arcs(self):
+        cdef Py_ssize_t i, arcs = 0
+        cdef uint64_t[::1] ends
+        cdef uint32_t[::1] owners
+        cdef uint32_t owner
+        if self.owner == NULL:
+            return np.array([0xFFFFFFFFFFFFFFFF], np.uint64), np.array([NO_NODE], np.uint32)
+        end_array = np.empty(self.size + 1, np.uint64)
+        owner_array = np.empty(self.size + 1, np.uint32)
+        ends = end_array
+        owners = owner_array
+        with nogil:
+            for i in range(self.size + 1):
+                owner = self.owner[i if i < self.size else 0]
+                if i and i < self.size and self.hash[i] == self.hash[i - 1]:
+                    continue  # of colliding points the first one owns
+                if arcs and owners[arcs - 1] == owner:
+                    arcs -= 1
+                owners[arcs] = owner
+                ends[arcs] = self.hash[i] if i < self.size else <uint64_t>0xFFFFFFFFFFFFFFFF
+                # A point on the last hash leaves nothing for the wrap.
+                if i < self.size or not arcs or ends[arcs - 1] != <uint64_t>0xFFFFFFFFFFFFFFFF:
+                    arcs += 1
+        return end_array[:arcs].copy(), owner_array[:arcs].copy()

@@ -1,0 +1,401 @@
+"""The compiled half of routers and snapshots: one immutable state, and the calls that read it.
+
+Every call takes a strong reference to the state before anything else, so a change can swap
+in another one at any moment without taking a lock.
+"""
+import numpy as np
+
+from ringward.errors import ArgumentError, ArgumentTypeError, KeyTypeError, NoNodeError
+
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from .hashing cimport HashSpec, hash_key
+from .sources cimport BLOCK, KeySource, key_source
+from .table cimport NO_NODE
+
+cimport numpy as cnp
+
+cnp.import_array()
+
+cdef extern from "Python.h":
+    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
+
+
+cdef class State:
+    """Names, table, epoch and all else that belongs to one moment of a router.
+
+    Parameters
+    ----------
+    names : ndarray of object, shape (ids,)
+        node id → name, read-only.
+    table : Table
+    hasher : Hasher
+    epoch : int
+    cluster : Cluster
+        The membership the table was compiled from.
+    own : object
+        What the placement itself has to remember.
+    """
+
+    def __init__(self, names, Table table not None, Hasher hasher not None, epoch, cluster, own):
+        self.names = names
+        self.name_tuple = tuple(names)
+        self.table = table
+        self.hasher = hasher
+        self.epoch = epoch
+        self.cluster = cluster
+        self.own = own
+
+
+cdef int refuse_empty() except -1:
+    raise NoNodeError("no node can own a key: none is both live and of a weight above 0")
+
+
+cdef class Reader:
+    """Routes keys by its current state."""
+
+    def __init__(self, State state not None):
+        self.state = state
+
+    @property
+    def _state(self):
+        return self.state
+
+    def _swap(self, State state not None):
+        """Make `state` what all later calls read."""
+        self.state = state
+
+    def __getitem__(self, key):
+        """The name of the node that owns `key`; the same as `route`."""
+        cdef State state = self.state
+        cdef uint64_t h = 0
+        cdef uint32_t node
+        hash_key(&state.hasher.spec, <PyObject *>key, -1, &h)
+        node = state.table.lookup(h)
+        if node == NO_NODE:
+            refuse_empty()
+        return <object>PyTuple_GET_ITEM(<PyObject *>state.name_tuple, node)
+
+    def route(self, key, /):
+        """The name of the node that owns a key now.
+
+        Parameters
+        ----------
+        key : str, bytes, bytearray, memoryview, int, NumPy integer or UUID
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        NoNodeError
+            When no node is both live and of a weight above 0, and there is no `on_empty`.
+        KeyTypeError, KeyValueError
+            When `key` is no key.
+
+        Examples
+        --------
+        >>> import ringward as rw
+        >>> ring = rw.HashRing(["node1", "node2", "node3"])
+        >>> ring.route("event1")
+        'node3'
+        >>> ring["event1"]
+        'node3'
+        """
+        cdef State state = self.state
+        cdef uint64_t h = 0
+        cdef uint32_t node
+        hash_key(&state.hasher.spec, <PyObject *>key, -1, &h)
+        node = state.table.lookup(h)
+        if node == NO_NODE:
+            refuse_empty()
+        return <object>PyTuple_GET_ITEM(<PyObject *>state.name_tuple, node)
+
+    def candidates(self, key, /, count=None):
+        """The owner of a key and those that take over after it, in failover order.
+
+        Parameters
+        ----------
+        key : str, bytes, bytearray, memoryview, int, NumPy integer or UUID
+        count : int, optional
+            At most so many, from 1 to the number of members; all by default.
+
+        Returns
+        -------
+        list of str
+            Distinct live nodes. Fewer than `count` when fewer are live.
+
+        Raises
+        ------
+        NoNodeError, KeyTypeError, KeyValueError
+            As `route`.
+        ArgumentError
+            When `count` is below 1 or above the number of members.
+
+        Examples
+        --------
+        >>> import ringward as rw
+        >>> rw.HashRing(["node1", "node2", "node3"]).candidates("event1", 2)
+        ['node3', 'node1']
+        """
+        cdef State state = self.state
+        cdef uint64_t h = 0
+        cdef Py_ssize_t wanted = checked_count(state, count), found, i
+        cdef uint32_t *ids
+        cdef uint8_t *scratch
+        hash_key(&state.hasher.spec, <PyObject *>key, -1, &h)
+        if state.table.live == 0:
+            refuse_empty()
+        ids = <uint32_t *>PyMem_Calloc(<size_t>wanted, sizeof(uint32_t))
+        scratch = <uint8_t *>PyMem_Calloc(<size_t>max(1, state.table.scratch_size()), 1)
+        try:
+            if ids == NULL or scratch == NULL:
+                raise MemoryError
+            found = state.table.walk(h, wanted, ids, scratch)
+            return [state.name_tuple[ids[i]] for i in range(found)]
+        finally:
+            PyMem_Free(ids)
+            PyMem_Free(scratch)
+
+    def assign(self, keys, *, count=None, out=None):
+        """The owners of a column of keys, as node ids.
+
+        Parameters
+        ----------
+        keys : list, tuple or ndarray, shape (n,)
+            Integers, `S`, `U` or objects; strided and of any byte order.
+        count : int, optional
+            How many candidates of each key, in failover order; without it, its owner.
+        out : ndarray of uint16, uint32 or int64, shape (n,) or (n, count), optional
+            Where to write the ids; untouched when anything is wrong with `keys`.
+
+        Returns
+        -------
+        ndarray of uint32 (or `out`), shape (n,) or (n, count)
+            `router.names[ids]` gives the names. With `count`, places that no live node
+            fills hold NO_NODE, the dtype's maximum.
+
+        Raises
+        ------
+        NoNodeError
+            As `route`.
+        KeyTypeError, KeyValueError
+            With the position of the first bad key.
+        ArgumentError, ArgumentTypeError
+            When `count` or `out` does not fit.
+
+        Examples
+        --------
+        >>> import numpy as np, ringward as rw
+        >>> ring = rw.HashRing(["node1", "node2", "node3"])
+        >>> ring.assign(np.arange(5))
+        array([1, 0, 2, 1, 2], dtype=uint32)
+        >>> ring.names[ring.assign(["event1", "event2"])]
+        array(['node3', 'node1'], dtype=object)
+        """
+        cdef State state = self.state
+        return assign_source(state, key_source(keys), keys, count, out)
+
+    def assign_hashes(self, hashes, *, count=None, out=None):
+        """As `assign`, for keys that are already hashed by `router.hash`.
+
+        Parameters
+        ----------
+        hashes : ndarray of uint64, shape (n,)
+            As `hash_keys` returns them.
+        count, out
+            As for `assign`.
+
+        Returns
+        -------
+        ndarray of uint32 (or `out`), shape (n,) or (n, count)
+
+        Examples
+        --------
+        >>> import ringward as rw
+        >>> ring = rw.HashRing(["node1", "node2", "node3"])
+        >>> hashes = rw.hash_keys(["event1", "event2"], ring.hash)
+        >>> ring.assign_hashes(hashes, count=2)
+        array([[2, 0],
+               [0, 2]], dtype=uint32)
+        """
+        cdef State state = self.state
+        return assign_source(state, HashSource(checked_hashes(hashes)), hashes, count, out)
+
+
+cdef class HashSource(KeySource):
+    """Hashes that are already there."""
+
+    cdef const uint64_t[::1] hashes
+
+    def __cinit__(self, hashes):
+        self.hashes = hashes
+        self.size = self.hashes.shape[0]
+
+    cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
+        cdef Py_ssize_t i
+        for i in range(count):
+            out[i] = self.hashes[start + i]
+        return 0
+
+
+def checked_hashes(hashes, str argument="hashes"):
+    """`hashes` as a contiguous array of native uint64, or an error that names the argument."""
+    if not isinstance(hashes, np.ndarray) or hashes.dtype != np.uint64 or hashes.ndim != 1:
+        shown = f"{hashes.dtype} of shape {hashes.shape}" if isinstance(hashes, np.ndarray) else type(hashes).__name__
+        raise ArgumentTypeError(argument, "a one-dimensional NumPy array of uint64", shown)
+    return np.require(hashes, np.dtype(np.uint64), "CA")
+
+
+cdef Py_ssize_t checked_count(State state, count) except -1:
+    cdef Py_ssize_t members = len(state.cluster)
+    if count is None:
+        return members if members else 1
+    if isinstance(count, bool) or not hasattr(count, "__index__"):
+        raise ArgumentTypeError("count", "an int", count)
+    if count < 1:
+        raise ArgumentError("count", "at least 1", count)
+    if count > members:
+        raise ArgumentError("count", f"at most {members}, the number of members", count)
+    return count
+
+
+cdef object checked_out(State state, out, tuple shape):
+    if not isinstance(out, np.ndarray) or out.dtype not in (np.uint16, np.uint32, np.int64):
+        shown = out.dtype if isinstance(out, np.ndarray) else type(out).__name__
+        raise ArgumentTypeError("out", "a NumPy array of uint16, uint32 or int64", shown)
+    if out.shape != shape:
+        raise ArgumentError("out", f"of shape {shape}", out.shape)
+    if not out.flags.writeable:
+        raise ArgumentError("out", "writeable", "read-only")
+    most = np.iinfo(out.dtype).max - 1
+    if len(state.name_tuple) - 1 > most:
+        raise ArgumentError("out", f"wide enough for node id {len(state.name_tuple) - 1}", out.dtype)
+
+
+cdef object assign_source(State state, KeySource source, keys, count, out):
+    cdef Py_ssize_t wanted = 0 if count is None else checked_count(state, count)
+    cdef tuple shape = (source.size,)
+    if count is not None:
+        shape = (source.size, wanted)
+    if out is not None:
+        checked_out(state, out, shape)
+    if state.table.live == 0:
+        refuse_empty()
+    # Straight into `out` only where nothing can go wrong half-way and no key is overwritten unread.
+    direct = (out is not None and count is None and not source.fallible and out.dtype.isnative
+              and out.flags.carray and not np.may_share_memory(out, keys))
+    result = out if direct else np.empty(shape, np.uint32)
+    if count is None:
+        owners_into(state, source, result)
+    else:
+        candidates_into(state, source, wanted, result)
+    if out is None or direct:
+        return result
+    if count is not None and out.dtype != np.uint32:
+        missing = result == NO_NODE
+        np.copyto(out, result, casting="unsafe")
+        out[missing] = np.iinfo(out.dtype).max
+    else:
+        np.copyto(out, result, casting="unsafe")
+    return out
+
+
+cdef int owners_into(State state, KeySource source, cnp.ndarray out) except -1:
+    cdef char *p = <char *>cnp.PyArray_DATA(out)
+    cdef Py_ssize_t width = cnp.PyArray_ITEMSIZE(out)
+    state.table.prepare(source.size)
+    if source.needs_gil:
+        return owners_loop(state, source, p, width)
+    with nogil:
+        owners_loop(state, source, p, width)
+    return 0
+
+
+cdef int owners_loop(State state, KeySource source, char *out, Py_ssize_t width) except -1 nogil:
+    cdef uint64_t[BLOCK] hashes
+    cdef uint32_t[BLOCK] ids
+    cdef uint32_t *block
+    cdef const HashSpec *spec = &state.hasher.spec
+    cdef Py_ssize_t start, count, i
+    start = 0
+    while start < source.size:
+        count = min(<Py_ssize_t>BLOCK, source.size - start)
+        source.fill(spec, start, count, hashes)
+        block = <uint32_t *>out + start if width == 4 else ids
+        state.table.lookup_block(hashes, count, block)
+        if width == 2:
+            for i in range(count):
+                (<uint16_t *>out)[start + i] = <uint16_t>ids[i]
+        elif width == 8:
+            for i in range(count):
+                (<int64_t *>out)[start + i] = ids[i]
+        start += count
+    return 0
+
+
+cdef int candidates_into(State state, KeySource source, Py_ssize_t wanted, cnp.ndarray out) except -1:
+    cdef uint32_t *p = <uint32_t *>cnp.PyArray_DATA(out)
+    cdef uint8_t *scratch = <uint8_t *>PyMem_Calloc(<size_t>max(1, state.table.scratch_size()), 1)
+    try:
+        if scratch == NULL:
+            raise MemoryError
+        if source.needs_gil:
+            candidates_loop(state, source, wanted, p, scratch)
+        else:
+            with nogil:
+                candidates_loop(state, source, wanted, p, scratch)
+    finally:
+        PyMem_Free(scratch)
+    return 0
+
+
+cdef int candidates_loop(State state, KeySource source, Py_ssize_t wanted, uint32_t *out,
+                         uint8_t *scratch) except -1 nogil:
+    cdef uint64_t[BLOCK] hashes
+    cdef const HashSpec *spec = &state.hasher.spec
+    cdef Py_ssize_t start, count, i, found
+    start = 0
+    while start < source.size:
+        count = min(<Py_ssize_t>BLOCK, source.size - start)
+        source.fill(spec, start, count, hashes)
+        for i in range(count):
+            found = state.table.walk(hashes[i], wanted, out, scratch)
+            while found < wanted:
+                out[found] = NO_NODE
+                found += 1
+            out += wanted
+        start += count
+    return 0
+
+
+def hash_column(Hasher hasher not None, keys):
+    """The hashes of a column of keys: ndarray of uint64, shape (n,)."""
+    cdef KeySource source = key_source(keys)
+    out = np.empty(source.size, np.uint64)
+    cdef uint64_t *p = <uint64_t *>cnp.PyArray_DATA(out)
+    if source.needs_gil:
+        hash_loop(hasher, source, p)
+    else:
+        with nogil:
+            hash_loop(hasher, source, p)
+    return out
+
+
+cdef int hash_loop(Hasher hasher, KeySource source, uint64_t *out) except -1 nogil:
+    cdef Py_ssize_t start = 0, count
+    while start < source.size:
+        count = min(<Py_ssize_t>BLOCK, source.size - start)
+        source.fill(&hasher.spec, start, count, out + start)
+        start += count
+    return 0
+
+
+def second_candidates(Reader reader not None, const uint64_t[::1] hashes):
+    """Owner and first heir of each hash: ndarray of uint32, shape (n, 2), NO_NODE where there is none."""
+    cdef State state = reader.state
+    out = np.empty((hashes.shape[0], 2), np.uint32)
+    candidates_into(state, HashSource(np.asarray(hashes)), 2, out)
+    return out

@@ -1,0 +1,713 @@
+"""Rows of a partition table: which nodes hold each partition, in exact balance and with few moves.
+
+What. `rebalance` turns an old table (partition, rank) -> node into one that fits new weights and zones. Rank 0 is the
+owner. Rows hold distinct nodes and as many zones as they can, every node's share is met to the floor or ceiling, and
+what may stay where it was stays.
+
+How. Shares come from water-filling: a node cannot be twice in a row, nor a zone where zones suffice, so a share stops
+at one entry a partition and the rest goes to the others. Whoever gets the ceiling is chosen so that most entries stay.
+A first table is dealt by McNaughton's wrap-around rule [1]: tokens sorted by zone and node, token t to row t mod P;
+whatever is consecutive and at most P long meets every row at most once (at least once from P on), so the quotas can
+always be met: Gale and Ryser's condition [2], [3] with zones. Random legal swaps then mix it. Later tables keep what
+survives, deal the missing entries at random, and end stuck cases with shortest augmenting paths [4]: u leaves a row for
+x, x leaves another one for v. Replacements along a shortest path never get into each other's way, because two that
+shared a row would leave a shorter path. Owners are balanced the same way, by swapping ranks within rows.
+
+Complexity. O(P * width) for a table, plus O(P * width * (width + zones)) for each round of augmenting paths; rounds
+serve many nodes at once and are few. Each moves at least one entry towards its quota, so they end.
+
+References
+----------
+.. [1] R. McNaughton, Scheduling with Deadlines and Loss Functions, Management Science 6(1), 1959.
+.. [2] D. Gale, A theorem on flows in networks, Pacific Journal of Mathematics 7(2), 1957.
+.. [3] H. J. Ryser, Combinatorial properties of matrices of zeros and ones, Canadian Journal of Mathematics 9, 1957.
+.. [4] J. Edmonds and R. M. Karp, Theoretical Improvements in Algorithmic Efficiency for Network Flow Problems,
+       Journal of the ACM 19(2), 1972.
+.. [5] G. L. Steele, D. Lea and C. H. Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014 (splitmix64).
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+from math import fsum
+
+import numpy as np
+
+cdef uint64_t SEED = 0x72696E6777617264  # "ringward" in ASCII
+cdef enum:
+    MIX_SWEEPS = 4    # swaps tried per entry of a first table; two already look random, zones reject some
+    DEAL_TRIES = 48   # draws from the urn before a slot is left to the augmenting paths
+    OWNER_TRIES = 12  # of these, draws that insist on a node that may still own more
+    BARRED = -(1 << 30)
+    UNSEEN = -2
+    ROOT = -1
+    STUCK = -1
+    LOOSEN_TIMES = 200  # swaps between rows for the owners' sake, and draws for one of them
+    LOOSEN_TRIES = 1 << 13
+    ENTRIES_MAX = 1 << 29  # so that the snapped shares' errors add up to less than one entry
+SNAP = 1e-9  # how far off an integer, relatively, a share may be by rounding errors
+
+
+cdef struct State:
+    Py_ssize_t partitions
+    Py_ssize_t width
+    Py_ssize_t nodes     # index `nodes` stands for "vacant", a node whose quota is 0
+    Py_ssize_t zones
+    int32_t spread       # zones that a row has to span
+    uint64_t random
+    uint32_t* rows       # (partitions, width)
+    int32_t* slack       # a partition's zones + vacancies - spread; never below 0
+    int32_t* zone        # of a node; -1 for those that hold nothing
+    int64_t* owned       # rows of a node at rank 0
+    int64_t* owner_low
+    int64_t* owner_high
+    bint by_owner        # what the rest is about: who owns a row, or who is in it
+    int64_t* count       # of a node, and where it should be
+    int64_t* limit
+    int32_t* first       # a node's entries (or owned rows) as a doubly linked list
+    int32_t* after
+    int32_t* before
+    int32_t* parent      # the search: UNSEEN, ROOT or the node that would give up an entry
+    int32_t* depth
+    int32_t* queue
+    int32_t* path
+    int32_t* edges
+    int32_t* unseen      # nodes not reached yet, grouped by zone
+    int32_t* unseen_start
+    int32_t* unseen_size
+    int32_t* open_zones  # zones with any of these
+    Py_ssize_t open_size
+    int32_t* zone_mark
+    int32_t* node_mark
+    int32_t mark
+    int32_t* urn         # one token for each entry that a node lacks
+    Py_ssize_t urn_size
+
+
+cdef inline uint64_t draw(State* s) noexcept nogil:
+    """Next number of splitmix64 [5]."""
+    s.random += <uint64_t>0x9E3779B97F4A7C15
+    cdef uint64_t x = s.random
+    x = (x ^ (x >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
+    x = (x ^ (x >> 27)) * <uint64_t>0x94D049BB133111EB
+    return x ^ (x >> 31)
+
+
+cdef inline Py_ssize_t below(uint64_t bits, Py_ssize_t bound) noexcept nogil:
+    """The upper 32 bits scaled to 0 .. bound - 1; bound is below 2^31."""
+    return <Py_ssize_t>(((bits >> 32) * <uint64_t>bound) >> 32)
+
+
+cdef inline int slack_change(const State* s, const uint32_t* row, Py_ssize_t slot, uint32_t node) noexcept nogil:
+    """What the row's slack gains if `node` replaces what is at `slot`; BARRED if the node is in the row."""
+    cdef int32_t coming = s.zone[node], going = s.zone[row[slot]], zone
+    cdef int stays = 0, present = 0
+    cdef Py_ssize_t rank
+    if going < 0:
+        going = UNSEEN  # filling a vacancy always costs one, whatever other vacancies there are
+    for rank in range(s.width):
+        if rank == slot:
+            continue
+        if row[rank] == node:
+            return BARRED
+        zone = s.zone[row[rank]]
+        stays |= zone == going
+        present |= zone == coming
+    return stays - present
+
+
+cdef inline bint fits(const State* s, Py_ssize_t partition, Py_ssize_t slot, uint32_t node) noexcept nogil:
+    """Whether `node` may replace what is at `slot`."""
+    return s.slack[partition] + slack_change(s, s.rows + partition * s.width, slot, node) >= 0
+
+
+cdef void count_survivors(State* s, const uint32_t* old, Py_ssize_t old_width) noexcept nogil:
+    """Copy old entries that still may hold something, and count them."""
+    cdef Py_ssize_t p, rank
+    cdef uint32_t node
+    for p in range(s.partitions):
+        s.mark += 1
+        for rank in range(s.width):
+            node = old[p * old_width + rank] if rank < old_width else <uint32_t>s.nodes
+            if node >= <uint32_t>s.nodes or s.zone[node] < 0 or s.node_mark[node] == s.mark:
+                node = <uint32_t>s.nodes
+            s.node_mark[node] = s.mark
+            s.rows[p * s.width + rank] = node
+            s.count[node] += 1
+
+
+cdef void legalise(
+    State* s, const uint32_t* old, Py_ssize_t old_width, const double* share, int32_t* tally
+) noexcept nogil:
+    """Vacate entries until each row can span its zones; those beyond the new width may take their place.
+
+    Entries of nodes that have more than their share go first, the higher rank first.
+    """
+    cdef Py_ssize_t p, rank, slot
+    cdef uint32_t node, vacant = <uint32_t>s.nodes
+    cdef uint32_t* row
+    cdef int32_t slack
+    cdef int anyone
+    for p in range(s.partitions):
+        row = s.rows + p * s.width
+        slack = -s.spread
+        for rank in range(s.width):
+            if row[rank] == vacant:
+                slack += 1
+            else:
+                slack += tally[s.zone[row[rank]]] == 0
+                tally[s.zone[row[rank]]] += 1
+        for anyone in range(2):
+            rank = s.width
+            while slack < 0 and rank > 0:
+                rank -= 1
+                node = row[rank]
+                if node != vacant and tally[s.zone[node]] > 1 and (anyone or s.count[node] > share[node]):
+                    tally[s.zone[node]] -= 1
+                    s.count[node] -= 1
+                    s.count[vacant] += 1
+                    row[rank] = vacant
+                    slack += 1
+        for rank in range(s.width):
+            if row[rank] != vacant:
+                tally[s.zone[row[rank]]] = 0
+        s.slack[p] = slack
+        slot = 0
+        for rank in range(s.width, old_width):
+            node = old[p * old_width + rank]
+            while slot < s.width and row[slot] != vacant:
+                slot += 1
+            if slot < s.width and node < vacant and s.zone[node] >= 0 and fits(s, p, slot, node):
+                s.slack[p] += slack_change(s, row, slot, node)
+                row[slot] = node
+                s.count[node] += 1
+                s.count[vacant] -= 1
+
+
+cdef void wrap_around(State* s, const int64_t[::1] order) noexcept nogil:
+    """McNaughton's rule over the nodes in `order`, which keeps zones together; legal by construction."""
+    cdef Py_ssize_t i, partition = 0, rank = 0
+    cdef int64_t unit
+    for i in range(order.shape[0]):
+        for unit in range(s.limit[order[i]]):
+            s.rows[partition * s.width + rank] = <uint32_t>order[i]
+            partition += 1
+            if partition == s.partitions:
+                partition = 0
+                rank += 1
+
+
+cdef void mix(State* s) noexcept nogil:
+    """Swap each entry with that of a random row, MIX_SWEEPS times, where both rows stay legal.
+
+    The partner is the entry of the same zone where the row has one: with as many zones as ranks nothing else fits.
+    """
+    cdef Py_ssize_t sweep, p, q, slot, start, other, rank
+    cdef uint32_t* row
+    cdef uint32_t* row2
+    cdef uint64_t bits
+    for sweep in range(MIX_SWEEPS):
+        for p in range(s.partitions):
+            row = s.rows + p * s.width
+            for slot in range(s.width):
+                bits = draw(s)
+                q = below(bits, s.partitions)
+                start = below(bits << 32, s.width)
+                row2 = s.rows + q * s.width
+                other = start
+                if s.spread == s.width or bits & 1:
+                    for rank in range(s.width):
+                        if s.zone[row2[other]] == s.zone[row[slot]]:
+                            break
+                        other = other + 1 if other + 1 < s.width else 0
+                if row[slot] != row2[other] and p != q:
+                    if slack_change(s, row, slot, row2[other]) >= 0 and slack_change(s, row2, other, row[slot]) >= 0:
+                        row[slot], row2[other] = row2[other], row[slot]
+
+
+cdef void draw_ranks(State* s, const uint64_t* chance) noexcept nogil:
+    """Order each row at random, its owner with the chance (of 2^32) that brings everyone their share."""
+    cdef Py_ssize_t p, rank, other
+    cdef uint32_t* row
+    cdef uint64_t left
+    for p in range(s.partitions):
+        row = s.rows + p * s.width
+        left = draw(s) >> 32
+        other = 0
+        while other + 1 < s.width and left >= chance[row[other]]:
+            left -= chance[row[other]]
+            other += 1
+        row[0], row[other] = row[other], row[0]
+        for rank in range(s.width - 1, 1, -1):
+            other = 1 + below(draw(s), rank)
+            row[rank], row[other] = row[other], row[rank]
+
+
+cdef bint place(State* s, Py_ssize_t partition, Py_ssize_t slot) noexcept nogil:
+    """Put a random node that lacks entries at `slot`; False if none was found that fits."""
+    cdef uint32_t* row = s.rows + partition * s.width
+    cdef Py_ssize_t attempt, token
+    cdef uint32_t node
+    for attempt in range(DEAL_TRIES if s.urn_size else 0):
+        token = below(draw(s), s.urn_size)
+        node = <uint32_t>s.urn[token]
+        if slot == 0 and attempt < OWNER_TRIES and s.owned[node] >= s.owner_high[node]:
+            continue
+        if fits(s, partition, slot, node):
+            s.urn_size -= 1
+            s.urn[token] = s.urn[s.urn_size]
+            s.slack[partition] += slack_change(s, row, slot, node)
+            s.count[row[slot]] -= 1
+            s.count[node] += 1
+            if slot == 0:
+                s.owned[row[slot]] -= 1
+                s.owned[node] += 1
+            row[slot] = node
+            return True
+    return False
+
+
+cdef void deal(State* s, uint64_t* unvisited) noexcept nogil:
+    """Fill vacancies and replace surplus entries, a random choice of each node's, in one pass over the rows.
+
+    Where a surplus entry has no replacement it stays and a later one goes. Rows come in an order that changes from
+    table to table, since the last ones have less to choose from.
+    """
+    cdef Py_ssize_t i, slot, node, p = below(draw(s), s.partitions), step = 1 + below(draw(s), s.partitions), a, b = 0
+    cdef uint32_t* row
+    cdef int64_t unit, surplus
+    while b != 1:  # a step without a common divisor visits every row; 1 is one
+        step = step - 1 if step > 1 else s.partitions + (s.partitions == 1)
+        a, b = s.partitions, step
+        while a:
+            a, b = b % a, a
+    s.urn_size = 0
+    for node in range(s.nodes):
+        unvisited[node] = s.count[node]
+        for unit in range(s.limit[node] - s.count[node]):
+            s.urn[s.urn_size] = <int32_t>node
+            s.urn_size += 1
+    for i in range(s.partitions):
+        row = s.rows + p * s.width
+        for slot in range(s.width):
+            node = row[slot]
+            if node == s.nodes:
+                place(s, p, slot)
+                continue
+            surplus = s.count[node] - s.limit[node]
+            if surplus > 0:
+                if slot > 0 or s.owned[node] > s.owner_low[node] or unvisited[node] <= <uint64_t>surplus:
+                    if below(draw(s), unvisited[node]) < surplus:
+                        place(s, p, slot)
+                unvisited[node] -= unvisited[node] > 1
+        p += step
+        p -= s.partitions if p >= s.partitions else 0
+
+
+cdef inline void link(State* s, int32_t entry, uint32_t node) noexcept nogil:
+    s.before[entry] = -1
+    s.after[entry] = s.first[node]
+    if s.first[node] >= 0:
+        s.before[s.first[node]] = entry
+    s.first[node] = entry
+
+
+cdef void link_all(State* s, bint by_owner) noexcept nogil:
+    """List what each node has: entries, or rows that it owns."""
+    cdef Py_ssize_t i, stride = s.width if by_owner else 1
+    s.by_owner = by_owner
+    for i in range(s.nodes + 1):
+        s.first[i] = -1
+    for i in range(s.partitions * s.width // stride - 1, -1, -1):
+        link(s, <int32_t>i, s.rows[i * stride])
+
+
+cdef void turn(State* s, int32_t entry, uint32_t node) noexcept nogil:
+    """Give an entry (or the ownership of a row) to `node`."""
+    cdef Py_ssize_t partition = entry if s.by_owner else entry // s.width, slot = 0, rank
+    cdef uint32_t* row = s.rows + partition * s.width
+    cdef uint32_t gone
+    if s.by_owner:
+        gone = row[0]
+        for rank in range(1, s.width):
+            if row[rank] == node:
+                row[rank] = gone
+    else:
+        slot = entry - partition * s.width
+        gone = row[slot]
+        s.slack[partition] += slack_change(s, row, slot, node)
+        s.owned[gone] -= slot == 0
+        s.owned[node] += slot == 0
+    row[slot] = node
+    s.count[gone] -= 1
+    s.count[node] += 1
+    if s.before[entry] >= 0:
+        s.after[s.before[entry]] = s.after[entry]
+    else:
+        s.first[gone] = s.after[entry]
+    if s.after[entry] >= 0:
+        s.before[s.after[entry]] = s.before[entry]
+    link(s, entry, node)
+
+
+cdef int32_t find_edge(const State* s, uint32_t source, uint32_t target) noexcept nogil:
+    """An entry (or owned row) that `source` can give to `target`; -1 if there is none."""
+    cdef int32_t entry = s.first[source]
+    cdef Py_ssize_t partition, rank
+    while entry >= 0:
+        if s.by_owner:
+            for rank in range(1, s.width):
+                if s.rows[entry * s.width + rank] == target:
+                    return entry
+        else:
+            partition = entry // s.width
+            if fits(s, partition, entry - partition * s.width, target):
+                return entry
+        entry = s.after[entry]
+    return -1
+
+
+cdef inline Py_ssize_t reach(State* s, int32_t node, int32_t source, Py_ssize_t tail) noexcept nogil:
+    s.parent[node] = source
+    s.depth[node] = s.depth[source] + 1 if source >= 0 else 0
+    s.queue[tail] = node
+    return tail + 1
+
+
+cdef Py_ssize_t expand_owner(State* s, int32_t source, Py_ssize_t tail) noexcept nogil:
+    """Reach the nodes that are in rows which `source` owns."""
+    cdef int32_t entry = s.first[source]
+    cdef Py_ssize_t rank
+    cdef uint32_t node
+    while entry >= 0:
+        for rank in range(1, s.width):
+            node = s.rows[entry * s.width + rank]
+            if s.parent[node] == UNSEEN:
+                tail = reach(s, <int32_t>node, source, tail)
+        entry = s.after[entry]
+    return tail
+
+
+cdef Py_ssize_t expand_rows(State* s, int32_t source, Py_ssize_t tail) noexcept nogil:
+    """Reach the nodes that may replace `source` in some row.
+
+    A zone is looked at as a whole: its nodes may all come or none, but for those that are in the row already.
+    """
+    cdef int32_t entry = s.first[source], going = s.zone[source], zone, node, room
+    cdef Py_ssize_t partition, slot, rank, i, j
+    cdef uint32_t* row
+    cdef int32_t* group
+    while entry >= 0 and s.open_size:
+        partition = entry // s.width
+        slot = entry - partition * s.width
+        row = s.rows + partition * s.width
+        room = s.slack[partition]
+        s.mark += 1
+        for rank in range(s.width):
+            s.node_mark[row[rank]] = s.mark
+            if rank != slot and row[rank] != <uint32_t>s.nodes:
+                s.zone_mark[s.zone[row[rank]]] = s.mark
+        if going >= 0 and s.zone_mark[going] == s.mark:
+            room += 1
+        for i in range(s.open_size - 1, -1, -1):
+            zone = s.open_zones[i]
+            if zone != going and room < 1 and s.zone_mark[zone] == s.mark:
+                continue
+            group = s.unseen + s.unseen_start[zone]
+            for j in range(s.unseen_size[zone] - 1, -1, -1):
+                node = group[j]
+                if s.node_mark[node] != s.mark:
+                    tail = reach(s, node, source, tail)
+                    s.unseen_size[zone] -= 1
+                    group[j] = group[s.unseen_size[zone]]
+            if s.unseen_size[zone] == 0:
+                s.open_size -= 1
+                s.open_zones[i] = s.open_zones[s.open_size]
+        entry = s.after[entry]
+    return tail
+
+
+cdef int64_t push(State* s, int32_t target) noexcept nogil:
+    """Send as much as possible along the path by which `target` was reached; how much it was.
+
+    Entries are looked up anew from the target back, since earlier paths may have used those that the search saw.
+    """
+    cdef Py_ssize_t length = 0, i
+    cdef int64_t units, done
+    cdef int32_t node = target
+    while node >= 0:
+        s.path[length] = node
+        length += 1
+        node = s.parent[node]
+    node = s.path[length - 1]
+    units = min(s.count[node] - s.limit[node], s.limit[target] - s.count[target])
+    for done in range(units):
+        for i in range(length - 1):
+            s.edges[i] = find_edge(s, s.path[i + 1], s.path[i])
+            if s.edges[i] < 0:
+                for i in range(i - 1, -1, -1):
+                    turn(s, s.edges[i], s.path[i + 1])
+                return done
+            turn(s, s.edges[i], s.path[i])
+    return max(units, 0)
+
+
+cdef int64_t augment(State* s) noexcept nogil:
+    """One round: search from all nodes over their limit to the nearest below theirs; how much got through, or STUCK."""
+    cdef Py_ssize_t head = 0, tail = 0, seen, i, below_limit = 0
+    cdef int32_t node, zone, nearest = -1
+    cdef int64_t done = 0
+    for zone in range(s.zones):
+        s.unseen_size[zone] = 0
+    for node in range(s.nodes + 1):
+        s.parent[node] = UNSEEN
+        if s.count[node] > s.limit[node]:
+            tail = reach(s, node, ROOT, tail)
+        elif s.zone[node] >= 0:
+            below_limit += s.count[node] < s.limit[node]
+            zone = s.zone[node]
+            s.unseen[s.unseen_start[zone] + s.unseen_size[zone]] = node
+            s.unseen_size[zone] += 1
+    s.open_size = 0
+    for zone in range(s.zones):
+        if s.unseen_size[zone]:
+            s.open_zones[s.open_size] = zone
+            s.open_size += 1
+    while head < tail and below_limit:
+        node = s.queue[head]
+        head += 1
+        if nearest >= 0 and s.depth[node] >= nearest:
+            break  # only shortest paths keep out of each other's way
+        seen = tail
+        tail = expand_owner(s, node, tail) if s.by_owner else expand_rows(s, node, tail)
+        for i in range(seen, tail):
+            if s.count[s.queue[i]] < s.limit[s.queue[i]]:
+                nearest = s.depth[s.queue[i]]
+                below_limit -= 1
+    for i in range(tail):
+        if s.count[s.queue[i]] < s.limit[s.queue[i]]:
+            done += push(s, s.queue[i])
+    return done if done or tail == 0 or below_limit == 0 else STUCK
+
+
+cdef bint loosen(State* s) noexcept nogil:
+    """Swap entries of two rows, owners aside, so that the search that got stuck reaches one more node.
+
+    With capped shares and few partitions the rows can be such that nobody can own what they should.
+    """
+    cdef Py_ssize_t attempt, p, q, slot, other
+    cdef uint32_t* row
+    cdef uint32_t* row2
+    for attempt in range(LOOSEN_TRIES if s.width > 1 else 0):
+        p, q = below(draw(s), s.partitions), below(draw(s), s.partitions)
+        row, row2 = s.rows + p * s.width, s.rows + q * s.width
+        slot, other = 1 + below(draw(s), s.width - 1), 1 + below(draw(s), s.width - 1)
+        if s.parent[row[0]] != UNSEEN and s.parent[row2[other]] == UNSEEN:
+            if slack_change(s, row, slot, row2[other]) >= 0 and slack_change(s, row2, other, row[slot]) >= 0:
+                row[slot], row2[other] = row2[other], row[slot]
+                return True
+    return False
+
+
+cdef void balance_owners(State* s) noexcept nogil:
+    """Bring everyone's rows at rank 0 between floor and ceiling: first none above, then none below."""
+    cdef int step, times = LOOSEN_TIMES
+    cdef int64_t done
+    s.count = s.owned
+    link_all(s, True)
+    for step in range(2):
+        s.limit = s.owner_low if step else s.owner_high
+        done = augment(s)
+        while done > 0 or (done == STUCK and times > 0 and loosen(s)):
+            times -= done == STUCK
+            done = augment(s)
+
+
+def _snapped(values):
+    """Floor and ceiling, both the nearest integer where rounding errors alone keep a value off it."""
+    near = np.round(values)
+    whole = np.abs(values - near) <= SNAP * near
+    low, high = np.where(whole, near, np.floor(values)), np.where(whole, near, np.ceil(values))
+    return low.astype(np.int64), high.astype(np.int64)
+
+
+def _shares(weight, zone, zones, width):
+    """Entries per partition of each node: in proportion to weight, as far as one entry a row and the zones allow.
+
+    `weight` (n,) is positive, `zone` (n,) runs from 0 to zones - 1. Sums run from light to heavy: no cancellation.
+    """
+    zone_weight = np.bincount(zone, weight, zones)
+    if zones >= width:  # a zone is in a row at most once; the heaviest reach that first
+        heavy = np.sort(zone_weight)
+        total = np.cumsum(heavy)
+        free = np.arange(zones, zones - width, -1)
+        full = int(np.argmax((width - zones + free) * heavy[free - 1] <= total[free - 1] * (1 + 1e-12)))
+        bound = np.inf if full == 0 else heavy[zones - full]
+        scale = (width - full) / total[zones - full - 1]
+        return np.where(zone_weight[zone] >= bound, weight / zone_weight[zone], weight * scale)
+    # the scales at which a zone outgrows its one entry, and a node reaches it
+    lifts, fills = 1 / zone_weight, 1 / weight
+    steps = np.unique(np.concatenate((lifts, fills)))
+    low, high = 0, len(steps)
+    while high - low > 1:
+        mid = (low + high) // 2
+        inside = np.bincount(zone, np.minimum(weight * steps[mid], 1), zones)
+        low, high = (mid, high) if np.maximum(inside, 1).sum() <= width else (low, mid)
+    lifted = lifts[zone] <= steps[low]
+    full = lifted & (fills <= steps[low])
+    free = weight[lifted & ~full]
+    scale = (width - np.count_nonzero(lifts > steps[low]) - np.count_nonzero(full)) / fsum(free) if len(free) else 0
+    return np.where(full, 1, np.where(lifted, np.minimum(weight * scale, 1), weight / zone_weight[zone]))
+
+
+def _quotas(share, count, zone, zones, partitions, width):
+    """Entries of each node, (n,) int64: floor or ceiling of its share so that most of `count` stays.
+
+    A full zone gets exactly one entry a row, any other at most (or, where zones are scarce, at least) that many.
+    """
+    floor, ceiling = _snapped(share)
+    tie = np.arange(1, len(share) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    tie = (tie ^ (tie >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    tie ^= tie >> np.uint64(27)
+    order = np.lexsort((tie, count < ceiling, zone))  # within a zone, those first who lose an entry without the ceiling
+    order = order[(ceiling > floor)[order]]
+    place = np.arange(len(order)) - np.searchsorted(zone[order], zone[order])
+    room = partitions - np.bincount(zone, floor, zones).astype(np.int64)
+    room = np.clip(room, 0, np.bincount(zone[order], minlength=zones))
+    full = np.abs(np.bincount(zone, share, zones) - partitions) <= SNAP * partitions
+    least = room if zones < width else np.where(full, room, 0)
+    most = room if zones >= width else np.where(full, room, len(share))
+    allowed = place < most[zone[order]]
+    order, place = order[allowed], place[allowed]
+    best = np.lexsort((tie[order], (count < ceiling)[order], place >= least[zone[order]]))
+    floor[order[best[: partitions * width - int(floor.sum())]]] += 1
+    return floor
+
+
+cdef uint64_t digest(const uint32_t* old, Py_ssize_t size, uint64_t seed) noexcept nogil:
+    """A seed that differs from table to table, lest every change makes the same choices."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        seed = (seed ^ old[i]) * <uint64_t>0xD6E8FEB86659FD93
+        seed ^= seed >> 32
+    return seed
+
+
+cdef inline int32_t* cut(int32_t** rest, Py_ssize_t size) noexcept nogil:
+    """The next `size` numbers of a block."""
+    rest[0] += size
+    return rest[0] - size
+
+
+cdef void lay_out(State* s, int32_t* block) noexcept nogil:
+    """Divide a block of zeros among the state's int32 arrays."""
+    cdef Py_ssize_t nodes = s.nodes + 1
+    s.parent, s.depth, s.queue = cut(&block, nodes), cut(&block, nodes), cut(&block, nodes)
+    s.path, s.edges = cut(&block, nodes), cut(&block, nodes)
+    s.first, s.unseen, s.node_mark = cut(&block, nodes), cut(&block, nodes), cut(&block, nodes)
+    s.unseen_size, s.open_zones, s.zone_mark = cut(&block, s.zones), cut(&block, s.zones), cut(&block, s.zones)
+    s.slack = cut(&block, s.partitions)
+    s.after, s.before = cut(&block, s.partitions * s.width), cut(&block, s.partitions * s.width)
+    s.urn = s.after  # the urn is empty before there are lists
+
+
+cdef void _fill(
+    State* s, const uint32_t[:, ::1] old_rows, uint32_t[:, ::1] table, live, inverse, double[::1] share,
+    int32_t[::1] zone, int64_t[:, ::1] numbers, owners, uint64_t seed,
+) except *:
+    """Fill `table`: survivors, quotas, then a first deal or a change, then the owners."""
+    cdef Py_ssize_t old_width = old_rows.shape[1], p
+    cdef const uint32_t* old = &old_rows[0, 0] if old_width else NULL
+    cdef int32_t[::1] start = np.searchsorted(np.sort(inverse), np.arange(s.zones)).astype(np.int32)
+    cdef int32_t[::1] block = np.zeros(8 * (s.nodes + 1) + 3 * s.zones + s.partitions * (2 * s.width + 1), np.int32)
+    cdef int64_t[::1] order = live[np.argsort(inverse, kind="stable")]
+    cdef uint64_t[::1] chance = np.zeros(s.nodes + 1, np.uint64)
+    count = np.asarray(numbers[0])
+    s.rows, s.zone, s.unseen_start = &table[0, 0], &zone[0], &start[0]
+    s.count, s.limit, s.owned = &numbers[0, 0], &numbers[1, 0], &numbers[2, 0]
+    s.owner_low, s.owner_high = &numbers[3, 0], &numbers[4, 0]
+    s.random, s.mark, s.by_owner = digest(old, s.partitions * old_width, seed), 0, False
+    lay_out(s, &block[0])
+    with nogil:
+        count_survivors(s, old, old_width)
+        legalise(s, old, old_width, &share[0], s.unseen_size)
+    shares = np.asarray(share)[live]
+    np.asarray(numbers[1])[live] = _quotas(shares, count[live], inverse, s.zones, s.partitions, s.width)
+    np.asarray(chance)[live] = owners / shares * 2.0**32
+    first = not count[live].any()
+    with nogil:
+        if first:
+            wrap_around(s, order)
+            mix(s)
+            draw_ranks(s, &chance[0])
+        for p in range(s.partitions):
+            s.owned[s.rows[p * s.width]] += 1
+        if not first:
+            deal(s, &chance[0])
+            link_all(s, False)
+            while augment(s) > 0:
+                pass
+        balance_owners(s)
+    assert first or not count[s.nodes], "quotas that can be met leave no vacancy"
+
+
+def rebalance(
+    const uint32_t[:, ::1] old_rows,
+    const double[::1] weights,
+    const uint32_t[::1] zones,
+    Py_ssize_t replicas,
+    uint64_t seed=SEED,
+):
+    """Fit a partition table to new weights and zones, in exact balance and with few moves.
+
+    In order of priority: distinct nodes in a row; as many zones in it as possible; owners (rank 0) of every node
+    within floor and ceiling of its share by weight; its entries likewise, where no node, and no zone while there are
+    enough, has more than one entry a partition; few new entries (as few as possible if rows have one entry);
+    what stays keeps its rank unless the owners' balance needs otherwise. Deterministic on every platform.
+
+    Parameters
+    ----------
+    old_rows : uint32 array (partitions, any width)
+        Node indices, best in order of names; any number beyond the last node is a vacancy.
+    weights : float64 array (nodes,)
+        Finite, not negative; a node of weight 0 holds nothing. Ratios above 1e300 count as 1e300.
+    zones : uint32 array (nodes,)
+        A node without a zone has a number of its own.
+    replicas : int
+        Wanted width; the width is smaller if there are fewer nodes of positive weight.
+    seed : int
+        Of the random choices.
+
+    Returns
+    -------
+    uint32 array (partitions, width)
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a weight is negative or not finite, or the table would have 2^29 entries.
+    """
+    cdef State s
+    weight = np.asarray(weights)
+    if weights.shape[0] != zones.shape[0]:
+        raise ValueError(f"zones must be as many as weights, {weights.shape[0]} (was {zones.shape[0]})")
+    if not np.all(np.isfinite(weight) & (weight >= 0)):
+        raise ValueError("weights must be finite and not negative")
+    live = np.flatnonzero(weight)
+    s.partitions, s.nodes, s.width = old_rows.shape[0], weights.shape[0], min(max(replicas, 0), len(live))
+    if s.partitions * max(s.width, 1) >= ENTRIES_MAX or s.nodes >= ENTRIES_MAX:
+        raise ValueError(f"partitions * width must be below {ENTRIES_MAX} (was {s.partitions * s.width})")
+    table = np.empty((s.partitions, s.width), np.uint32)
+    if table.size == 0:
+        return table
+    names, inverse = np.unique(np.asarray(zones)[live], return_inverse=True)
+    s.zones = len(names)
+    s.spread = <int32_t>min(s.width, s.zones)
+    light = np.maximum(weight[live] / weight.max(), 1e-300)  # no sum overflows, nothing vanishes
+    owners = light * (s.partitions / fsum(light))
+    share, zone = np.zeros(s.nodes + 1), np.full(s.nodes + 1, -1, np.int32)
+    share[live] = s.partitions * _shares(light, inverse, s.zones, s.width)
+    zone[live] = inverse
+    numbers = np.zeros((5, s.nodes + 1), np.int64)
+    numbers[3:, live] = _snapped(owners)
+    _fill(&s, old_rows, table, live, inverse, share, zone, numbers, owners, seed)
+    return table

@@ -1,0 +1,60 @@
+"""Failover routing: which node owns a key, who takes over when it fails, and exactly what moves."""
+
+from importlib.metadata import version as _version
+
+from ringward import errors
+from ringward._core import NO_NODE
+from ringward.cluster import Cluster, Node
+from ringward.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ChangeError,
+    DuplicateNodeError,
+    KeyTypeError,
+    KeyValueError,
+    NoNodeError,
+    RingwardError,
+    SnapshotError,
+    StaleEpochError,
+    UnknownNodeError,
+)
+from ringward.explanation import Explanation
+from ringward.keys import XXH3, Multiplicative, SipHash, hash_keys
+from ringward.placement import HashRing, PartitionedRing, PartitionTable, PrimaryBackup
+from ringward.report import Report
+from ringward.router import Router
+from ringward.snapshot import Snapshot
+from ringward.transfer import Transfer
+
+__all__ = [
+    "NO_NODE",
+    "XXH3",
+    "ArgumentError",
+    "ArgumentTypeError",
+    "ChangeError",
+    "Cluster",
+    "DuplicateNodeError",
+    "Explanation",
+    "HashRing",
+    "KeyTypeError",
+    "KeyValueError",
+    "Multiplicative",
+    "NoNodeError",
+    "Node",
+    "PartitionTable",
+    "PartitionedRing",
+    "PrimaryBackup",
+    "Report",
+    "RingwardError",
+    "Router",
+    "SipHash",
+    "Snapshot",
+    "SnapshotError",
+    "StaleEpochError",
+    "Transfer",
+    "UnknownNodeError",
+    "errors",
+    "hash_keys",
+]
+
+__version__ = _version("ringward")

@@ -1,0 +1,35 @@
+"""The one door to compiled code: the rest of the package imports from here and nowhere below."""
+
+from ringward._core.arcs import ARC, ArcIndex, difference
+from ringward._core.build import filter_points, merge_points, node_points, sort_points
+from ringward._core.hashing import Hasher
+from ringward._core.partition_map import PartitionMap
+from ringward._core.point_table import PointTable
+from ringward._core.reader import Reader, State, checked_hashes, hash_column, second_candidates
+from ringward._core.rows import rebalance
+from ringward._core.table import ListTable, Table
+
+__all__ = [
+    "ARC",
+    "NO_NODE",
+    "ArcIndex",
+    "Hasher",
+    "ListTable",
+    "PartitionMap",
+    "PointTable",
+    "Reader",
+    "State",
+    "Table",
+    "checked_hashes",
+    "difference",
+    "filter_points",
+    "hash_column",
+    "merge_points",
+    "node_points",
+    "rebalance",
+    "second_candidates",
+    "sort_points",
+]
+
+NO_NODE = 0xFFFFFFFF
+"""The id of nobody: the maximum of uint32 (in ids of another type, the maximum of that type)."""

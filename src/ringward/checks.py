@@ -1,0 +1,49 @@
+"""Arguments within their bounds, or an error that names argument, bound and value."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ringward.errors import ArgumentError, ArgumentTypeError
+
+__all__ = ["checked_float", "checked_int", "checked_text"]
+
+_POWERS = {2**64 - 1: "2**64 - 1"}
+
+
+def checked_int(argument: str, value: object, least: int, most: int) -> int:
+    """`value` as an int from `least` to `most`; anything with `__index__` but a bool will do."""
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+        raise ArgumentTypeError(argument, "an int", value)
+    number = int(value.__index__())
+    if not least <= number <= most:
+        raise ArgumentError(argument, f"at least {least} and at most {_POWERS.get(most, most)}", number)
+    return number
+
+
+def checked_float(argument: str, value: object, *, zero: bool) -> float:
+    """`value` as a finite float above 0, or at least 0 where `zero` is allowed."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        raise ArgumentTypeError(argument, "a number", value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+        raise ArgumentError(argument, f"finite and {'at least' if zero else 'above'} 0", value)
+    return number
+
+
+def checked_text(argument: str, value: object) -> str:
+    """`value` as a non-empty str that has a UTF-8 form."""
+    if not isinstance(value, str):
+        raise ArgumentTypeError(argument, "a str", value)
+    if not value:
+        raise ArgumentError(argument, "a non-empty str", value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ArgumentError(argument, "text without lone surrogates", value) from None
+    return str(value)

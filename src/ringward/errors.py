@@ -1,0 +1,146 @@
+"""Every error of the package. Each is a `RingwardError` and the built-in that fits, and carries its data."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
+    "ChangeError",
+    "DuplicateNodeError",
+    "KeyTypeError",
+    "KeyValueError",
+    "NoNodeError",
+    "RingwardError",
+    "SnapshotError",
+    "StaleEpochError",
+    "UnknownNodeError",
+]
+
+
+class RingwardError(Exception):
+    """Base of all errors that ringward raises on purpose."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors whose __init__ takes data build their text from it; unpickling must not run that again.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(cls: type[RingwardError], args: tuple[object, ...], data: dict[str, object]) -> RingwardError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(data)
+    return error
+
+
+class NoNodeError(RingwardError, LookupError):
+    """No node is both live and of a weight above 0, so nobody can own a key."""
+
+
+class _KeyError(RingwardError):
+    def __init__(self, message: str, *, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class KeyTypeError(_KeyError, TypeError):
+    """A key, or a container of keys, is of a type that has no hash here.
+
+    Attributes
+    ----------
+    position : int or None
+        Where in the container; None for a key on its own and for the container itself.
+    """
+
+
+class KeyValueError(_KeyError, ValueError):
+    """A key is of the right type but has no bytes: an int out of range, text with a lone surrogate.
+
+    Attributes
+    ----------
+    position : int or None
+        Where in the container; None for a key on its own.
+    """
+
+
+class UnknownNodeError(RingwardError, KeyError):
+    """No member has this name.
+
+    Attributes
+    ----------
+    node : str
+    """
+
+    def __init__(self, node: str) -> None:
+        super().__init__(f"no node is named {node!r}")
+        self.node = node
+
+    __str__ = Exception.__str__  # KeyError would show the message in quotes
+
+
+class DuplicateNodeError(RingwardError, ValueError):
+    """A name is given twice, or is a member already.
+
+    Attributes
+    ----------
+    node : str
+    """
+
+    def __init__(self, node: str) -> None:
+        super().__init__(f"node {node!r} is a member already")
+        self.node = node
+
+
+class _BoundError(RingwardError):
+    def __init__(self, argument: str, bound: str, value: object) -> None:
+        super().__init__(f"{argument} must be {bound} (was {value!r})")
+        self.argument = argument
+        self.bound = bound
+        self.value = value
+
+
+class ArgumentError(_BoundError, ValueError):
+    """An argument is out of its bounds.
+
+    Attributes
+    ----------
+    argument, bound : str
+        Which argument, and what it must be.
+    value : object
+        What it was.
+    """
+
+
+class ArgumentTypeError(_BoundError, TypeError):
+    """An argument is of the wrong type.
+
+    Attributes
+    ----------
+    argument, bound : str
+        Which argument, and what it must be.
+    value : object
+        What it was.
+    """
+
+
+class StaleEpochError(RingwardError, RuntimeError):
+    """A fencing token is not of the current term: somebody took over since it was issued.
+
+    Attributes
+    ----------
+    token, term, epoch : int
+        The token, and the range [term, epoch] it must lie in.
+    """
+
+    def __init__(self, token: int, term: int, epoch: int) -> None:
+        super().__init__(f"token must be at least {term}, the term, and at most {epoch}, the epoch (was {token})")
+        self.token = token
+        self.term = term
+        self.epoch = epoch
+
+
+class ChangeError(RingwardError, RuntimeError):
+    """A router is changed inside its own open `change()`, or a `change()` is used twice."""
+
+
+class SnapshotError(RingwardError, ValueError):
+    """Bytes that are no intact snapshot of a known version, or a snapshot that does not fit."""

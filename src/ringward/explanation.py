@@ -1,0 +1,138 @@
+"""`Explanation`: why a key is where it is, walked slowly and told step by step."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ringward._core import ListTable, PartitionMap, PointTable
+
+if TYPE_CHECKING:
+    from ringward.keys import Key
+    from ringward.router import View
+
+__all__ = ["Explanation", "Step"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node that was looked at, and what came of it."""
+
+    node: str
+    taken: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a key belongs to its owner.
+
+    Attributes
+    ----------
+    key : object
+    hash : int
+        Its 64-bit hash.
+    place : str
+        The point or partition that the hash falls on.
+    owner : str
+    candidates : tuple of str
+        The owner and who takes over after it.
+    steps : tuple of Step
+        Nodes in the order they were looked at.
+    """
+
+    key: object
+    hash: int
+    place: str
+    owner: str
+    candidates: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def of(cls, view: View, key: Key, count: int) -> Explanation:
+        """The explanation of a key by a router or snapshot."""
+        candidates = view.candidates(key, min(count, max(len(view), 1)))
+        value = view.hash(key)
+        place, looked_at = _way(view, value)
+        steps = []
+        for name, why in looked_at:
+            if len([step for step in steps if step.taken]) == len(candidates):
+                break
+            if name in candidates:
+                role = "owner" if name == candidates[0] else f"candidate {candidates.index(name) + 1}"
+                steps.append(Step(name, taken=True, reason=f"{role}: {why}"))
+            elif name in view.down:
+                steps.append(Step(name, taken=False, reason=f"passed over, it is down: {why}"))
+            else:
+                steps.append(Step(name, taken=False, reason=f"comes later: {why}"))
+        return cls(key, value, place, candidates[0], tuple(candidates), tuple(steps))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON types; the key as text."""
+        return {**asdict(self), "key": str(self.key)}
+
+    def __str__(self) -> str:
+        lines = [f"key {self.key!r} has hash {self.hash:#018x}, {self.place}"]
+        lines += [f"  {'→' if step.taken else '·'} {step.node}: {step.reason}" for step in self.steps]
+        return "\n".join(lines)
+
+
+def _way(view: View, value: int) -> tuple[str, list[tuple[str, str]]]:
+    """Where a hash falls, and the distinct nodes in the order in which the placement looks at them."""
+    table = view._state.table
+    if isinstance(table, PointTable):
+        return _ring_way(view, table, value)
+    if isinstance(table, PartitionMap):
+        partition = value * len(table.rows) >> 64
+        row = [str(view.names[node]) for node in table.rows[partition]]
+        way = [(name, f"rank {rank} of the partition's row") for rank, name in enumerate(row)]
+        others = [name for name in _all_candidates(view, value) if name not in row]
+        way += [(name, "outside the row, by weighted rendezvous") for name in others]
+        return f"in partition {partition} of {len(table.rows)}", way
+    if isinstance(table, ListTable) and not view._state.own.table.live:
+        return "nobody is live", [(name, "stands in while nobody is live (on_empty)") for name in view._state.names[table.order]]
+    names = [node.name for node in view.nodes if node.weight > 0]
+    order = [*view._state.names[table.order], *(name for name in names if name in view.down)]
+    return "which does not matter: one node owns every key", [
+        (name, f"priority {names.index(name) + 1}") for name in sorted(order, key=order.index)
+    ]
+
+
+def _ring_way(view: View, table: PointTable, value: int) -> tuple[str, list[tuple[str, str]]]:
+    size = len(table.hashes)
+    start = table.first_index(value)
+    home = int(table.groups[table.nodes[start]]) if table.groups is not None else None
+    seen: dict[int, str] = {}
+    for step in range(size):
+        i = (start + step) % size
+        node = int(table.nodes[i])
+        if node in seen:
+            continue
+        part = f", part {int(table.groups[node])}" if table.groups is not None else ""
+        zone = f", zone {view._state.cluster.members[str(view.names[node])].zone}" if table.zones is not None else ""
+        seen[node] = f"its point at {int(table.hashes[i]):#018x} comes {_nth(len(seen) + 1)}{part}{zone}"
+        if len(seen) == len(view):
+            break
+    order = list(seen)
+    if home is not None:
+        order.sort(key=lambda node: table.groups[node] != home)
+    elif table.zones is not None:
+        order = [view.id_of(name) for name in _zone_order(view, value, order)]
+    place = f"before point {start} of {size} at {int(table.hashes[start]):#018x}"
+    return place, [(str(view.names[node]), seen[node]) for node in order]
+
+
+def _zone_order(view: View, value: int, order: list[int]) -> list[str]:
+    taken = _all_candidates(view, value)
+    return [*(str(view.names[node]) for node in order if str(view.names[node]) in view.down), *taken]
+
+
+def _all_candidates(view: View, value: int) -> list[str]:
+    import numpy as np  # noqa: PLC0415
+
+    row = view.assign_hashes(np.array([value], np.uint64), count=len(view))[0]
+    return [str(view.names[node]) for node in row if node < len(view.names)]
+
+
+def _nth(number: int) -> str:
+    return {1: "first", 2: "second", 3: "third"}.get(number, f"{number}th")

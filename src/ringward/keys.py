@@ -1,0 +1,226 @@
+"""Hash families for keys, and columns of keys → hashes."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ringward._core import Hasher, hash_column
+from ringward.checks import checked_int
+from ringward.errors import ArgumentError, ArgumentTypeError
+
+__all__ = ["XXH3", "Family", "Key", "Keys", "Multiplicative", "SipHash", "family_from", "hash_keys"]
+
+Key: TypeAlias = str | bytes | bytearray | memoryview | int | np.integer[Any] | uuid.UUID
+Keys: TypeAlias = Sequence[Key] | npt.NDArray[Any]
+
+_XXH3, _SIPHASH, _MULTIPLICATIVE = range(3)
+_UINT64_MAX = 2**64 - 1
+_FINGERPRINT_LABEL = b"ringward fingerprint"
+
+
+class Family(Hasher):
+    """What the families share: equality, pickling and a form without secrets, by their arguments."""
+
+    _args: tuple[Any, ...]
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._args == other._args  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._args))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._args
+
+    def describe(self) -> dict[str, Any]:
+        """What a snapshot says of the hash: enough to rebuild it or to recognise it, never a secret."""
+        raise NotImplementedError
+
+
+class XXH3(Family):
+    """XXH3-64, the default: fast and well mixed, for keys that nobody chooses with ill intent.
+
+    A seed is no defence: whoever may choose keys can aim them at one node. Use `SipHash` for such keys.
+
+    Parameters
+    ----------
+    seed : int
+        0 to 2^64 - 1.
+
+    References
+    ----------
+    The xxHash specification, "XXH3 Algorithm Overview".
+
+    Examples
+    --------
+    >>> import ringward as rw
+    >>> rw.XXH3()("event1")
+    11471850414563107033
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._args = (checked_int("seed", seed, 0, _UINT64_MAX),)
+        super().__init__(_XXH3, seed=self._args[0])
+
+    @property
+    def seed(self) -> int:
+        """The seed, 0 to 2^64 - 1."""
+        return int(self._args[0])
+
+    def __repr__(self) -> str:
+        return f"XXH3(seed={self.seed})"
+
+    def describe(self) -> dict[str, Any]:
+        """The family and its seed."""
+        return {"family": "XXH3", "seed": self.seed}
+
+
+class SipHash(Family):
+    """SipHash with a secret key: for keys that strangers may choose.
+
+    Without the 16-byte key nobody can aim keys at a node. Keep the key secret, and the same
+    on every machine that routes. Pickles of a router hold it; snapshots' bytes never do.
+
+    Parameters
+    ----------
+    key : bytes
+        16 bytes, best from `secrets.token_bytes(16)`.
+    rounds : tuple of int
+        Compression and finalisation rounds: (1, 3) or (2, 4).
+
+    References
+    ----------
+    Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012).
+
+    Examples
+    --------
+    >>> import ringward as rw
+    >>> rw.SipHash(bytes(range(16)), rounds=(2, 4))(bytes(range(15))) == 0xA129CA6149BE45E5
+    True
+    >>> rw.SipHash(bytes(16))
+    SipHash(key=<secret>, rounds=(1, 3))
+    """
+
+    def __init__(self, key: bytes, rounds: tuple[int, int] = (1, 3)) -> None:
+        if not isinstance(key, bytes | bytearray):
+            raise ArgumentTypeError("key", "bytes", type(key).__name__)
+        if len(key) != 16:
+            raise ArgumentError("key", "16 bytes long", f"{len(key)} bytes")
+        if rounds not in ((1, 3), (2, 4)):
+            raise ArgumentError("rounds", "(1, 3) or (2, 4)", rounds)
+        self._args = (bytes(key), tuple(rounds))
+        super().__init__(
+            _SIPHASH,
+            k0=int.from_bytes(key[:8], "little"),
+            k1=int.from_bytes(key[8:], "little"),
+            c_rounds=rounds[0],
+            d_rounds=rounds[1],
+        )
+
+    def __repr__(self) -> str:
+        return f"SipHash(key=<secret>, rounds={self._args[1]})"
+
+    def describe(self) -> dict[str, Any]:
+        """The rounds and a fingerprint: a fixed text hashed under the key, which tells nothing of the key."""
+        fingerprint = SipHash(self._args[0], (2, 4))(_FINGERPRINT_LABEL)
+        return {"family": "SipHash", "rounds": list(self._args[1]), "fingerprint": fingerprint}
+
+
+class Multiplicative(Family):
+    """The hash H(k) = (k * m) mod p, scaled from [0, p) to the ring of 2^64.
+
+    Exact for every m and p. It keeps arithmetic patterns of the keys (docs/strategies.md
+    measures what that costs in balance): for formulas that must be followed, not for speed.
+
+    Parameters
+    ----------
+    m : int
+        The multiplier, 1 to 2^64 - 1, with no common factor with p.
+    p : int
+        The ring's size, 2 to 2^64 - 1.
+
+    Notes
+    -----
+    k is the integer key modulo 2^64; of any other key, the XXH3-64 of its bytes.
+
+    Examples
+    --------
+    >>> import ringward as rw
+    >>> h = rw.Multiplicative(7, 1000)
+    >>> h.position(312)  # (312 * 7) mod 1000
+    184
+    >>> h(312) == 184 * 2**64 // 1000
+    True
+    """
+
+    def __init__(self, m: int, p: int) -> None:
+        m, p = checked_int("m", m, 1, _UINT64_MAX), checked_int("p", p, 2, _UINT64_MAX)
+        if math.gcd(m, p) != 1:
+            raise ArgumentError("m", f"without a common factor with p = {p}", m)
+        self._args = (m, p)
+        shift = 64 - p.bit_length()
+        divisor = p << shift
+        super().__init__(
+            _MULTIPLICATIVE,
+            multiplier=m % p,
+            divisor=divisor,
+            reciprocal=((1 << 128) - 1) // divisor - (1 << 64),
+            shift=shift,
+        )
+
+    def position(self, key: Key) -> int:
+        """The raw position (k * m) mod p of a key, in [0, p)."""
+        return int(self._position(key))
+
+    def __repr__(self) -> str:
+        return f"Multiplicative(m={self._args[0]}, p={self._args[1]})"
+
+    def describe(self) -> dict[str, Any]:
+        """The family, its multiplier and its ring's size."""
+        return {"family": "Multiplicative", "m": self._args[0], "p": self._args[1]}
+
+
+def family_from(described: dict[str, Any]) -> Family | None:
+    """The hash a snapshot describes, or None where it is secret."""
+    if described["family"] == "XXH3":
+        return XXH3(described["seed"])
+    if described["family"] == "Multiplicative":
+        return Multiplicative(described["m"], described["p"])
+    return None
+
+
+def hash_keys(keys: Keys, hash: Hasher = XXH3()) -> npt.NDArray[np.uint64]:
+    """Hash a column of keys.
+
+    Parameters
+    ----------
+    keys : list, tuple or ndarray, shape (n,)
+        Integers, `S`, `U` or objects; strided and of any byte order.
+    hash : XXH3, SipHash or Multiplicative
+        `router.hash` for the hashes that a router routes by.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n,)
+
+    Raises
+    ------
+    KeyTypeError, KeyValueError
+        With the position of the first bad key.
+
+    Examples
+    --------
+    >>> import ringward as rw
+    >>> rw.hash_keys(["event1", b"event1", 42])
+    array([11471850414563107033, 11471850414563107033, 12556669203195349043],
+          dtype=uint64)
+    """
+    if not isinstance(hash, Hasher):
+        raise ArgumentTypeError("hash", "XXH3, SipHash or Multiplicative", hash)
+    return hash_column(hash, keys)

@@ -1,0 +1,136 @@
+"""`PartitionedRing`: partitioned consistent hashing, with a bounded blast radius."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from ringward._core import Hasher, State
+from ringward.checks import checked_int
+from ringward.cluster import Cluster, Nodes, utf8
+from ringward.errors import UnknownNodeError
+from ringward.keys import XXH3
+from ringward.placement.points import POINTS_MAX, POINTS_PER_NODE, WEIGHT_UNIT, Points, point_options
+from ringward.router import Placed, Router
+
+__all__ = ["PartitionedRing"]
+
+
+class PartitionedRing(Router):
+    """One ring whose nodes are cut into P = ceil(n / k) parts of at most k nodes.
+
+    A key belongs to the part of the first point at or after it. A node's failure hands its
+    keys to the live nodes of its own part only; a part that is wholly down spills over to
+    whoever follows on the ring. While all nodes are live, keys are where `HashRing` has them.
+
+    Parameters
+    ----------
+    nodes : iterable of str or Node, or mapping of name to weight
+    part_size : int
+        k, the most nodes of a part.
+    points_per_node, weight_unit, hash, on_empty
+        As for `HashRing`.
+
+    Notes
+    -----
+    Parts differ in size by at most one node; a change of membership moves the fewest nodes
+    between parts that keeps it so. That alone moves no key of a live node: parts decide who
+    would take over. The price: removing a node that is already down moves its keys again.
+
+    Examples
+    --------
+    >>> import ringward as rw
+    >>> ring = rw.PartitionedRing([f"node{i}" for i in range(6)], part_size=3)
+    >>> ring.parts
+    (('node0', 'node2', 'node4'), ('node1', 'node3', 'node5'))
+    >>> sorted(ring.mark_down("node2").arrivals)
+    ['node0', 'node4']
+    """
+
+    def __init__(
+        self,
+        nodes: Nodes = (),
+        *,
+        part_size: int,
+        points_per_node: int = POINTS_PER_NODE,
+        weight_unit: float = WEIGHT_UNIT,
+        hash: Hasher = XXH3(),
+        on_empty: str | None = None,
+    ) -> None:
+        size = checked_int("part_size", part_size, 1, POINTS_MAX)
+        super().__init__(nodes, {"part_size": size, **point_options(points_per_node, weight_unit)}, hash, on_empty)
+
+    def _place(self, cluster: Cluster, before: State | None, epoch: int) -> Placed:
+        if before is not None and before.cluster.members.keys() == cluster.members.keys():
+            groups = before.own.table.groups
+        else:
+            groups = cut(cluster, self._options["part_size"], before)
+        return Placed(Points.of(cluster, self._options, before).compiled(cluster, groups=groups))
+
+    @property
+    def parts(self) -> tuple[tuple[str, ...], ...]:
+        """The names of each part's nodes, in UTF-8 order."""
+        parts: dict[int, list[str]] = {}
+        for node in self.nodes:
+            parts.setdefault(self.part_of(node.name), []).append(node.name)
+        return tuple(tuple(parts[part]) for part in sorted(parts))
+
+    def part_of(self, name: str) -> int:
+        """The number of a member's part, from 0.
+
+        Raises
+        ------
+        UnknownNodeError
+            When no member has the name.
+        """
+        state = self._state
+        if name not in state.cluster.members:
+            raise UnknownNodeError(name)
+        return int(state.own.table.groups[state.cluster.ids[name]])
+
+
+def _by_hash(names: list[str]) -> list[str]:
+    return sorted(names, key=lambda name: (xxhash.xxh3_64_intdigest(utf8(name)), utf8(name)))
+
+
+def cut(cluster: Cluster, part_size: int, before: State | None) -> npt.NDArray[np.uint32]:
+    """The part of each id, shape (ids,): sizes that differ by at most one, the fewest nodes moved.
+
+    The first cut takes the names in the order of their hashes, in P consecutive pieces.
+    """
+    groups = np.zeros(len(cluster.ids), np.uint32)
+    count = -(-len(cluster) // part_size)
+    if count == 0:
+        return groups
+    kept: list[list[str]] = []
+    if before is not None and len(before.cluster):
+        old: dict[int, list[str]] = {}
+        for name in before.cluster.members:
+            part = int(before.own.table.groups[before.cluster.ids[name]])
+            old.setdefault(part, [])
+            if name in cluster.members:
+                old[part].append(name)
+        # Fewer parts: the smallest are given up, so that the fewest nodes must move.
+        kept = [old[part] for part in sorted(old)]
+        for part in sorted(kept, key=len)[: max(0, len(kept) - count)]:
+            kept.remove(part)
+    kept += [[] for _ in range(count - len(kept))]
+    for part, names in enumerate(_filled(kept, list(cluster.members))):
+        for name in names:
+            groups[cluster.ids[name]] = part
+    return groups
+
+
+def _filled(kept: list[list[str]], members: list[str]) -> list[list[str]]:
+    """Parts of floor or ceil of the average size: nodes that are left over fill what lacks some."""
+    least, larger = divmod(len(members), len(kept))
+    # The parts that hold most now get the larger size: fewer nodes leave.
+    order = sorted(range(len(kept)), key=lambda part: (-len(kept[part]), part))
+    sizes = {part: least + (place < larger) for place, part in enumerate(order)}
+    result = [_by_hash(names)[: sizes[part]] for part, names in enumerate(kept)]
+    placed = {name for names in result for name in names}
+    waiting = iter(_by_hash([name for name in members if name not in placed]))
+    for part, names in enumerate(result):
+        names += [next(waiting) for _ in range(sizes[part] - len(names))]
+    return result

@@ -1,0 +1,114 @@
+"""The points of a ring, kept from change to change: what `HashRing` and `PartitionedRing` share."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ringward._core import PointTable, State, filter_points, merge_points, node_points, sort_points
+from ringward.checks import checked_float, checked_int
+from ringward.cluster import Cluster, Node, utf8
+from ringward.errors import ArgumentError
+
+__all__ = ["POINTS_MAX", "POINTS_PER_NODE", "WEIGHT_UNIT", "Points", "point_options"]
+
+POINTS_PER_NODE = 160
+WEIGHT_UNIT = 1.0
+POINTS_MAX = 1 << 28  # 3.5 GB of points and lines
+
+
+def point_options(points_per_node: int, weight_unit: float) -> dict[str, Any]:
+    """The two options that fix how many points a weight gets."""
+    return {
+        "points_per_node": checked_int("points_per_node", points_per_node, 1, POINTS_MAX),
+        "weight_unit": checked_float("weight_unit", weight_unit, zero=False),
+    }
+
+
+def point_count(node: Node, options: dict[str, Any]) -> int:
+    """How many points a node has: by its own weight alone, so other nodes never move its points."""
+    if node.weight == 0:
+        return 0
+    exact = options["points_per_node"] * node.weight / options["weight_unit"]
+    count = math.floor(min(exact, POINTS_MAX + 1) + 0.5)
+    if count == 0:
+        raise ArgumentError(
+            f"weight of {node.name!r}",
+            f"enough for one point: use a weight_unit of at most {2 * options['points_per_node'] * node.weight:g}",
+            node.weight,
+        )
+    return count
+
+
+class Points(NamedTuple):
+    """A ring's points in order, and how they came from the ones before."""
+
+    hashes: npt.NDArray[np.uint64]
+    nodes: npt.NDArray[np.uint32]
+    before: PointTable | None = None
+    changed: npt.NDArray[np.uint64] | None = None
+    added: bool = False
+
+    @classmethod
+    def of(cls, cluster: Cluster, options: dict[str, Any], before: State | None) -> Points:
+        """The points of a cluster: those of `before` with what changed merged in and filtered out."""
+        if before is None:
+            return cls._hashed(cluster, _counts(cluster, options), cluster.name_ranks)
+        table: PointTable = before.own.table
+        if cluster.members is before.cluster.members:
+            return cls(table.hashes, table.nodes, table)
+        old, new = before.cluster.members, cluster.members
+        gone = [name for name, node in old.items() if new.get(name) is not node]
+        fresh = [node for name, node in new.items() if old.get(name) is not node]
+        counts = _counts(cluster, options)
+        points = cls(table.hashes, table.nodes, table)
+        if gone:
+            mask = np.zeros(len(cluster.ids), np.uint8)
+            mask[[cluster.ids[name] for name in gone]] = 1
+            hashes, nodes, removed = filter_points(points.hashes, points.nodes, mask)
+            points = cls(hashes, nodes, table, removed)
+        if fresh:
+            ranks = cluster.name_ranks
+            extra = cls._hashed(cluster, {node.name: counts[node.name] for node in fresh}, ranks)
+            hashes, nodes = merge_points(points.hashes, points.nodes, extra.hashes, extra.nodes, ranks)
+            points = cls(hashes, nodes, table, extra.hashes, added=True)
+        # Both at once have no simple patch: the table is compiled from all points then.
+        return points._replace(before=None, changed=None) if gone and fresh else points
+
+    @classmethod
+    def _hashed(cls, cluster: Cluster, counts: dict[str, int], ranks: npt.NDArray[np.uint32]) -> Points:
+        names = [utf8(name) for name in counts]
+        ids = np.array([cluster.ids[name] for name in counts], np.uint32)
+        hashes, nodes = node_points(names, ids, np.array(list(counts.values()), np.uint32))
+        return cls(*sort_points(hashes, nodes, ranks))
+
+    def compiled(
+        self,
+        cluster: Cluster,
+        groups: npt.NDArray[np.uint32] | None = None,
+        zones: npt.NDArray[np.uint32] | None = None,
+    ) -> PointTable:
+        """The table of these points and the cluster's liveness."""
+        members = sum(node.weight > 0 for node in cluster)
+        return PointTable(
+            self.hashes,
+            self.nodes,
+            cluster.alive,
+            members=members,
+            groups=groups,
+            zones=zones,
+            before=self.before,
+            changed=self.changed,
+            added=self.added,
+        )
+
+
+def _counts(cluster: Cluster, options: dict[str, Any]) -> dict[str, int]:
+    counts = {node.name: point_count(node, options) for node in cluster}
+    total = sum(counts.values())
+    if total > POINTS_MAX:
+        raise ArgumentError("points of all nodes", f"at most {POINTS_MAX}", total)
+    return counts

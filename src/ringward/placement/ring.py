@@ -1,0 +1,70 @@
+"""`HashRing`: distributed consistent hashing."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ringward._core import Hasher, State
+from ringward.cluster import Cluster, Nodes
+from ringward.errors import ArgumentError
+from ringward.keys import XXH3
+from ringward.placement.points import POINTS_PER_NODE, WEIGHT_UNIT, Points, point_options
+from ringward.router import Placed, Router
+
+__all__ = ["HashRing"]
+
+
+class HashRing(Router):
+    """Nodes and keys on one ring of 2^64; a key belongs to the first live node at or after it.
+
+    When a node fails, only its own keys move, each to the node that follows it on the ring;
+    with many points a node, that spreads them over all others.
+
+    Parameters
+    ----------
+    nodes : iterable of str or Node, or mapping of name to weight
+    points_per_node : int
+        How many points a node of weight `weight_unit` has. The share of a node has a relative
+        standard deviation of about 1/sqrt(points).
+    weight_unit : float
+        A node has floor(points_per_node * weight / weight_unit + 1/2) points.
+    spread : "zone", optional
+        Candidates then take nodes of distinct zones first. The owner is the same.
+    hash : XXH3, SipHash or Multiplicative
+    on_empty : str, optional
+        The member that owns every key while nobody is live.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError, DuplicateNodeError
+        When something is wrong with an argument.
+
+    References
+    ----------
+    Karger et al., "Consistent Hashing and Random Trees" (1997).
+
+    Examples
+    --------
+    >>> import ringward as rw
+    >>> ring = rw.HashRing({"node1": 1.0, "node2": 2.0, "node3": 1.0})
+    >>> ring["event1"], ring.candidates("event1")
+    ('node3', ['node3', 'node1', 'node2'])
+    """
+
+    def __init__(
+        self,
+        nodes: Nodes = (),
+        *,
+        points_per_node: int = POINTS_PER_NODE,
+        weight_unit: float = WEIGHT_UNIT,
+        spread: Literal["zone"] | None = None,
+        hash: Hasher = XXH3(),
+        on_empty: str | None = None,
+    ) -> None:
+        if spread not in (None, "zone"):
+            raise ArgumentError("spread", "'zone' or None", spread)
+        super().__init__(nodes, {**point_options(points_per_node, weight_unit), "spread": spread}, hash, on_empty)
+
+    def _place(self, cluster: Cluster, before: State | None, epoch: int) -> Placed:
+        zones = cluster.zone_ids if self._options["spread"] == "zone" else None
+        return Placed(Points.of(cluster, self._options, before).compiled(cluster, zones=zones))

@@ -1,0 +1,177 @@
+"""`Report`: how well a placement spreads keys, exact from its table."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ringward._core import NO_NODE, ListTable, second_candidates
+
+if TYPE_CHECKING:
+    from ringward.router import View
+
+__all__ = ["NodeReport", "Report"]
+
+_ROWS_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """One member's part of a report.
+
+    Attributes
+    ----------
+    name : str
+    weight : float
+    zone : str or None
+    live : bool
+        Not marked down.
+    share, expected : float
+        Of the hash space: what it owns, and what its weight among the live nodes entitles it to.
+    heirs : dict of str to float
+        Where its keys would go if it failed now: name → share of the hash space, largest first.
+    heir_max : float
+        The largest part of its keys that one heir would get, 0 to 1.
+    heir_max_optimal : float
+        The same if its keys spread over the other live nodes by weight.
+    """
+
+    name: str
+    weight: float
+    zone: str | None
+    live: bool
+    share: float
+    expected: float
+    heirs: dict[str, float]
+    heir_max: float
+    heir_max_optimal: float
+
+    @property
+    def balance(self) -> float:
+        """share / expected; 1.0 is exact, 0.0 where nothing is expected."""
+        return self.share / self.expected if self.expected else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How the hash space is divided at one epoch.
+
+    Attributes
+    ----------
+    strategy : str
+    epoch : int
+    nodes : tuple of NodeReport
+        All members.
+    balance_max, balance_std : float
+        Over the live nodes, the maximum and the standard deviation of share / expected.
+    moved_on_failure_max, moved_on_failure_mean : float
+        The share of the hash space that moves when one live node fails: the largest and the mean.
+    moved_on_failure_optimal : float
+        The mean that no strategy can go below: 1 / number of live nodes.
+    """
+
+    strategy: str
+    epoch: int
+    nodes: tuple[NodeReport, ...]
+    balance_max: float
+    balance_std: float
+    moved_on_failure_max: float
+    moved_on_failure_mean: float
+    moved_on_failure_optimal: float
+
+    @classmethod
+    def of(cls, view: View) -> Report:
+        """The report of a router or snapshot."""
+        state = view._state
+        ends, owners = state.table.arcs()
+        lengths = np.diff(np.concatenate([[-1.0], ends.astype(np.float64)])) / 2.0**64
+        ids = len(state.names)
+        shares = np.bincount(np.minimum(owners, ids), lengths, minlength=ids + 1)[:ids]
+        able = [node for node in view.nodes if state.cluster.can_own(node)]
+        total = sum(node.weight for node in able)
+        heirs = _heirs(view, ids) if state.table.live > 1 else {}
+        single = isinstance(state.table, ListTable)  # one node is meant to own everything
+        nodes = []
+        for node in view.nodes:
+            share = float(shares[state.cluster.ids[node.name]])
+            entitled = node.weight / total if state.cluster.can_own(node) else 0.0
+            mine = heirs.get(state.cluster.ids[node.name], {})
+            rest = [other.weight for other in able if other.name != node.name]
+            nodes.append(
+                NodeReport(
+                    name=node.name,
+                    weight=node.weight,
+                    zone=node.zone,
+                    live=node.name not in view.down,
+                    share=share,
+                    expected=share if single else entitled,
+                    heirs={str(state.names[heir]): part for heir, part in mine.items()},
+                    heir_max=max(mine.values(), default=0.0) / share if share else 0.0,
+                    heir_max_optimal=max(rest) / sum(rest) if rest and share else 0.0,
+                )
+            )
+        balances = [node.balance for node in nodes if node.expected]
+        moved = [node.share for node in nodes if state.cluster.can_own(state.cluster.members[node.name])]
+        return cls(
+            strategy=getattr(view, "strategy", type(view).__name__),
+            epoch=state.epoch,
+            nodes=tuple(nodes),
+            balance_max=max(balances, default=0.0),
+            balance_std=float(np.std(balances)) if balances else 0.0,
+            moved_on_failure_max=max(moved, default=0.0),
+            moved_on_failure_mean=sum(moved) / len(moved) if moved else 0.0,
+            moved_on_failure_optimal=1 / len(able) if able else 0.0,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures as JSON types."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.strategy} at epoch {self.epoch}: {len(self.nodes)} nodes, "
+            f"{sum(not node.live for node in self.nodes)} down",
+            f"balance: max/expected {self.balance_max:.3f}, standard deviation {self.balance_std:.3f}",
+            f"one failure moves {self.moved_on_failure_mean:.2%} on average, {self.moved_on_failure_max:.2%} at most "
+            f"(optimum on average {self.moved_on_failure_optimal:.2%})".replace("%", " %"),
+        ]
+        width = max((len(node.name) for node in self.nodes), default=0)
+        for node in self.nodes[:_ROWS_SHOWN]:
+            state = "" if node.live else " down"
+            heirs = f", {len(node.heirs)} heirs, the largest takes {node.heir_max:.0%}" if node.heirs else ""
+            lines.append(f"  {node.name:<{width}} {node.share:7.2%} of {node.expected:7.2%}{heirs}{state}")
+        if len(self.nodes) > _ROWS_SHOWN:
+            lines.append(f"  ... and {len(self.nodes) - _ROWS_SHOWN} more")
+        return "\n".join(lines)
+
+    def to_html(self) -> str:
+        """The report as an HTML table, for notebooks; names are escaped."""
+        rows = "".join(
+            f"<tr><td>{html.escape(node.name)}</td><td>{node.weight:g}</td><td>{html.escape(node.zone or '')}</td>"
+            f"<td>{'live' if node.live else 'down'}</td><td>{node.share:.2%}</td><td>{node.expected:.2%}</td></tr>"
+            for node in self.nodes[:_ROWS_SHOWN]
+        )
+        more = f"<p>and {len(self.nodes) - _ROWS_SHOWN} more</p>" if len(self.nodes) > _ROWS_SHOWN else ""
+        return (
+            f"<p><b>{html.escape(self.strategy)}</b> at epoch {self.epoch}: {len(self.nodes)} nodes, "
+            f"max/expected {self.balance_max:.3f}</p><table><tr><th>node</th><th>weight</th><th>zone</th>"
+            f"<th>state</th><th>share</th><th>expected</th></tr>{rows}</table>{more}"
+        )
+
+
+def _heirs(view: View, ids: int) -> dict[int, dict[int, float]]:
+    """owner id → heir id → share of the hash space; every arc is cut where its second candidate changes."""
+    ends = view._state.own.table.bounds()
+    lengths = np.diff(np.concatenate([[-1.0], ends.astype(np.float64)])) / 2.0**64
+    pairs = second_candidates(view, ends).astype(np.uint64)
+    routes, inverse = np.unique(pairs[:, 0] * np.uint64(1 << 32) + pairs[:, 1], return_inverse=True)
+    parts = np.bincount(inverse, lengths)
+    result: dict[int, dict[int, float]] = {}
+    for i in np.argsort(-parts, kind="stable"):
+        owner, heir = int(routes[i]) >> 32, int(routes[i]) & NO_NODE
+        if heir != NO_NODE:
+            result.setdefault(owner, {})[heir] = float(parts[i])
+    return result

@@ -1,0 +1,431 @@
+"""`Router`: the seam between a membership that changes and tables that don't."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABCMeta, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ringward._core import Hasher, ListTable, Reader, State, Table
+from ringward.cluster import Cluster, Node, Nodes, as_nodes
+from ringward.errors import ArgumentError, ArgumentTypeError, ChangeError, UnknownNodeError
+from ringward.explanation import Explanation
+from ringward.report import Report
+from ringward.transfer import Transfer
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from ringward.keys import Family, Key
+    from ringward.snapshot import Snapshot
+
+__all__ = ["Change", "Placed", "Router", "View"]
+
+Operation = Callable[[Cluster], Cluster]
+
+
+class Placed(NamedTuple):
+    """What a placement makes of a cluster.
+
+    Attributes
+    ----------
+    table : Table
+        Hash → node id, for the members that can own keys.
+    memory : dict or None
+        What the placement has to remember beside it; JSON types only, since snapshots hold it.
+    """
+
+    table: Table
+    memory: dict[str, Any] | None = None
+
+
+class View(Reader):
+    """What routers and snapshots share: everything that reads one state."""
+
+    @property
+    def names(self) -> npt.NDArray[np.object_]:
+        """node id → name, of past members too; read-only, shape (ids,)."""
+        return self._state.names
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The members: by name, and where the order of nodes is their priority, in that order."""
+        cluster: Cluster = self._state.cluster
+        return tuple(cluster) if isinstance(self._state.own.table, ListTable) else cluster.by_name
+
+    @property
+    def down(self) -> frozenset[str]:
+        """The members that are marked down."""
+        return self._state.cluster.down
+
+    @property
+    def epoch(self) -> int:
+        """The number of this state: how many changes came before it."""
+        return self._state.epoch
+
+    @property
+    def hash(self) -> Family:
+        """How keys are hashed."""
+        return self._state.hasher  # type: ignore[return-value]
+
+    def id_of(self, name: str) -> int:
+        """The node id of a present or past member.
+
+        Raises
+        ------
+        UnknownNodeError
+            When there never was one of this name.
+        """
+        try:
+            return int(self._state.cluster.ids[name])
+        except KeyError:
+            raise UnknownNodeError(name) from None
+
+    def __len__(self) -> int:
+        return len(self._state.cluster)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([node.name for node in self.nodes])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._state.cluster.members
+
+    def report(self) -> Report:
+        """How well the keys are spread now, and where they would go; exact, not sampled."""
+        return Report.of(self)
+
+    def explain(self, key: Key, count: int = 3) -> Explanation:
+        """Why a key is where it is, and who is next.
+
+        Parameters
+        ----------
+        key : str, bytes, bytearray, memoryview, int, NumPy integer or UUID
+        count : int
+            How many candidates to explain at most.
+        """
+        return Explanation.of(self, key, count)
+
+    def _repr_html_(self) -> str:
+        return self.report().to_html()
+
+
+class Router(View, metaclass=ABCMeta):
+    """Maps keys to nodes, and says what a change moves.
+
+    A placement is a subclass with one method, `_place`. Everything that reads (`route`, `[]`,
+    `candidates`, `assign`) is compiled, takes no lock, and sees one epoch from start to end.
+    Changes are serialised; one that raises changes nothing.
+    """
+
+    ordered = False  # whether the order in which nodes are given means something
+
+    def __init__(self, nodes: Nodes, options: dict[str, Any], hash: Hasher, on_empty: str | None) -> None:
+        if not isinstance(hash, Hasher):
+            raise ArgumentTypeError("hash", "XXH3, SipHash or Multiplicative", hash)
+        self._begin({**options, "on_empty": on_empty})
+        cluster = Cluster().add(as_nodes(nodes))
+        super().__init__(self._state_of(cluster, None, hash, 0))
+
+    def _begin(self, options: dict[str, Any]) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._changing: set[int] = set()  # threads inside a change() of this router
+
+    @abstractmethod
+    def _place(self, cluster: Cluster, before: State | None, epoch: int) -> Placed:
+        """Compile a cluster into a table.
+
+        Parameters
+        ----------
+        cluster : Cluster
+        before : State or None
+            The state so far, to start from: `before.cluster` and `before.own`, the `Placed` of then.
+        epoch : int
+            The epoch that the result will have.
+        """
+
+    def _state_of(self, cluster: Cluster, before: State | None, hash: Hasher, epoch: int) -> State:
+        on_empty = self._options["on_empty"]
+        if on_empty is not None and on_empty not in cluster.members:
+            raise ArgumentError("on_empty", "the name of a member", on_empty)
+        cluster = cluster.with_ids()
+        placed = self._place(cluster, before, epoch)
+        return State(cluster.names, effective_table(placed, cluster, on_empty), hash, epoch, cluster, placed)
+
+    def _change(self, operation: Operation) -> Transfer:
+        if threading.get_ident() in self._changing:
+            raise ChangeError("this router is inside a change() of this thread: use what that returned")
+        with self._lock:
+            before = self._state
+            cluster = operation(before.cluster)
+            after = before
+            if cluster != before.cluster or (self.ordered and [*cluster] != [*before.cluster]):
+                after = self._state_of(cluster, before, before.hasher, before.epoch + 1)
+                self._swap(after)
+        return Transfer(before, after)
+
+    def mark_down(self, *names: str) -> Transfer:
+        """Take nodes for down: their keys go to the next candidates until they are marked up again.
+
+        Parameters
+        ----------
+        *names : str
+            Members; one epoch for all. Those that are down already stay so.
+
+        Returns
+        -------
+        Transfer
+            Empty, and the epoch unchanged, when nothing changed.
+
+        Raises
+        ------
+        UnknownNodeError
+            When a name is no member's; nothing is marked then.
+        ArgumentError
+            When no name is given.
+
+        Examples
+        --------
+        >>> import ringward as rw
+        >>> ring = rw.HashRing(["node1", "node2", "node3"])
+        >>> ring.route("event3"), ring.mark_down("node2").share, ring.route("event3")
+        ('node2', 0.3329459366612018, 'node1')
+        """
+        return self._change(_marking(names, down=True))
+
+    def mark_up(self, *names: str) -> Transfer:
+        """Take nodes for live again: exactly the keys that left them come back.
+
+        Parameters
+        ----------
+        *names : str
+            Members; one epoch for all.
+
+        Returns
+        -------
+        Transfer
+
+        Raises
+        ------
+        UnknownNodeError, ArgumentError
+            As `mark_down`.
+        """
+        return self._change(_marking(names, down=False))
+
+    def add(self, *nodes: Node | str) -> Transfer:
+        """Take in new members, live.
+
+        Parameters
+        ----------
+        *nodes : Node or str
+            One epoch for all. A name that was a member before gets its old id.
+
+        Returns
+        -------
+        Transfer
+
+        Raises
+        ------
+        DuplicateNodeError
+            When a name is a member already.
+        """
+        return self._change(_adding(nodes))
+
+    def remove(self, *names: str) -> Transfer:
+        """Let members go for good.
+
+        Parameters
+        ----------
+        *names : str
+            One epoch for all.
+
+        Returns
+        -------
+        Transfer
+
+        Raises
+        ------
+        UnknownNodeError
+            When a name is no member's.
+        """
+        return self._change(_removing(names))
+
+    def reweigh(self, name: str, weight: float) -> Transfer:
+        """Give a member another weight; 0 drains it.
+
+        Parameters
+        ----------
+        name : str
+        weight : float
+            Finite, at least 0.
+
+        Returns
+        -------
+        Transfer
+
+        Raises
+        ------
+        UnknownNodeError, ArgumentError
+            For no member's name, or a weight that is none.
+        """
+        return self._change(_reweighing(name, weight))
+
+    def change(self) -> Change:
+        """Several changes as one: one epoch, one Transfer, all or nothing.
+
+        Examples
+        --------
+        >>> import ringward as rw
+        >>> ring = rw.HashRing(["node1", "node2", "node3"])
+        >>> with ring.change() as change:
+        ...     change.add("node4")
+        ...     change.remove("node1")
+        >>> ring.epoch, change.transfer.departures.keys() >= {"node1"}
+        (1, True)
+        """
+        return Change(self)
+
+    def snapshot(self) -> Snapshot:
+        """This moment, for good: later changes of the router do not touch it. O(1)."""
+        from ringward.snapshot import Snapshot  # noqa: PLC0415 - snapshots know routers, for `resume`
+
+        return Snapshot(self._state, type(self).__name__, self._options)
+
+    @classmethod
+    def resume(cls, snapshot: Snapshot, hash: Hasher | None = None) -> Self:
+        """A router that goes on from a snapshot, epochs and ids included.
+
+        Parameters
+        ----------
+        snapshot : Snapshot
+            Of a router of this class.
+        hash : XXH3, SipHash or Multiplicative, optional
+            Only to check: it must equal the snapshot's.
+
+        Raises
+        ------
+        ArgumentError
+            When the snapshot is of another strategy, or hashed differently.
+        """
+        if snapshot.strategy != cls.__name__:
+            raise ArgumentError("snapshot", f"one of {cls.__name__}", snapshot.strategy)
+        if hash is not None and hash != snapshot.hash:
+            raise ArgumentError("hash", f"{snapshot.hash!r}, the snapshot's", hash)
+        router = cls.__new__(cls)
+        router._begin(snapshot.options)
+        Reader.__init__(router, snapshot._state)
+        return router
+
+    def copy(self) -> Self:
+        """An independent router in the same state: for a dry run."""
+        return self.resume(self.snapshot())
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).resume, (self.snapshot(),)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)} nodes, {len(self.down)} down, epoch {self.epoch}>"
+
+
+def effective_table(placed: Placed, cluster: Cluster, on_empty: str | None) -> Table:
+    """The placement's table, or the node that stands in while nobody can own a key."""
+    if placed.table.live or on_empty is None:
+        return placed.table
+    return ListTable(np.array([cluster.ids[on_empty]], np.uint32))
+
+
+class Change:
+    """Changes that are recorded and applied together at the end of a `with` block.
+
+    Attributes
+    ----------
+    transfer : Transfer
+        What they moved; there after the block.
+    """
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._operations: list[Operation] = []
+        self._entered = False
+        self.transfer: Transfer
+
+    def __enter__(self) -> Self:
+        thread = threading.get_ident()
+        if thread in self._router._changing:
+            raise ChangeError("a change() of this router is open in this thread already")
+        if self._entered:
+            raise ChangeError("a change() serves one with block")
+        self._entered = True
+        self._router._changing.add(thread)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._router._changing.discard(threading.get_ident())
+        if kind is None:
+            self.transfer = self._router._change(self._all)
+
+    def _all(self, cluster: Cluster) -> Cluster:
+        for operation in self._operations:
+            cluster = operation(cluster)
+        return cluster
+
+    def mark_down(self, *names: str) -> None:
+        """As `Router.mark_down`."""
+        self._operations.append(_marking(names, down=True))
+
+    def mark_up(self, *names: str) -> None:
+        """As `Router.mark_up`."""
+        self._operations.append(_marking(names, down=False))
+
+    def add(self, *nodes: Node | str) -> None:
+        """As `Router.add`."""
+        self._operations.append(_adding(nodes))
+
+    def remove(self, *names: str) -> None:
+        """As `Router.remove`."""
+        self._operations.append(_removing(names))
+
+    def reweigh(self, name: str, weight: float) -> None:
+        """As `Router.reweigh`."""
+        self._operations.append(_reweighing(name, weight))
+
+
+def _some(argument: str, given: tuple[Any, ...]) -> None:
+    if not given:
+        raise ArgumentError(argument, "at least one", given)
+
+
+def _marking(names: tuple[str, ...], *, down: bool) -> Operation:
+    _some("names", names)
+    return lambda cluster: cluster.mark(names, down=down)
+
+
+def _adding(nodes: tuple[Node | str, ...]) -> Operation:
+    _some("nodes", nodes)
+    fresh = as_nodes(nodes)
+    return lambda cluster: cluster.add(fresh)
+
+
+def _removing(names: tuple[str, ...]) -> Operation:
+    _some("names", names)
+    return lambda cluster: cluster.remove(names)
+
+
+def _reweighing(name: str, weight: float) -> Operation:
+    checked = Node("weight", weight).weight  # the bound is the node's
+    return lambda cluster: cluster.reweigh(name, checked)

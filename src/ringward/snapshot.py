@@ -1,0 +1,256 @@
+"""`Snapshot`: one moment of a router, for good; and its portable bytes."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from ringward._core import Hasher, ListTable, PartitionMap, PointTable, State, Table
+from ringward.cluster import Cluster, Node
+from ringward.errors import ArgumentError, RingwardError, SnapshotError
+from ringward.keys import family_from
+from ringward.router import Placed, View, effective_table
+
+__all__ = ["VERSION", "Snapshot"]
+
+MAGIC = b"ringward"
+VERSION = 1
+_HEADER = struct.Struct("<8sIQ")  # magic, version, size of the JSON that follows
+_CHECKSUM_BYTES = 8
+
+
+class Snapshot(View):
+    """A router's state at one epoch: routes and assigns like the router then, and never changes.
+
+    Made by `Router.snapshot()` and `Snapshot.from_bytes`. It pickles and copies.
+
+    Attributes
+    ----------
+    strategy : str
+        The class of the router.
+
+    Examples
+    --------
+    >>> import ringward as rw
+    >>> ring = rw.HashRing(["node1", "node2", "node3"])
+    >>> data = ring.snapshot().to_bytes()
+    >>> rw.Snapshot.from_bytes(data).route("event1") == ring.route("event1")
+    True
+    """
+
+    def __init__(self, state: State, strategy: str, options: dict[str, Any]) -> None:
+        super().__init__(state)
+        self.strategy = strategy
+        self._options = dict(options)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that the router was made with, its nodes and hash aside."""
+        return dict(self._options)
+
+    def to_bytes(self) -> bytes:
+        """The snapshot as bytes that every platform reads: versioned, checksummed, no pickle inside.
+
+        They hold the compiled table, the membership, the ids of past members and the
+        placement's own state; of a `SipHash` only a fingerprint, never the key.
+
+        Returns
+        -------
+        bytes
+        """
+        cluster: Cluster = self._state.cluster
+        kind, arrays = _arrays_of(self._state.own.table)
+        blobs = {name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for name, array in arrays.items()}
+        header = {
+            "strategy": self.strategy,
+            "options": self._options,
+            "epoch": self.epoch,
+            "hash": self.hash.describe(),
+            "memory": self._state.own.memory,
+            "names": list(self.names),
+            "members": [[node.name, node.weight, node.zone] for node in cluster],
+            "down": sorted(cluster.down),
+            "table": kind,
+            "arrays": {name: [blob.dtype.str, list(blob.shape)] for name, blob in blobs.items()},
+        }
+        text = json.dumps(header, sort_keys=True).encode()
+        body = b"".join([_HEADER.pack(MAGIC, VERSION, len(text)), text, *(blob.tobytes() for blob in blobs.values())])
+        return body + _checksum(body)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview, hash: Hasher | None = None) -> Snapshot:
+        """A snapshot from its bytes.
+
+        Parameters
+        ----------
+        data : bytes
+            From `to_bytes`.
+        hash : SipHash, optional
+            Needed for a router with a secret hash, whose key the bytes do not hold; checked otherwise.
+
+        Returns
+        -------
+        Snapshot
+
+        Raises
+        ------
+        SnapshotError
+            When the bytes are damaged, cut short, foreign or of a newer version, or the hash is
+            missing or another one.
+        """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise SnapshotError(f"data must be bytes (was {type(data).__name__})")
+        header, blobs = _opened(bytes(data))
+        try:
+            return cls(_state_from(header, blobs, hash), header["strategy"], header["options"])
+        except SnapshotError:
+            raise
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RingwardError) as error:
+            raise SnapshotError(f"the snapshot's content does not fit together: {error}") from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Snapshot.from_bytes, (self.to_bytes(), self.hash)
+
+    def __copy__(self) -> Snapshot:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Snapshot:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Snapshot of {self.strategy}, {len(self)} nodes, {len(self.down)} down, epoch {self.epoch}>"
+
+
+def _checksum(body: bytes) -> bytes:
+    return bytes(xxhash.xxh3_64_digest(body))
+
+
+def _opened(data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Header and arrays of bytes that are intact."""
+    if len(data) < _HEADER.size + _CHECKSUM_BYTES:
+        raise SnapshotError(f"data must hold at least {_HEADER.size + _CHECKSUM_BYTES} bytes (held {len(data)})")
+    magic, version, size = _HEADER.unpack_from(data)
+    if magic != MAGIC:
+        raise SnapshotError(f"data must start with {MAGIC!r} (started with {magic!r})")
+    if version != VERSION:
+        raise SnapshotError(f"version must be {VERSION}, the one this release reads (was {version})")
+    body = data[:-_CHECKSUM_BYTES]
+    if _checksum(body) != data[-_CHECKSUM_BYTES:]:
+        raise SnapshotError("the checksum does not fit the data: they are damaged or cut short")
+    try:
+        header = json.loads(body[_HEADER.size : _HEADER.size + size])
+        blobs = {}
+        at = _HEADER.size + size
+        for name, (dtype, shape) in header["arrays"].items():
+            count = int(np.prod(shape, dtype=object))
+            array = np.frombuffer(body, np.dtype(dtype), count, at).reshape(shape)
+            at += array.nbytes
+            blobs[name] = np.array(array, array.dtype.newbyteorder("="))
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError, AttributeError) as error:
+        raise SnapshotError(f"the snapshot's header is malformed: {error}") from error
+    if at != len(body):
+        raise SnapshotError(f"the arrays must end at byte {len(body)} (ended at {at})")
+    return header, blobs
+
+
+def _state_from(header: dict[str, Any], blobs: dict[str, npt.NDArray[Any]], hash: Hasher | None) -> State:
+    names = np.empty(len(header["names"]), object)
+    names[:] = header["names"]
+    names.flags.writeable = False
+    ids = {name: i for i, name in enumerate(header["names"])}
+    members = {name: Node(name, weight, zone) for name, weight, zone in header["members"]}
+    if len(ids) != len(names) or not members.keys() <= ids.keys() or not set(header["down"]) <= members.keys():
+        raise SnapshotError("the snapshot's names, members and down nodes do not fit together")
+    cluster = Cluster(members, frozenset(header["down"]), ids, names)
+    on_empty = header["options"]["on_empty"]
+    if on_empty is not None and on_empty not in members:
+        raise ArgumentError("on_empty", "the name of a member", on_empty)
+    placed = Placed(_table_from(header["table"], blobs, cluster), header["memory"])
+    table = effective_table(placed, cluster, on_empty)
+    return State(names, table, _hash_from(header["hash"], hash), int(header["epoch"]), cluster, placed)
+
+
+def _hash_from(described: dict[str, Any], given: Hasher | None) -> Hasher:
+    family = family_from(described)
+    if given is None:
+        if family is None:
+            raise SnapshotError(f"hash must be given: the snapshot was keyed by a secret {described['family']}")
+        return family
+    if getattr(given, "describe", dict)() != described:
+        raise SnapshotError(f"hash must be the one the snapshot was made with (was {given!r})")
+    return given
+
+
+def _arrays_of(table: Table) -> tuple[str, dict[str, npt.NDArray[Any]]]:
+    """A table's kind and the arrays it can be compiled from again."""
+    if isinstance(table, PointTable):
+        arrays = {"hashes": table.hashes, "nodes": table.nodes}
+        optional = {"groups": table.groups, "zones": table.zones}
+        return "points", {**arrays, **{name: array for name, array in optional.items() if array is not None}}
+    if isinstance(table, PartitionMap):
+        arrays = {"rows": table.rows, "weights": table.weights, "name_hashes": table.name_hashes}
+        return "partitions", {**arrays, "name_ranks": table.name_ranks}
+    if isinstance(table, ListTable):
+        return "list", {"order": table.order}
+    raise SnapshotError(f"the table must be a PointTable, a PartitionMap or a ListTable (was {type(table).__name__})")
+
+
+def _table_from(kind: str, blobs: dict[str, npt.NDArray[Any]], cluster: Cluster) -> Table:
+    # Compiled code trusts its arrays, so bytes from elsewhere are checked in full before it sees them.
+    ids = len(cluster.ids)
+    alive = cluster.alive
+    if kind == "points":
+        hashes, nodes = _expect(blobs, "hashes", np.uint64), _expect(blobs, "nodes", np.uint32)
+        _demand(len(hashes) == len(nodes), "as many nodes as hashes")
+        _demand(bool((hashes[1:] >= hashes[:-1]).all()), "points in rising order")
+        counts = np.bincount(_within(nodes, ids), minlength=ids)
+        owning = [cluster.ids[node.name] for node in cluster if node.weight > 0]
+        _demand(bool((np.flatnonzero(counts) == np.sort(owning)).all()), "points of exactly the members")
+        groups = _per_id(blobs, "groups", ids) if "groups" in blobs else None
+        zones = _per_id(blobs, "zones", ids) if "zones" in blobs else None
+        return PointTable(hashes, nodes, alive, members=len(owning), groups=groups, zones=zones)
+    if kind == "partitions":
+        rows = _within(_expect(blobs, "rows", np.uint32, 2), ids)
+        owning = [node for node in cluster if node.weight > 0]
+        _demand(len(rows) > 0 and (rows.shape[1] > 0) == bool(owning), "partitions with rows of nodes")
+        weights = _expect(blobs, "weights", np.float64)
+        name_hashes = _expect(blobs, "name_hashes", np.uint64)
+        name_ranks = _expect(blobs, "name_ranks", np.uint32)
+        _demand(len(weights) == len(name_hashes) == len(name_ranks) == ids, "one weight, hash and rank an id")
+        _demand(bool((weights[alive > 0] > 0).all() and np.isfinite(weights).all()), "weights above 0")
+        ordered = np.sort(rows, axis=1)
+        _demand(bool((ordered[:, 1:] != ordered[:, :-1]).all()), "rows of distinct nodes")
+        return PartitionMap(rows, alive, weights, name_hashes, name_ranks)
+    if kind == "list":
+        order = _within(_expect(blobs, "order", np.uint32), ids)
+        able = sorted(cluster.ids[node.name] for node in cluster if cluster.can_own(node))
+        _demand(sorted(order.tolist()) == able, "an order of exactly the live members")
+        return ListTable(order)
+    raise SnapshotError(f"the table must be of kind points, partitions or list (was {kind!r})")
+
+
+def _demand(fulfilled: bool, what: str) -> None:
+    if not fulfilled:
+        raise SnapshotError(f"the snapshot must hold {what}")
+
+
+def _expect(blobs: dict[str, npt.NDArray[Any]], name: str, dtype: type, dimensions: int = 1) -> npt.NDArray[Any]:
+    array = blobs[name]
+    _demand(array.dtype == dtype and array.ndim == dimensions, f"{name} as {dimensions}-dimensional {dtype.__name__}")
+    return array
+
+
+def _within(array: npt.NDArray[Any], ids: int) -> npt.NDArray[Any]:
+    _demand(not array.size or int(array.max()) < ids, f"node ids below {ids}")
+    return array
+
+
+def _per_id(blobs: dict[str, npt.NDArray[Any]], name: str, ids: int) -> npt.NDArray[Any]:
+    array = _within(_expect(blobs, name, np.uint32), max(ids, 1))
+    _demand(len(array) == ids, f"{name} of {ids} ids")
+    return array

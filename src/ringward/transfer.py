@@ -1,0 +1,265 @@
+"""`Transfer`: what one change moved, as arcs of the hash space."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ringward._core import ARC, NO_NODE, ArcIndex, PartitionMap, Reader, State, checked_hashes, difference
+from ringward.errors import ArgumentError, ArgumentTypeError
+
+if TYPE_CHECKING:
+    from ringward.router import View
+
+__all__ = ["ROW_MOVE", "Transfer"]
+
+ROW_MOVE = np.dtype([("partition", np.uint32), ("rank", np.uint32), ("source", np.uint32), ("target", np.uint32)])
+NOBODY = "nobody"
+_SHOWN_ROUTES = 3
+
+
+class Transfer:
+    """What moved between two states of a router.
+
+    The arcs are found when they are first asked for, so a change itself stays cheap.
+
+    Attributes
+    ----------
+    epoch_before, epoch : int
+        The epochs of the two states; equal when nothing changed.
+    names : ndarray of object, shape (ids,)
+        What the ids in `arcs`, `rows` and `apply` stand for.
+
+    Examples
+    --------
+    >>> import ringward as rw
+    >>> ring = rw.HashRing(["node1", "node2", "node3"])
+    >>> transfer = ring.mark_down("node2")
+    >>> print(transfer)
+    epoch 0 → 1: 33.29 % of the keys move: node2 → node3 17.36 %, node2 → node1 15.94 %
+    >>> hashes = rw.hash_keys(["event1", "event2", "event3", "event4"], ring.hash)
+    >>> transfer.moved(hashes)
+    array([2])
+    """
+
+    def __init__(self, before: State, after: State) -> None:
+        self.epoch_before: int = before.epoch
+        self.epoch: int = after.epoch
+        self._before: State = before
+        self._after: State = after
+        self.names: npt.NDArray[np.object_] = before.names
+        self._new_ids: npt.NDArray[np.uint32] | None = None
+        if after.names is not before.names:
+            self.names, self._new_ids = _joined_names(before, after)
+
+    @classmethod
+    def between(cls, before: View, after: View) -> Transfer:
+        """What differs between any two routers or snapshots, nodes compared by name.
+
+        Parameters
+        ----------
+        before, after : Router or Snapshot
+            With equal hashes, since arcs are ranges of hashes.
+
+        Returns
+        -------
+        Transfer
+            Its `names` are those of `before`, followed by those only `after` has.
+
+        Raises
+        ------
+        ArgumentError
+            When the two hash keys in different ways.
+        """
+        for argument, view in (("before", before), ("after", after)):
+            if not isinstance(view, Reader):
+                raise ArgumentTypeError(argument, "a router or a snapshot", view)
+        if before.hash != after.hash:
+            raise ArgumentError("after", f"hashed by {before.hash!r}, as before is", after.hash)
+        return cls(before._state, after._state)
+
+    @cached_property
+    def arcs(self) -> npt.NDArray[np.void]:
+        """What moved: structured uint64 (start, end, source, target), shape (k,).
+
+        Both ends are inclusive; sorted by start, never wrapping. `source` and `target` are
+        node ids; NO_NODE stands for nobody.
+        """
+        if self._before.table is self._after.table:
+            return np.empty(0, ARC)
+        ends_before, owners_before = self._before.table.arcs()
+        ends_after, owners_after = self._after.table.arcs()
+        return difference(ends_before, owners_before, ends_after, self._translated(owners_after))
+
+    def _translated(self, ids: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+        if self._new_ids is None:
+            return ids
+        table = np.append(self._new_ids, np.uint32(NO_NODE))
+        result: npt.NDArray[np.uint32] = table[np.minimum(ids, len(self._new_ids))]
+        return result
+
+    @cached_property
+    def rows(self) -> npt.NDArray[np.void] | None:
+        """Between two partition tables of one shape: every entry that changed, of all replicas.
+
+        Structured uint32 (partition, rank, source, target), sorted by (partition, rank);
+        NO_NODE where a row was or became shorter. None for other placements.
+        """
+        tables = [state.own.table for state in (self._before, self._after)]
+        if not all(isinstance(table, PartitionMap) for table in tables) or len({len(t.rows) for t in tables}) > 1:
+            return None
+        width = max(table.rows.shape[1] for table in tables)
+        before, after = (_padded(table.rows, width) for table in tables)
+        after = self._translated(after)
+        partition, rank = np.nonzero(before != after)
+        moves = np.empty(len(partition), ROW_MOVE)
+        moves["partition"], moves["rank"] = partition, rank
+        moves["source"], moves["target"] = before[partition, rank], after[partition, rank]
+        return moves
+
+    def __bool__(self) -> bool:
+        """Whether anything moved."""
+        rows = self.rows
+        return len(self.arcs) > 0 or (rows is not None and len(rows) > 0)
+
+    @property
+    def share(self) -> float:
+        """The share of the hash space that moved, 0 to 1."""
+        return _share(self.arcs)
+
+    @property
+    def departures(self) -> dict[str, float]:
+        """The share of the hash space that left each node."""
+        return self._by("source")
+
+    @property
+    def arrivals(self) -> dict[str, float]:
+        """The share of the hash space that came to each node."""
+        return self._by("target")
+
+    def _by(self, end: str) -> dict[str, float]:
+        ids, inverse = np.unique(self.arcs[end], return_inverse=True)
+        shares = np.bincount(inverse, _lengths(self.arcs), minlength=len(ids))
+        return {self._name(node): float(share) for node, share in zip(ids, shares, strict=True)}
+
+    def _name(self, node: int) -> str:
+        return NOBODY if node == NO_NODE else str(self.names[node])
+
+    @cached_property
+    def _index(self) -> ArcIndex:
+        return ArcIndex(self.arcs)
+
+    def moved(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+        """Which keys moved.
+
+        Parameters
+        ----------
+        hashes : ndarray of uint64, shape (n,)
+            As `hash_keys(keys, router.hash)` returns them.
+
+        Returns
+        -------
+        ndarray of int64, shape (k,)
+            Their indices, ascending.
+
+        Raises
+        ------
+        ArgumentTypeError
+            When `hashes` is no one-dimensional uint64 array.
+        """
+        return self._index.moved(checked_hashes(hashes))
+
+    def apply(self, ids: npt.NDArray[Any], hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+        """Bring a column of owners up to date, in place.
+
+        Parameters
+        ----------
+        ids : ndarray of uint16, uint32 or int64, shape (n,)
+            What `assign` returned at `epoch_before`; contiguous and writeable.
+        hashes : ndarray of uint64, shape (n,)
+            The hashes of the same keys.
+
+        Returns
+        -------
+        ndarray of int64, shape (k,)
+            The indices that were written, ascending.
+
+        Raises
+        ------
+        ArgumentError, ArgumentTypeError
+            When the arrays do not fit; nothing is written then.
+        """
+        hashes = checked_hashes(hashes)
+        if not isinstance(ids, np.ndarray) or ids.dtype not in (np.uint16, np.uint32, np.int64):
+            raise ArgumentTypeError("ids", "a NumPy array of uint16, uint32 or int64", getattr(ids, "dtype", type(ids)))
+        if ids.shape != hashes.shape:
+            raise ArgumentError("ids", f"of shape {hashes.shape}, as hashes is", ids.shape)
+        if not (ids.flags.carray and ids.dtype.isnative):
+            raise ArgumentError("ids", "contiguous, aligned, writeable and of native byte order", str(ids.flags))
+        if np.may_share_memory(ids, hashes):
+            raise ArgumentError("ids", "apart from hashes in memory", "overlapping")
+        targets = self.arcs["target"]
+        widest = int(max(targets[targets != NO_NODE], default=0))
+        if widest >= np.iinfo(ids.dtype).max:
+            raise ArgumentError("ids", f"wide enough for node id {widest}", ids.dtype)
+        return self._index.apply(ids, hashes)
+
+    def __repr__(self) -> str:
+        return f"<Transfer {self}>"
+
+    def __str__(self) -> str:
+        change = f"epoch {self.epoch_before} → {self.epoch}"
+        rows = self.rows
+        copies = f"; {len(rows)} of all replicas' entries change" if rows is not None and len(rows) else ""
+        if not len(self.arcs):
+            return f"{change}: no key moves{copies}"
+        routes = self.arcs["source"] * np.uint64(1 << 32) + self.arcs["target"]
+        pairs, inverse = np.unique(routes, return_inverse=True)
+        shares = np.bincount(inverse, _lengths(self.arcs))
+        order = np.argsort(-shares, kind="stable")
+        told = [
+            f"{self._name(int(pairs[i]) >> 32)} → {self._name(int(pairs[i]) & NO_NODE)} {shares[i]:.2%}"
+            for i in order[:_SHOWN_ROUTES]
+        ]
+        if len(order) > _SHOWN_ROUTES:
+            told.append(f"{len(order) - _SHOWN_ROUTES} more routes")
+        return f"{change}: {self.share:.2%} of the keys move: {', '.join(told)}{copies}".replace("%", " %")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickle holds what moved, not the two routers it moved between.
+        kept = {"epoch_before": self.epoch_before, "epoch": self.epoch, "names": self.names}
+        return {**kept, "arcs": self.arcs, "rows": self.rows}
+
+
+def _lengths(arcs: npt.NDArray[np.void]) -> npt.NDArray[np.float64]:
+    """The share of the hash space in each arc."""
+    result: npt.NDArray[np.float64] = (arcs["end"] - arcs["start"]).astype(np.float64) + 1.0
+    return result / 2.0**64
+
+
+def _share(arcs: npt.NDArray[np.void]) -> float:
+    # Summed in integers: the parts above and below 2^32 cannot overflow, and no rounding adds up.
+    lengths = arcs["end"] - arcs["start"]
+    high = int((lengths >> np.uint64(32)).sum())
+    low = int((lengths & np.uint64(0xFFFFFFFF)).sum())
+    return ((high << 32) + low + len(arcs)) / 2**64
+
+
+def _padded(rows: npt.NDArray[np.uint32], width: int) -> npt.NDArray[np.uint32]:
+    return np.pad(rows, ((0, 0), (0, width - rows.shape[1])), constant_values=NO_NODE)
+
+
+def _joined_names(before: State, after: State) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.uint32] | None]:
+    """One list of names for both states, and where in it the ids of `after` are (None: where they were)."""
+    old = len(before.names)
+    if len(after.names) >= old and bool((after.names[:old] == before.names).all()):
+        return after.names, None
+    ids = dict(before.cluster.ids)
+    for name in after.names:
+        ids.setdefault(name, len(ids))
+    names = np.array(list(ids), dtype=object)
+    names.flags.writeable = False
+    return names, np.array([ids[name] for name in after.names], np.uint32)

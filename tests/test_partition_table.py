@@ -1,0 +1,359 @@
+"""PartitionTable: the exact rules of rows, of their balance and zones, and of what a change moves."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oracle import LAST, Member, Model
+from strategies import (
+    MANY,
+    SOME,
+    as_nodes,
+    edges,
+    histories,
+    liveness,
+    memberships,
+    orders,
+    owners,
+    perform,
+    rows_by_name,
+)
+
+import ringward as rw
+
+partition_counts = st.sampled_from([1, 2, 7, 12, 60, 61, 64])
+replica_counts = st.integers(1, 4)
+
+
+def make(
+    members: dict, partitions: int, replicas: int, down: Iterable[str] = ()
+) -> rw.PartitionTable:
+    """Return a small partition table."""
+    router = rw.PartitionTable(as_nodes(members), partitions=partitions, replicas=replicas)
+    if down:
+        router.mark_down(*down)
+    return router
+
+
+def weights_of(members: dict) -> dict[str, float]:
+    """Return the weights of the members that have one."""
+    return {name: member.weight for name, member in members.items() if member.weight > 0}
+
+
+def zones_of(members: dict, row: Iterable[str]) -> set:
+    """Return the zones of some names; a name without a zone is a zone of its own."""
+    return {members[name].zone or (name,) for name in row}
+
+
+def check_within(counts: Counter, shares: dict) -> None:
+    """Check that every count is the floor or the ceiling of its share."""
+    for name, fair in shares.items():
+        assert math.floor(fair) <= counts[name] <= math.ceil(fair), (name, counts[name], fair)
+
+
+def check_rows(router: rw.PartitionTable, members: dict, partitions: int, replicas: int) -> None:
+    """Check the rows against every rule about a single table, in the rules' order."""
+    weights = weights_of(members)
+    width = min(replicas, len(weights))
+    assert (router.rows.shape, router.rows.dtype) == ((partitions, width), np.dtype(np.uint32))
+    rows = rows_by_name(router)
+    zone_count = len(zones_of(members, weights))
+    for row in rows:
+        assert len(set(row)) == width
+        assert set(row) <= set(weights)
+        assert len(zones_of(members, row)) == min(width, zone_count)
+    if not weights:
+        return
+    owner_shares = oracle.fair_shares(weights, partitions, partitions)
+    check_within(Counter(row[0] for row in rows), owner_shares)
+    row_shares = oracle.fair_shares(weights, partitions * width, partitions)
+    by_zone: Counter = Counter()
+    for name, fair in row_shares.items():
+        by_zone[members[name].zone or (name,)] += fair
+    enough = zone_count >= width
+    if all(fair <= partitions if enough else fair >= partitions for fair in by_zone.values()):
+        check_within(Counter(name for row in rows for name in row), row_shares)
+
+
+# ---- the table -----------------------------------------------------------------------------------------
+
+
+@given(members=memberships(min_size=0), partitions=partition_counts, replicas=replica_counts)
+@MANY
+def test_a_new_table_is_distinct_zoned_and_balanced(
+    members: dict, partitions: int, replicas: int
+) -> None:
+    """Nodes of a row differ, its zones differ while there are enough, and counts are floor or ceil."""
+    check_rows(make(members, partitions, replicas), members, partitions, replicas)
+
+
+@given(data=st.data(), members=memberships(), partitions=partition_counts, replicas=replica_counts)
+@MANY
+def test_a_table_stays_distinct_zoned_and_balanced_over_any_history(
+    data: st.DataObject, members: dict, partitions: int, replicas: int
+) -> None:
+    """The rules for a new table hold for a table after every change."""
+    router, model = make(members, partitions, replicas), Model(members)
+    for change in data.draw(histories(members)):
+        perform(router, change)
+        model.apply(change)
+        check_rows(router, model.members, partitions, replicas)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 97])
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_a_table_of_the_default_size_is_exactly_balanced(count: int, replicas: int) -> None:
+    """4,096 partitions over equal and over unequal weights come out at floor or ceil."""
+    for weight in (lambda _: 1.0, lambda i: 1.0 + i % 4):
+        members = {f"node{i}": Member(weight(i)) for i in range(count)}
+        router = rw.PartitionTable(as_nodes(members), replicas=replicas)
+        check_rows(router, members, 4096, replicas)
+
+
+def test_a_heavy_node_is_capped_at_one_row_a_partition() -> None:
+    """A node that outweighs all others is in every row once, and the others share what is left."""
+    members = {"heavy": Member(1000.0), "a": Member(), "b": Member(), "c": Member()}
+    router = make(members, 60, 2)
+    counts = Counter(name for row in rows_by_name(router) for name in row)
+    assert counts == {"heavy": 60, "a": 20, "b": 20, "c": 20}
+
+
+def test_replicas_of_three_equal_zones_are_in_all_three() -> None:
+    """With as many zones as replicas every row has one node of each, and still all is balanced."""
+    members = {f"{zone}{i}": Member(zone=zone) for zone in "xyz" for i in range(4)}
+    router = make(members, 64, 3)
+    for row in rows_by_name(router):
+        assert {members[name].zone for name in row} == {"x", "y", "z"}
+    check_rows(router, members, 64, 3)
+
+
+def test_unequal_zones_bend_the_row_counts_and_not_the_zones() -> None:
+    """A zone of one small node is in every row if there are only as many zones as replicas."""
+    members = {"a": Member(5.0, "x"), "b": Member(5.0, "x"), "c": Member(1.0, "y")}
+    router = make(members, 60, 2)
+    rows = rows_by_name(router)
+    assert all("c" in row for row in rows)
+    check_rows(router, members, 60, 2)
+
+
+def test_with_fewer_nodes_than_replicas_rows_are_shorter() -> None:
+    """Width is the number of members with a weight, and grows when there are more."""
+    router = make({"a": Member(), "b": Member(), "drained": Member(0.0)}, 12, 3)
+    assert router.rows.shape == (12, 2)
+    router.add("c")
+    assert router.rows.shape == (12, 3)
+    router.remove("a")
+    assert router.rows.shape == (12, 2)
+    assert rw.PartitionTable(partitions=12, replicas=3).rows.shape == (12, 0)
+
+
+@given(members=memberships(), replicas=replica_counts, order=st.randoms())
+@SOME
+def test_a_table_does_not_depend_on_the_order_of_the_nodes(
+    members: dict, replicas: int, order: object
+) -> None:
+    """Nodes given in another order make the same rows."""
+    shuffled = list(members.items())
+    order.shuffle(shuffled)
+    mine, theirs = make(members, 61, replicas), make(dict(shuffled), 61, replicas)
+    assert mine.rows.tolist() == theirs.rows.tolist()
+
+
+# ---- partitions ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 3, 61, 1000, 4096, 65_537])
+def test_the_partition_is_the_high_half_of_hash_times_partitions(partitions: int) -> None:
+    """partition_of and the owner agree with (hash * partitions) >> 64 at both ends of partitions."""
+    members = {f"node{i}": Member() for i in range(5)}
+    router = rw.PartitionTable(list(members), partitions=partitions)
+    reference = oracle.PartitionTable(members, rows=rows_by_name(router))
+    for i in range(200):
+        expected = (oracle.xxh3(b"event%d" % i) * partitions) >> 64
+        assert router.partition_of(f"event{i}") == expected
+    h = edges(reference, limit=500)
+    assert owners(router, h) == [reference.rows[(int(x) * partitions) >> 64][0] for x in h]
+
+
+def test_the_partition_of_a_chosen_hash_is_exact() -> None:
+    """With the identity as the hash, the partition changes exactly where it should."""
+    identity = rw.Multiplicative(1, 2**64 - 1)
+    router = rw.PartitionTable(["a"], partitions=61, hash=identity)
+    for p in range(1, 61):
+        boundary = -(-p * 2**64 // 61)
+        for h in (boundary - 2, boundary - 1, boundary, boundary + 1):
+            expected = (oracle.multiplicative(h, 1, 2**64 - 1) * 61) >> 64
+            assert router.partition_of(h) == expected
+
+
+@pytest.mark.slow
+def test_the_largest_table_is_built_and_routes() -> None:
+    """2^24 partitions are allowed; the first and the last hash belong to the first and last row."""
+    router = rw.PartitionTable(["a", "b", "c"], partitions=2**24)
+    assert router.rows.shape == (2**24, 1)
+    counts = np.bincount(router.rows[:, 0], minlength=3)
+    assert set(counts.tolist()) <= {2**24 // 3, 2**24 // 3 + 1}
+    ends = np.array([0, LAST, 2**40 - 1, 2**40], np.uint64)
+    assert router.assign_hashes(ends).tolist() == router.rows[[0, -1, 0, 1], 0].tolist()
+
+
+# ---- what a change moves ---------------------------------------------------------------------------------
+
+
+def moved_entries(before: np.ndarray, after: np.ndarray) -> int:
+    """Return how many nodes came new into a row, summed over the rows."""
+    return sum(len(set(b) - set(a)) for a, b in zip(before.tolist(), after.tolist(), strict=True))
+
+
+@given(data=st.data(), members=memberships(weight=st.sampled_from([0.0, 1.0, 2.0, 3.0])))
+@MANY
+def test_with_one_replica_the_moves_are_the_fewest(data: st.DataObject, members: dict) -> None:
+    """Moves equal the sum of max(0, new - old), and no other counts in bounds would need fewer."""
+    for partitions in (7, 60, 61):
+        router, model = make(members, partitions, 1), Model(members)
+        for change in data.draw(histories(members, max_size=3)):
+            before = router.rows
+            perform(router, change)
+            had = bool(weights_of(model.members))
+            model.apply(change)
+            weights = weights_of(model.members)
+            if not had or not weights:
+                continue
+            old = Counter(router.names[before[:, 0]])
+            new = Counter(router.names[router.rows[:, 0]])
+            moves = int((before[:, 0] != router.rows[:, 0]).sum())
+            assert moves == sum(max(0, new[name] - old[name]) for name in new)
+            shares = oracle.fair_shares(weights, partitions, partitions)
+            assert moves == oracle.fewest_moves(old, shares, partitions)
+
+
+@given(data=st.data(), members=memberships(min_size=3), replicas=st.integers(2, 4))
+@MANY
+def test_entries_that_stay_keep_their_rank(
+    data: st.DataObject, members: dict, replicas: int
+) -> None:
+    """Only a partition's old and its new owner may change rank; where the owner stays nobody does."""
+    router = make(members, 61, replicas)
+    for change in data.draw(histories(members, max_size=3)):
+        before = router.rows
+        perform(router, change)
+        if router.rows.shape != before.shape:
+            continue
+        for old, new in zip(before.tolist(), router.rows.tolist(), strict=True):
+            allowed = {old[0], new[0]} if old and old[0] != new[0] else set()
+            for rank, node in enumerate(new):
+                if node in old and node not in allowed:
+                    assert old.index(node) == rank
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+def test_moves_with_replicas_stay_near_their_lower_bound(replicas: int) -> None:
+    """Adding to, and removing from, ten nodes moves at most a tenth more than balance needs."""
+    router = make({f"node{i}": Member() for i in range(10)}, 1024, replicas)
+    for operation, name in (
+        ("add", "new"),
+        ("remove", "node3"),
+        ("add", "node3"),
+        ("remove", "new"),
+    ):
+        before = router.rows
+        getattr(router, operation)(name)
+        old, new = (Counter(rows.ravel().tolist()) for rows in (before, router.rows))
+        bound = sum(max(0, new[node] - old[node]) for node in new)
+        assert bound <= moved_entries(before, router.rows) <= 1.1 * bound
+
+
+@given(data=st.data(), members=memberships(), replicas=replica_counts)
+@MANY
+def test_the_rows_of_a_transfer_are_the_difference_of_the_tables(
+    data: st.DataObject, members: dict, replicas: int
+) -> None:
+    """Transfer.rows has (partition, rank, source, target) of every entry that differs, in order."""
+    router = make(members, 12, replicas)
+    for change in data.draw(histories(members, max_size=3)):
+        before = router.rows
+        transfer = perform(router, change)
+        after = router.rows
+        assert transfer.rows.dtype.names == ("partition", "rank", "source", "target")
+        width = max(before.shape[1], after.shape[1])
+        padded = [
+            np.pad(rows, ((0, 0), (0, width - rows.shape[1])), constant_values=rw.NO_NODE)
+            for rows in (before, after)
+        ]
+        expected = [
+            (p, r, int(padded[0][p, r]), int(padded[1][p, r]))
+            for p, r in np.argwhere(padded[0] != padded[1]).tolist()
+        ]
+        assert sorted(transfer.rows.tolist()) == expected
+
+
+def test_other_placements_have_no_rows() -> None:
+    """Transfer.rows is None where there are none."""
+    for router in (rw.HashRing(["a", "b"]), rw.PrimaryBackup(["a", "b"])):
+        assert router.mark_down("a").rows is None
+
+
+# ---- liveness --------------------------------------------------------------------------------------------
+
+
+@given(data=st.data(), members=memberships(), replicas=replica_counts)
+@MANY
+def test_candidates_are_the_row_and_then_the_others_by_rendezvous(
+    data: st.DataObject, members: dict, replicas: int
+) -> None:
+    """Owners and failover orders agree with the oracle, whoever is down."""
+    down = data.draw(liveness(members))
+    router = make(members, 12, replicas, down)
+    reference = oracle.PartitionTable(members, down, rows=rows_by_name(router))
+    h = edges(reference)
+    assert owners(router, h) == [reference.owner(int(x)) for x in h]
+    assert orders(router, h) == [reference.candidates(int(x)) for x in h]
+
+
+@given(data=st.data(), members=memberships(min_size=2), replicas=replica_counts)
+@SOME
+def test_liveness_leaves_the_rows_alone(data: st.DataObject, members: dict, replicas: int) -> None:
+    """Marks change no row and list none as moved."""
+    router = make(members, 12, replicas)
+    rows = router.rows.tolist()
+    for name in data.draw(st.lists(st.sampled_from(sorted(members)), min_size=1)):
+        transfer = (router.mark_up if name in router.down else router.mark_down)(name)
+        assert router.rows.tolist() == rows
+        assert len(transfer.rows) == 0
+
+
+@given(data=st.data(), members=memberships(min_size=2), replicas=replica_counts)
+@SOME
+def test_membership_changes_ignore_liveness(
+    data: st.DataObject, members: dict, replicas: int
+) -> None:
+    """The same changes make the same rows whether or not somebody is down meanwhile."""
+    lively, half_down = make(members, 61, replicas), make(members, 61, replicas)
+    for change in data.draw(histories(members)):
+        lasting = [operation for operation in change if not operation[0].startswith("mark")]
+        if not lasting:
+            continue
+        if len(half_down):
+            half_down.mark_down(*sorted(half_down)[::2])
+        perform(lively, lasting)
+        perform(half_down, lasting)
+        assert lively.rows.tolist() == half_down.rows.tolist()
+
+
+def test_a_dead_nodes_partitions_spread_over_the_survivors_by_weight() -> None:
+    """Beyond the row, the rendezvous hands partitions to the survivors in proportion to weight."""
+    members = {f"node{i}": Member(1.0 + i % 3) for i in range(9)}
+    router = rw.PartitionTable(as_nodes(members), partitions=65_536)
+    transfer = router.mark_down("node4")
+    total = sum(member.weight for name, member in members.items() if name != "node4")
+    assert set(transfer.departures) == {"node4"}
+    for name, came in transfer.arrivals.items():
+        assert came / transfer.share == pytest.approx(members[name].weight / total, rel=0.2)
+    assert set(transfer.arrivals) == set(members) - {"node4"}

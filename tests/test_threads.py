@@ -1,0 +1,206 @@
+"""Readers take no lock: while one thread changes a router, every answer is that of some epoch."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from oracle import LAST, Member
+from strategies import KINDS, Kind
+
+import ringward as rw
+
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=str)
+READERS = 8
+KEYS = [f"event{i}" for i in range(64)]
+NUMBERS = np.arange(3000, dtype=np.int64)
+HASHES = np.arange(3000, dtype=np.uint64) * np.uint64(LAST // 2999)
+START = {f"node{i}": Member(1.0 + i % 2, "xyz"[i % 3]) for i in range(6)}
+
+
+@pytest.fixture(autouse=True)
+def hasty() -> Iterator[None]:
+    """Let threads take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def change_number(router: rw.Router, i: int) -> None:
+    """Make the i-th change of a history without end, of every sort; each is one epoch."""
+    name = f"node{i // 8 % 6}"
+    step = i % 8
+    if step == 0:
+        router.mark_down(name)
+    elif step == 1:
+        router.add(rw.Node(f"extra{i // 8}", weight=2.0, zone="w"))
+    elif step == 2:
+        router.mark_up(name)
+    elif step == 3:
+        router.reweigh(name, 3.0)
+    elif step == 4:
+        with router.change() as change:
+            change.mark_down(name)
+            change.reweigh(name, 1.0)
+            change.add(f"other{i // 8}")
+    elif step == 5:
+        router.mark_down(f"extra{i // 8}")
+    elif step == 6:
+        router.remove(f"extra{i // 8}", f"other{i // 8}")
+    else:
+        router.mark_up(name)
+
+
+def answers(reader: rw.Router) -> dict[str, object]:
+    """Return what the readers of this module may be told, at one epoch."""
+    return {
+        "routes": tuple(reader.route(key) for key in KEYS),
+        "candidates": tuple(tuple(reader.candidates(key)) for key in KEYS),
+        "numbers": reader.assign(NUMBERS).tobytes(),
+        "hashes": reader.assign_hashes(HASHES).tobytes(),
+        "keys": reader.assign(KEYS).tobytes(),
+        "two": reader.assign(KEYS, count=2).tobytes(),
+        "names": tuple(reader.names),
+        "members": tuple(sorted(reader)),
+        "down": reader.down,
+    }
+
+
+def run_together(work: list[Callable[[], None]]) -> None:
+    """Run functions in threads of their own, and raise what any of them raised."""
+    failures: list[BaseException] = []
+    gate = threading.Barrier(len(work))
+
+    def guarded(function: Callable[[], None]) -> None:
+        try:
+            gate.wait(timeout=30)
+            function()
+        except BaseException as failure:  # noqa: BLE001
+            failures.append(failure)
+
+    threads = [threading.Thread(target=guarded, args=(function,)) for function in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert not any(thread.is_alive() for thread in threads)
+    if failures:
+        raise failures[0]
+
+
+@every_kind
+def test_every_answer_is_that_of_some_epoch(kind: Kind) -> None:
+    """Eight threads read while one changes: each answer is that of an epoch between call and return."""
+    changes = 64
+    trial = kind.make(START)
+    expected = {0: answers(trial)}
+    for i in range(changes):
+        change_number(trial, i)
+        assert trial.epoch == i + 1
+        expected[i + 1] = answers(trial)
+    router = kind.make(START)
+    done = threading.Event()
+    read = [0] * READERS
+
+    def possible(what: str, first: int, last: int, at: int | None = None) -> list:
+        found = [expected[epoch][what] for epoch in range(first, last + 1)]
+        return found if at is None else [answer[at] for answer in found]
+
+    def check(number: int) -> None:
+        for i in range(len(KEYS)):
+            first = router.epoch
+            owner, walk = router.route(KEYS[i]), router.candidates(KEYS[i])
+            subscript = router[KEYS[i]]
+            last = router.epoch
+            assert owner in possible("routes", first, last, i)
+            assert subscript in possible("routes", first, last, i)
+            assert tuple(walk) in possible("candidates", first, last, i)
+            if i % 16 == number:
+                first = router.epoch
+                numbers, hashes = router.assign(NUMBERS), router.assign_hashes(HASHES)
+                keys, two = router.assign(KEYS), router.assign(KEYS, count=2)
+                last = router.epoch
+                assert numbers.tobytes() in possible("numbers", first, last)
+                assert hashes.tobytes() in possible("hashes", first, last)
+                assert keys.tobytes() in possible("keys", first, last)
+                assert two.tobytes() in possible("two", first, last)
+                snapshot = router.snapshot()
+                assert answers(snapshot) == expected[snapshot.epoch]
+            read[number] += 1
+
+    def reader(number: int) -> Callable[[], None]:
+        def run() -> None:
+            while not done.is_set():
+                check(number)
+
+        return run
+
+    def writer() -> None:
+        try:
+            for i in range(changes):
+                change_number(router, i)
+                # Let every reader see some of the epochs.
+                done.wait(0.005)
+        finally:
+            done.set()
+
+    run_together([writer, *(reader(number) for number in range(READERS))])
+    assert router.epoch == changes
+    assert all(count > 0 for count in read)
+    assert answers(router) == expected[changes]
+
+
+@every_kind
+def test_changes_of_several_threads_follow_one_another(kind: Kind) -> None:
+    """Four threads change: no change is lost, and each is the next epoch after the one before it."""
+    router = kind.make({f"node{i}": Member() for i in range(4)} | {"steady": Member()})
+    transfers: list[rw.Transfer] = []
+
+    def changer(number: int) -> Callable[[], None]:
+        def run() -> None:
+            for i in range(50):
+                mark = router.mark_up if i % 2 else router.mark_down
+                transfers.append(mark(f"node{number}"))
+
+        return run
+
+    run_together([changer(number) for number in range(4)])
+    assert router.epoch == 200
+    assert sorted(transfer.epoch for transfer in transfers) == list(range(1, 201))
+    assert all(transfer.epoch_before == transfer.epoch - 1 for transfer in transfers)
+    assert router.down == frozenset()
+    calm = kind.make({f"node{i}": Member() for i in range(4)} | {"steady": Member()})
+    assert set(router.names[router.assign_hashes(HASHES)]) <= set(calm.names)
+
+
+@every_kind
+def test_keys_that_change_during_a_call_are_routed_somehow(kind: Kind) -> None:
+    """An array that another thread writes to gives some routing of some keys, within the ids."""
+    router = kind.make(START)
+    numbers, hashes = NUMBERS.copy(), HASHES.copy()
+    texts = np.array([f"event{i}" for i in range(3000)])
+    done = threading.Event()
+
+    def writer() -> None:
+        rng = np.random.default_rng(1)
+        while not done.is_set():
+            numbers[:] = rng.integers(-(2**62), 2**62, 3000)
+            hashes[:] = rng.integers(0, 2**63, 3000, dtype=np.uint64) * np.uint64(2)
+            texts[:] = texts[::-1].copy()
+
+    def reader() -> None:
+        try:
+            for _ in range(150):
+                assert (router.assign(numbers) < len(START)).all()
+                assert (router.assign_hashes(hashes) < len(START)).all()
+                assert (router.assign(texts) < len(START)).all()
+                assert (router.assign(numbers, count=3) < len(START)).all()
+        finally:
+            done.set()
+
+    run_together([writer, reader])
+    assert router.epoch == 0
