@@ -70,6 +70,7 @@ cdef enum:
     BITMAP_BITS = 18  # 2^18 bits are 32 KiB: they stay in L1 beside the stream of hashes
     FEW_SOURCES = 4  # up to this many, scanning the ids beats testing the hashes
     AHEAD = 512
+    AHEAD_HITS = 32  # hits whose hashes are on their way from memory
 
 ARC = np.dtype([("start", np.uint64), ("end", np.uint64), ("source", np.uint64), ("target", np.uint64)])
 
@@ -237,7 +238,9 @@ cdef class ArcIndex:
         memset(&moves, 0, sizeof(Moves))
         try:
             with nogil:
-                if sources.shape[0] <= FEW_SOURCES:
+                if ids.shape[0] == 0 or self.size == 0:
+                    complete = True
+                elif sources.shape[0] <= FEW_SOURCES:
                     complete = self.scan(ids, hashes, sources, &moves)
                 else:
                     complete = self.test(ids, hashes, &moves)
@@ -275,32 +278,50 @@ cdef class ArcIndex:
 
     cdef bint scan(self, id_type[::1] ids, const uint64_t[::1] hashes, const uint64_t[::1] sources,
                    Moves *moves) noexcept nogil:
-        # Whole cache lines of ids are compared at once; only a hit looks at hashes.
-        cdef Py_ssize_t step = 64 // sizeof(id_type), size = ids.shape[0], i = 0, k, s
-        cdef id_type source
+        # Whole cache lines of ids are compared at once. A hit's hash is only asked for, and looked
+        # at some hits later, when memory has delivered it.
+        cdef id_type[FEW_SOURCES] wanted
+        cdef Py_ssize_t[AHEAD_HITS] waiting
+        cdef Py_ssize_t step = 64 // sizeof(id_type), size = ids.shape[0], few = sources.shape[0]
+        cdef Py_ssize_t i, k, s, hits = 0
+        cdef id_type *p = &ids[0]
         cdef bint hit
+        for s in range(few):
+            wanted[s] = <id_type>sources[s] if sources[s] != NO_NODE else nobody(ids)
+        i = 0
         while i < size:
-            if i + step <= size:
-                hit = False
-                for s in range(sources.shape[0]):
-                    source = <id_type>sources[s] if sources[s] != NO_NODE else nobody(ids)
-                    if id_type is uint16_t:
-                        hit |= rw_any16(&ids[i], source)
-                    elif id_type is uint32_t:
-                        hit |= rw_any32(&ids[i], source)
-                    else:
-                        hit |= rw_any64(&ids[i], source)
+            rw_ahead(p + i + 16 * step)
+            hit = i + step > size
+            for s in range(few):
                 if not hit:
-                    i += step
-                    continue
+                    hit = any_of(p + i, wanted[s])
+            if not hit:
+                i += step
+                continue
             for k in range(i, min(i + step, size)):
-                for s in range(sources.shape[0]):
-                    if ids[k] == (<id_type>sources[s] if sources[s] != NO_NODE else nobody(ids)):
-                        if not self.consider(ids, hashes, k, moves):
+                for s in range(few):
+                    if p[k] == wanted[s]:
+                        rw_ahead(&hashes[0] + k)
+                        if hits >= AHEAD_HITS and not self.consider(ids, hashes, waiting[hits % AHEAD_HITS], moves):
                             return False
+                        waiting[hits % AHEAD_HITS] = k
+                        hits += 1
                         break
             i += step
+        for s in range(max(<Py_ssize_t>0, hits - AHEAD_HITS), hits):
+            if not self.consider(ids, hashes, waiting[s % AHEAD_HITS], moves):
+                return False
         return True
+
+
+cdef inline bint any_of(id_type *p, id_type wanted) noexcept nogil:
+    """Whether any of 64 bytes of ids is the wanted one."""
+    if id_type is uint16_t:
+        return rw_any16(p, wanted)
+    elif id_type is uint32_t:
+        return rw_any32(p, wanted)
+    else:
+        return rw_any64(p, wanted)
 
 
 cdef inline id_type nobody(id_type[::1] ids) noexcept nogil:

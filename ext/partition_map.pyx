@@ -175,13 +175,18 @@ cdef class PartitionMap(Table):
         return self.owner[mul_high(h, self.partitions)]
 
     cdef void lookup_block(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil:
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i = 0, k
         cdef const uint16_t *slim = self.slim
         cdef uint64_t partitions = self.partitions
-        for i in range(count):
-            if (i & 7) == 0:
+        if slim != NULL:
+            while i + 8 <= count:  # a cache line of hashes at a time
                 rw_prefetch(h + i + AHEAD)
-            out[i] = slim[mul_high(h[i], partitions)] if slim != NULL else self.owner[mul_high(h[i], partitions)]
+                for k in range(8):
+                    out[i + k] = slim[mul_high(h[i + k], partitions)]
+                i += 8
+        while i < count:
+            out[i] = self.owner[mul_high(h[i], partitions)]
+            i += 1
 
     cdef Py_ssize_t scratch_size(self) noexcept nogil:
         return self.ids * <Py_ssize_t>(sizeof(Score) + 1)

@@ -66,6 +66,7 @@ cdef enum:
     MOST_SLIM_IDS = 0xFFFF  # ids below MIXED fit lines and direct tables
     DIRECT_BITS_MIN = 10
     DIRECT_BITS_MAX = 22  # 2^22 entries of 2 bytes: 8 MB, beyond which lines are faster
+    DIRECT_BLOCK = 1024
     PREFETCH_BLOCK = 128  # lines fetched ahead: 8 KiB
     AHEAD = 512
     BULK_BREAK_EVEN = 4  # lookups a point after which a direct table has paid for itself
@@ -262,45 +263,75 @@ cdef class PointTable(Table):
         return self.owner[self.first_point(h)]
 
     cdef uint32_t lookup(self, uint64_t h) noexcept nogil:
-        cdef uint64_t low, bucket
-        cdef uint16_t fragment, owner
-        cdef unsigned rank
-        if self.lines == NULL:
-            return self.exact(h) if self.owner != NULL else NO_NODE
-        bucket = rw_mul128(h, self.buckets, &low)
-        fragment = <uint16_t>(low >> 48)
-        rank = rw_rank16(self.lines[bucket].fragments, fragment)
-        owner = self.lines[bucket].owners[rank]
-        if owner == MIXED or self.lines[bucket].fragments[rank] == fragment:
+        if self.lines != NULL:
+            return self.find_in_line(h)
+        return self.exact(h) if self.owner != NULL else NO_NODE
+
+    cdef inline uint32_t find_in_line(self, uint64_t h) noexcept nogil:
+        cdef uint64_t low
+        cdef const Line *line = self.lines + rw_mul128(h, self.buckets, &low)
+        cdef uint16_t fragment = <uint16_t>(low >> 48)
+        cdef unsigned rank = rw_rank16(line.fragments, fragment)
+        cdef uint16_t owner = line.owners[rank]
+        if owner == MIXED or line.fragments[rank] == fragment:
             return self.exact(h)
         return owner
 
     cdef void lookup_block(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil:
-        cdef Py_ssize_t i, start, end, waiting = 0
-        cdef uint16_t[1024] deferred
-        cdef uint16_t owner
+        if self.direct != NULL:
+            self.lookup_direct(h, count, out)
+        elif self.lines != NULL:
+            self.lookup_lines(h, count, out)
+        else:
+            self.lookup_exact(h, count, out)
+
+    cdef void lookup_direct(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil:
+        # Keys that fall on an entry with a boundary wait until the block is done: no branch in the loop.
+        cdef Py_ssize_t start, size, i, k, waiting
+        cdef uint16_t[DIRECT_BLOCK] deferred
+        cdef uint32_t owner
         cdef int shift = self.direct_shift
         cdef const uint16_t *direct = self.direct
-        if direct != NULL and count <= 1024:
-            for i in range(count):
-                if (i & 7) == 0:
-                    rw_prefetch(h + i + AHEAD)
+        start = 0
+        while start < count:
+            size = min(<Py_ssize_t>DIRECT_BLOCK, count - start)
+            waiting = 0
+            i = 0
+            while i + 8 <= size:
+                rw_prefetch(h + i + AHEAD)
+                for k in range(8):
+                    owner = direct[h[i + k] >> shift]
+                    out[i + k] = owner
+                    deferred[waiting] = <uint16_t>(i + k)
+                    waiting += owner == MIXED
+                i += 8
+            while i < size:
                 owner = direct[h[i] >> shift]
                 out[i] = owner
                 deferred[waiting] = <uint16_t>i
                 waiting += owner == MIXED
+                i += 1
             for i in range(waiting):
-                out[deferred[i]] = self.lookup(h[deferred[i]])
-            return
-        start = 0
+                k = deferred[i]
+                out[k] = self.find_in_line(h[k])
+            h += size
+            out += size
+            start += size
+
+    cdef void lookup_lines(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil:
+        cdef Py_ssize_t start = 0, end, i
         while start < count:
             end = min(count, start + PREFETCH_BLOCK)
-            if self.lines != NULL:
-                for i in range(start, end):
-                    rw_prefetch(self.lines + mul_high(h[i], self.buckets))
             for i in range(start, end):
-                out[i] = self.lookup(h[i])
+                rw_prefetch(self.lines + mul_high(h[i], self.buckets))
+            for i in range(start, end):
+                out[i] = self.find_in_line(h[i])
             start = end
+
+    cdef void lookup_exact(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil:
+        cdef Py_ssize_t i
+        for i in range(count):
+            out[i] = self.lookup(h[i])
 
     cdef void prepare(self, Py_ssize_t keys):
         cdef int bits = DIRECT_BITS_MIN

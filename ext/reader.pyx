@@ -18,6 +18,29 @@ cimport numpy as cnp
 
 cnp.import_array()
 
+cdef extern from *:
+    """
+    #if defined(__SSE2__) || defined(_M_X64)
+    #include <emmintrin.h>
+    #define RW_NARROW_SSE2 1
+    #endif
+    /* 32-bit ids → 16 bits. SSE2 only packs signed numbers: the low halves are sign-extended first. */
+    static void rw_narrow(const uint32_t *ids, uint16_t *out, Py_ssize_t count) {
+        Py_ssize_t i = 0;
+    #if defined(RW_NARROW_SSE2)
+        for (; i + 8 <= count; i += 8) {
+            __m128i a = _mm_loadu_si128((const __m128i *)(ids + i));
+            __m128i b = _mm_loadu_si128((const __m128i *)(ids + i + 4));
+            a = _mm_srai_epi32(_mm_slli_epi32(a, 16), 16);
+            b = _mm_srai_epi32(_mm_slli_epi32(b, 16), 16);
+            _mm_storeu_si128((__m128i *)(out + i), _mm_packs_epi32(a, b));
+        }
+    #endif
+        for (; i < count; i++) out[i] = (uint16_t)ids[i];
+    }
+    """
+    void rw_narrow(const uint32_t *ids, uint16_t *out, Py_ssize_t count) noexcept nogil
+
 cdef extern from "Python.h":
     PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
 
@@ -233,12 +256,7 @@ cdef class HashSource(KeySource):
     def __cinit__(self, hashes):
         self.hashes = hashes
         self.size = self.hashes.shape[0]
-
-    cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
-        cdef Py_ssize_t i
-        for i in range(count):
-            out[i] = self.hashes[start + i]
-        return 0
+        self.ready = &self.hashes[0] if self.size else NULL
 
 
 def checked_hashes(hashes, str argument="hashes"):
@@ -303,6 +321,15 @@ cdef object assign_source(State state, KeySource source, keys, count, out):
     return out
 
 
+cdef inline const uint64_t *hashes_of(KeySource source, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count,
+                                      uint64_t *room) except NULL nogil:
+    """The hashes of a block of keys: where they are, or in `room`."""
+    if source.ready != NULL:
+        return source.ready + start
+    source.fill(spec, start, count, room)
+    return room
+
+
 cdef int owners_into(State state, KeySource source, cnp.ndarray out) except -1:
     cdef char *p = <char *>cnp.PyArray_DATA(out)
     cdef Py_ssize_t width = cnp.PyArray_ITEMSIZE(out)
@@ -318,17 +345,17 @@ cdef int owners_loop(State state, KeySource source, char *out, Py_ssize_t width)
     cdef uint64_t[BLOCK] hashes
     cdef uint32_t[BLOCK] ids
     cdef uint32_t *block
+    cdef const uint64_t *h
     cdef const HashSpec *spec = &state.hasher.spec
     cdef Py_ssize_t start, count, i
     start = 0
     while start < source.size:
         count = min(<Py_ssize_t>BLOCK, source.size - start)
-        source.fill(spec, start, count, hashes)
+        h = hashes_of(source, spec, start, count, hashes)
         block = <uint32_t *>out + start if width == 4 else ids
-        state.table.lookup_block(hashes, count, block)
+        state.table.lookup_block(h, count, block)
         if width == 2:
-            for i in range(count):
-                (<uint16_t *>out)[start + i] = <uint16_t>ids[i]
+            rw_narrow(ids, <uint16_t *>out + start, count)
         elif width == 8:
             for i in range(count):
                 (<int64_t *>out)[start + i] = ids[i]
@@ -355,14 +382,15 @@ cdef int candidates_into(State state, KeySource source, Py_ssize_t wanted, cnp.n
 cdef int candidates_loop(State state, KeySource source, Py_ssize_t wanted, uint32_t *out,
                          uint8_t *scratch) except -1 nogil:
     cdef uint64_t[BLOCK] hashes
+    cdef const uint64_t *h
     cdef const HashSpec *spec = &state.hasher.spec
     cdef Py_ssize_t start, count, i, found
     start = 0
     while start < source.size:
         count = min(<Py_ssize_t>BLOCK, source.size - start)
-        source.fill(spec, start, count, hashes)
+        h = hashes_of(source, spec, start, count, hashes)
         for i in range(count):
-            found = state.table.walk(hashes[i], wanted, out, scratch)
+            found = state.table.walk(h[i], wanted, out, scratch)
             while found < wanted:
                 out[found] = NO_NODE
                 found += 1

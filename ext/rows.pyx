@@ -34,7 +34,7 @@ import numpy as np
 
 cdef uint64_t SEED = 0x72696E6777617264  # "ringward" in ASCII
 cdef enum:
-    MIX_SWEEPS = 4    # swaps tried per entry of a first table; two already look random, zones reject some
+    MIX_SWEEPS = 4    # swaps tried per entry of a first table; one already looks random, but tight zones reject some
     DEAL_TRIES = 48   # draws from the urn before a slot is left to the augmenting paths
     OWNER_TRIES = 12  # of these, draws that insist on a node that may still own more
     BARRED = -(1 << 30)
@@ -70,7 +70,8 @@ cdef struct State:
     int32_t* depth
     int32_t* queue
     int32_t* path
-    int32_t* edges
+    int32_t* edges       # what goes along the path, and where to look for the next one
+    int32_t* resume
     int32_t* unseen      # nodes not reached yet, grouped by zone
     int32_t* unseen_start
     int32_t* unseen_size
@@ -269,12 +270,14 @@ cdef bint place(State* s, Py_ssize_t partition, Py_ssize_t slot) noexcept nogil:
 cdef void deal(State* s, uint64_t* unvisited) noexcept nogil:
     """Fill vacancies and replace surplus entries, a random choice of each node's, in one pass over the rows.
 
-    Where a surplus entry has no replacement it stays and a later one goes. Rows come in an order that changes from
-    table to table, since the last ones have less to choose from.
+    Where a surplus entry has no replacement it stays and a later one goes. Sampling is systematic within a row: as many
+    entries go as their chances add up to, which lets a node that must be in every row find a place. Rows come in an
+    order that changes from table to table, since the last ones have less to choose from.
     """
     cdef Py_ssize_t i, slot, node, p = below(draw(s), s.partitions), step = 1 + below(draw(s), s.partitions), a, b = 0
     cdef uint32_t* row
     cdef int64_t unit, surplus
+    cdef uint64_t turns
     while b != 1:  # a step without a common divisor visits every row; 1 is one
         step = step - 1 if step > 1 else s.partitions + (s.partitions == 1)
         a, b = s.partitions, step
@@ -288,6 +291,7 @@ cdef void deal(State* s, uint64_t* unvisited) noexcept nogil:
             s.urn_size += 1
     for i in range(s.partitions):
         row = s.rows + p * s.width
+        turns = draw(s) >> 32
         for slot in range(s.width):
             node = row[slot]
             if node == s.nodes:
@@ -296,7 +300,9 @@ cdef void deal(State* s, uint64_t* unvisited) noexcept nogil:
             surplus = s.count[node] - s.limit[node]
             if surplus > 0:
                 if slot > 0 or s.owned[node] > s.owner_low[node] or unvisited[node] <= <uint64_t>surplus:
-                    if below(draw(s), unvisited[node]) < surplus:
+                    turns += (<uint64_t>min(surplus, <int64_t>unvisited[node]) << 32) // unvisited[node]
+                    if turns >> 32:
+                        turns -= <uint64_t>1 << 32
                         place(s, p, slot)
                 unvisited[node] -= unvisited[node] > 1
         p += step
@@ -349,9 +355,8 @@ cdef void turn(State* s, int32_t entry, uint32_t node) noexcept nogil:
     link(s, entry, node)
 
 
-cdef int32_t find_edge(const State* s, uint32_t source, uint32_t target) noexcept nogil:
-    """An entry (or owned row) that `source` can give to `target`; -1 if there is none."""
-    cdef int32_t entry = s.first[source]
+cdef int32_t find_edge(const State* s, uint32_t target, int32_t entry) noexcept nogil:
+    """An entry (or owned row), from `entry` on in its list, that its node can give to `target`; -1 if there is none."""
     cdef Py_ssize_t partition, rank
     while entry >= 0:
         if s.by_owner:
@@ -433,8 +438,9 @@ cdef int64_t push(State* s, int32_t target) noexcept nogil:
     """
     cdef Py_ssize_t length = 0, i
     cdef int64_t units, done
-    cdef int32_t node = target
+    cdef int32_t node = target, entry
     while node >= 0:
+        s.resume[length] = -1
         s.path[length] = node
         length += 1
         node = s.parent[node]
@@ -442,12 +448,16 @@ cdef int64_t push(State* s, int32_t target) noexcept nogil:
     units = min(s.count[node] - s.limit[node], s.limit[target] - s.count[target])
     for done in range(units):
         for i in range(length - 1):
-            s.edges[i] = find_edge(s, s.path[i + 1], s.path[i])
-            if s.edges[i] < 0:
+            entry = find_edge(s, <uint32_t>s.path[i], s.resume[i])
+            if entry < 0:  # what was passed over may fit by now
+                entry = find_edge(s, <uint32_t>s.path[i], s.first[s.path[i + 1]])
+            if entry < 0:
                 for i in range(i - 1, -1, -1):
                     turn(s, s.edges[i], s.path[i + 1])
                 return done
-            turn(s, s.edges[i], s.path[i])
+            s.edges[i] = entry
+            s.resume[i] = s.after[entry]
+            turn(s, entry, s.path[i])
     return max(units, 0)
 
 
@@ -602,7 +612,7 @@ cdef void lay_out(State* s, int32_t* block) noexcept nogil:
     """Divide a block of zeros among the state's int32 arrays."""
     cdef Py_ssize_t nodes = s.nodes + 1
     s.parent, s.depth, s.queue = cut(&block, nodes), cut(&block, nodes), cut(&block, nodes)
-    s.path, s.edges = cut(&block, nodes), cut(&block, nodes)
+    s.path, s.edges, s.resume = cut(&block, nodes), cut(&block, nodes), cut(&block, nodes)
     s.first, s.unseen, s.node_mark = cut(&block, nodes), cut(&block, nodes), cut(&block, nodes)
     s.unseen_size, s.open_zones, s.zone_mark = cut(&block, s.zones), cut(&block, s.zones), cut(&block, s.zones)
     s.slack = cut(&block, s.partitions)
@@ -618,7 +628,7 @@ cdef void _fill(
     cdef Py_ssize_t old_width = old_rows.shape[1], p
     cdef const uint32_t* old = &old_rows[0, 0] if old_width else NULL
     cdef int32_t[::1] start = np.searchsorted(np.sort(inverse), np.arange(s.zones)).astype(np.int32)
-    cdef int32_t[::1] block = np.zeros(8 * (s.nodes + 1) + 3 * s.zones + s.partitions * (2 * s.width + 1), np.int32)
+    cdef int32_t[::1] block = np.zeros(9 * (s.nodes + 1) + 3 * s.zones + s.partitions * (2 * s.width + 1), np.int32)
     cdef int64_t[::1] order = live[np.argsort(inverse, kind="stable")]
     cdef uint64_t[::1] chance = np.zeros(s.nodes + 1, np.uint64)
     count = np.asarray(numbers[0])

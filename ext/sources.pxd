@@ -10,6 +10,7 @@ cdef class KeySource:
     cdef readonly Py_ssize_t size
     cdef readonly bint fallible  # may meet a bad key after it has given good ones
     cdef bint needs_gil
+    cdef const uint64_t *ready  # the hashes themselves, where they are there already
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil
 
 

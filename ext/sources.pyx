@@ -65,17 +65,23 @@ cdef class IntSource(ArraySource):
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
         cdef const char *p = self.base + start * self.stride
         cdef const uint64_t *keys
-        cdef Py_ssize_t i
+        cdef uint64_t flip = spec.flip
+        cdef Py_ssize_t i, k
         if self.item_size == 8 and self.stride == 8 and not self.swapped and (<size_t>p & 7) == 0:
             keys = <const uint64_t *>p
         else:
             self.widen(p, count, out)
             keys = out
         if spec.family == FAMILY_XXH3:
-            for i in range(count):
-                if (i & 7) == 0:
-                    rw_prefetch(keys + i + AHEAD_KEYS)
-                out[i] = xxh3_u64(keys[i], spec.flip)
+            i = 0
+            while i + 8 <= count:  # a cache line of keys at a time
+                rw_prefetch(keys + i + AHEAD_KEYS)
+                for k in range(8):
+                    out[i + k] = xxh3_u64(keys[i + k], flip)
+                i += 8
+            while i < count:
+                out[i] = xxh3_u64(keys[i], flip)
+                i += 1
         else:
             for i in range(count):
                 out[i] = hash_u64(spec, keys[i])
@@ -214,8 +220,9 @@ cdef class ObjectSource(KeySource):
             if i >= length:
                 raise KeyTypeError(f"keys must not shrink while they are read (were {self.size}, are {length})")
             items = PySequence_Fast_ITEMS(<PyObject *>self.keys)
-            if i + AHEAD_OBJECTS < length:
+            if i + AHEAD_OBJECTS < length:  # text of 16 characters may end in the next cache line
                 rw_prefetch(items[i + AHEAD_OBJECTS])
+                rw_prefetch(<const char *>items[i + AHEAD_OBJECTS] + 63)
             hash_key(spec, items[i], i, out + i - start)
         return 0
 

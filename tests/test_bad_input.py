@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import oracle
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import COLLIDING, LAST, Member
 from strategies import KINDS, MANY, Kind, fingerprint, orders, owners
 
 import ringward as rw
+from ringward import snapshot as snapshot_module
 
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=str)
 TRIO = {"a": Member(1.0, "x"), "b": Member(2.0, "y"), "c": Member(1.0)}
@@ -645,6 +647,39 @@ def test_noise_is_no_snapshot(noise: bytes) -> None:
             rw.Snapshot.from_bytes(forged)
 
 
+@every_kind
+def test_a_newer_version_is_refused_by_name(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that a later release wrote are whole, and refused with the two versions."""
+    version = snapshot_module.VERSION
+    with monkeypatch.context() as later:
+        later.setattr(snapshot_module, "VERSION", version + 1)
+        newer = bytes_of(kind)
+    with pytest.raises(rw.SnapshotError, match=rf"version.*{version}\b.*{version + 1}\b"):
+        rw.Snapshot.from_bytes(newer)
+
+
+@every_kind
+def test_forged_bytes_with_a_fitting_checksum_do_no_harm(kind: Kind) -> None:
+    """Bytes changed on purpose are refused, or route among the names that they hold: never outside."""
+    data = bytes_of(kind)
+    refused = 0
+    for position in sampled(len(data)):
+        for flip in (0x01, 0x10, 0xFF):
+            body = bytearray(data[:-8])
+            if position >= len(body):
+                continue
+            body[position] ^= flip
+            try:
+                forged = rw.Snapshot.from_bytes(bytes(body) + xxhash.xxh3_64_digest(bytes(body)))
+            except rw.SnapshotError:
+                refused += 1
+                continue
+            known = set(forged.names)
+            assert set(owners(forged, HASHES)) <= known | {None}
+            assert all(set(order) <= known for order in orders(forged, HASHES))
+    assert refused > 50
+
+
 @pytest.mark.parametrize("wrong", ["text", None, 5, [1], {}])
 def test_a_snapshot_is_made_of_bytes(wrong: object) -> None:
     """What is no bytes is a type error."""
@@ -674,7 +709,7 @@ def test_a_snapshot_needs_the_hash_it_was_made_with(kind: Kind) -> None:
         with pytest.raises(rw.SnapshotError):
             rw.Snapshot.from_bytes(plain, hash=wrong)
     for wrong in ("xxh3", 5, rw.XXH3):
-        with pytest.raises(rw.ArgumentTypeError):
+        with pytest.raises((rw.SnapshotError, rw.ArgumentTypeError)):
             rw.Snapshot.from_bytes(plain, hash=wrong)
 
 

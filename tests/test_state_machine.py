@@ -181,8 +181,8 @@ class RouterMachine(RuleBasedStateMachine):
         assert orders(self.router, h[::5]) == [reference.candidates(int(x)) for x in h[::5]]
         for key in KEYS:
             x = oracle.xxh3(oracle.key_bytes(key))
-            assert self.router.candidates(key) == reference.candidates(x)
             if expected[0] is not None:
+                assert self.router.candidates(key) == reference.candidates(x)
                 assert self.router.route(key) == reference.owner(x)
 
     @invariant()
@@ -200,7 +200,7 @@ def test_every_invariant_holds_over_long_histories(kind: Kind) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=12,
+            max_examples=25,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -77,11 +78,12 @@ def utf8(name: str) -> bytes:
     return name.encode()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cluster:
     """Members, who of them is down, and the ids of all names there ever were. Immutable.
 
-    Every method that changes something returns another cluster.
+    Every method that changes something returns another cluster, which `sealed` completes:
+    only then do new members have ids, and the arrays fit the members.
 
     Attributes
     ----------
@@ -93,29 +95,29 @@ class Cluster:
         name → node id, of past members too; do not write to it.
     names : ndarray of object, shape (ids,)
         node id → name, read-only.
+    name_ranks : ndarray of uint32, shape (ids,)
+        node id → the place of its name in UTF-8 order.
+    weights : ndarray of float64, shape (ids,)
+        node id → weight; 0 for past members.
+    gone, fresh : tuple of str
+        The names that left since the cluster before, and those that came. A node whose weight
+        changed is in both.
     """
 
     members: Mapping[str, Node] = field(default_factory=dict)
     down: frozenset[str] = frozenset()
     ids: Mapping[str, int] = field(default_factory=dict)
-    names: npt.NDArray[np.object_] = field(default_factory=lambda: _read_only(np.empty(0, object)))
+    names: npt.NDArray[np.object_] = field(default_factory=lambda: _frozen(np.empty(0, object)))
+    name_ranks: npt.NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
+    weights: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    gone: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.members)
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.members.values())
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Cluster):
-            return NotImplemented
-        return self.same_members(other) and self.down == other.down
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def same_members(self, other: Cluster) -> bool:
-        """Whether names, weights, zones and their order are equal, whoever is down."""
-        return self.members is other.members or list(self) == list(other)
 
     def require(self, name: object) -> str:
         """`name`, if it is a member's; else an error."""
@@ -126,7 +128,7 @@ class Cluster:
         return name
 
     def add(self, nodes: Iterable[Node]) -> Cluster:
-        """With further members, which are live; `with_ids` gives them ids."""
+        """With further members, which are live."""
         members = dict(self.members)
         for node in nodes:
             if node.name in members:
@@ -138,9 +140,8 @@ class Cluster:
         """Without some members; their ids stay taken."""
         members = dict(self.members)
         for name in names:
-            if name not in members:
-                self.require(name)
-                raise UnknownNodeError(name)
+            if self.require(name) not in members:
+                raise UnknownNodeError(name)  # named twice
             del members[name]
         return replace(self, members=members, down=self.down & members.keys())
 
@@ -154,17 +155,44 @@ class Cluster:
         changed = frozenset(self.require(name) for name in names)
         return replace(self, down=self.down | changed if down else self.down - changed)
 
-    def with_ids(self) -> Cluster:
-        """With an id for every member that has none: the next ones, in UTF-8 order of the names."""
-        fresh = sorted((name for name in self.members if name not in self.ids), key=utf8)
+    def sealed(self, before: Cluster, *, ordered: bool) -> Cluster:
+        """Complete, as the successor of `before`; `before` itself when nothing differs.
+
+        New names get the next ids, in UTF-8 order. `ordered`: the members' order counts.
+        """
+        old, new = before.members, self.members
+        gone: tuple[str, ...] = ()
+        fresh: tuple[str, ...] = ()
+        if new is not old:
+            gone = tuple([name for name, node in old.items() if new.get(name) is not node and new.get(name) != node])
+            fresh = tuple([name for name, node in new.items() if old.get(name) is not node and old.get(name) != node])
+        same = not gone and not fresh and (not ordered or [*old] == [*new])
+        if same and self.down == before.down:
+            return before
+        if same:
+            return replace(before, down=self.down, gone=(), fresh=())
+        complete = replace(self, gone=gone, fresh=fresh)._with_ids()
+        weights = np.zeros(len(complete.ids))
+        weights[: len(before.weights)] = before.weights
+        weights[[complete.ids[name] for name in gone]] = 0.0
+        weights[[complete.ids[name] for name in fresh]] = [new[name].weight for name in fresh]
+        return replace(complete, weights=weights)
+
+    def _with_ids(self) -> Cluster:
+        fresh = sorted((name for name in self.fresh if name not in self.ids), key=utf8)
         if not fresh:
             return self
-        ids = dict(self.ids)
-        ids.update((name, len(self.ids) + i) for i, name in enumerate(fresh))
+        ids = {**self.ids, **{name: len(self.ids) + i for i, name in enumerate(fresh)}}
         names = np.empty(len(ids), object)
         names[: len(self.names)] = self.names
         names[len(self.names) :] = fresh
-        return replace(self, ids=ids, names=_read_only(names))
+        # Two sorted lists are merged by rank: only the new names are compared as text.
+        order = self.names[np.argsort(self.name_ranks)]
+        places = np.array([bisect_left(order, utf8(name), key=utf8) for name in fresh], np.uint32)
+        ranks = np.empty(len(ids), np.uint32)
+        ranks[: len(order)] = self.name_ranks + np.searchsorted(places, self.name_ranks, side="right")
+        ranks[len(order) :] = places + np.arange(len(fresh), dtype=np.uint32)
+        return replace(self, ids=ids, names=_frozen(names), name_ranks=ranks)
 
     @cached_property
     def by_name(self) -> tuple[Node, ...]:
@@ -178,17 +206,9 @@ class Cluster:
     @property
     def alive(self) -> npt.NDArray[np.uint8]:
         """Shape (ids,): 1 for the ids of nodes that can own keys."""
-        mask = np.zeros(len(self.ids), np.uint8)
-        mask[[self.ids[node.name] for node in self if self.can_own(node)]] = 1
+        mask = (self.weights > 0).astype(np.uint8)
+        mask[[self.ids[name] for name in self.down]] = 0
         return mask
-
-    @property
-    def name_ranks(self) -> npt.NDArray[np.uint32]:
-        """Shape (ids,): the place of each id's name in UTF-8 order."""
-        order = sorted(range(len(self.names)), key=lambda i: utf8(self.names[i]))
-        ranks = np.empty(len(order), np.uint32)
-        ranks[order] = np.arange(len(order), dtype=np.uint32)
-        return ranks
 
     @property
     def zone_ids(self) -> npt.NDArray[np.uint32]:
@@ -196,12 +216,11 @@ class Cluster:
         numbers: dict[tuple[str, bool], int] = {}
         zones = np.zeros(len(self.ids), np.uint32)
         for node in self.by_name:
-            own = node.zone is None
-            zone = (node.name if node.zone is None else node.zone, own)
+            zone = (node.name, True) if node.zone is None else (node.zone, False)
             zones[self.ids[node.name]] = numbers.setdefault(zone, len(numbers))
         return zones
 
 
-def _read_only(array: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+def _frozen(array: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
     array.flags.writeable = False
     return array

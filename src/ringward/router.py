@@ -131,7 +131,8 @@ class Router(View, metaclass=ABCMeta):
         if not isinstance(hash, Hasher):
             raise ArgumentTypeError("hash", "XXH3, SipHash or Multiplicative", hash)
         self._begin({**options, "on_empty": on_empty})
-        cluster = Cluster().add(as_nodes(nodes))
+        empty = Cluster()
+        cluster = empty.add(as_nodes(nodes)).sealed(empty, ordered=self.ordered)
         super().__init__(self._state_of(cluster, None, hash, 0))
 
     def _begin(self, options: dict[str, Any]) -> None:
@@ -156,7 +157,6 @@ class Router(View, metaclass=ABCMeta):
         on_empty = self._options["on_empty"]
         if on_empty is not None and on_empty not in cluster.members:
             raise ArgumentError("on_empty", "the name of a member", on_empty)
-        cluster = cluster.with_ids()
         placed = self._place(cluster, before, epoch)
         return State(cluster.names, effective_table(placed, cluster, on_empty), hash, epoch, cluster, placed)
 
@@ -165,9 +165,9 @@ class Router(View, metaclass=ABCMeta):
             raise ChangeError("this router is inside a change() of this thread: use what that returned")
         with self._lock:
             before = self._state
-            cluster = operation(before.cluster)
+            cluster = operation(before.cluster).sealed(before.cluster, ordered=self.ordered)
             after = before
-            if cluster != before.cluster or (self.ordered and [*cluster] != [*before.cluster]):
+            if cluster is not before.cluster:
                 after = self._state_of(cluster, before, before.hasher, before.epoch + 1)
                 self._swap(after)
         return Transfer(before, after)

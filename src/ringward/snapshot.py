@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xxhash
 
 from ringward._core import Hasher, ListTable, PartitionMap, PointTable, State, Table
-from ringward.cluster import Cluster, Node
+from ringward.cluster import Cluster, Node, utf8
 from ringward.errors import ArgumentError, RingwardError, SnapshotError
 from ringward.keys import family_from
 from ringward.router import Placed, View, effective_table
@@ -166,7 +166,11 @@ def _state_from(header: dict[str, Any], blobs: dict[str, npt.NDArray[Any]], hash
     members = {name: Node(name, weight, zone) for name, weight, zone in header["members"]}
     if len(ids) != len(names) or not members.keys() <= ids.keys() or not set(header["down"]) <= members.keys():
         raise SnapshotError("the snapshot's names, members and down nodes do not fit together")
-    cluster = Cluster(members, frozenset(header["down"]), ids, names)
+    ranks = np.empty(len(names), np.uint32)
+    ranks[sorted(range(len(names)), key=lambda i: utf8(names[i]))] = np.arange(len(names), dtype=np.uint32)
+    weights = np.zeros(len(names))
+    weights[[ids[name] for name in members]] = [node.weight for node in members.values()]
+    cluster = Cluster(members, frozenset(header["down"]), ids, names, ranks, weights)
     on_empty = header["options"]["on_empty"]
     if on_empty is not None and on_empty not in members:
         raise ArgumentError("on_empty", "the name of a member", on_empty)

@@ -50,10 +50,8 @@ class Transfer:
         self.epoch: int = after.epoch
         self._before: State = before
         self._after: State = after
-        self.names: npt.NDArray[np.object_] = before.names
+        self.names: npt.NDArray[np.object_] = after.names  # of one router: they only grow
         self._new_ids: npt.NDArray[np.uint32] | None = None
-        if after.names is not before.names:
-            self.names, self._new_ids = _joined_names(before, after)
 
     @classmethod
     def between(cls, before: View, after: View) -> Transfer:
@@ -79,7 +77,9 @@ class Transfer:
                 raise ArgumentTypeError(argument, "a router or a snapshot", view)
         if before.hash != after.hash:
             raise ArgumentError("after", f"hashed by {before.hash!r}, as before is", after.hash)
-        return cls(before._state, after._state)
+        transfer = cls(before._state, after._state)
+        transfer.names, transfer._new_ids = _joined_names(before._state, after._state)
+        return transfer
 
     @cached_property
     def arcs(self) -> npt.NDArray[np.void]:

@@ -79,25 +79,21 @@ class PartitionTable(Router):
 
     def _place(self, cluster: Cluster, before: State | None, epoch: int) -> Placed:
         old: PartitionMap | None = before.own.table if before is not None else None
-        if old is not None and before is not None and cluster.members is before.cluster.members:
+        if old is not None and not cluster.gone and not cluster.fresh:
             table = PartitionMap(old.rows, cluster.alive, old.weights, old.name_hashes, old.name_ranks, before=old)
             return Placed(table)
         rows = np.full((self._options["partitions"], 0), NO_NODE, np.uint32) if old is None else old.rows
-        weights = np.zeros(len(cluster.ids))
-        weights[[cluster.ids[node.name] for node in cluster]] = [node.weight for node in cluster]
         hashes = np.array([xxhash.xxh3_64_intdigest(utf8(name)) for name in cluster.names], np.uint64)
-        rows = self._rebalanced(cluster, rows, weights)
-        return Placed(PartitionMap(rows, cluster.alive, weights, hashes, cluster.name_ranks))
+        rows = self._rebalanced(cluster, rows)
+        return Placed(PartitionMap(rows, cluster.alive, cluster.weights, hashes, cluster.name_ranks))
 
-    def _rebalanced(
-        self, cluster: Cluster, rows: npt.NDArray[np.uint32], weights: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.uint32]:
+    def _rebalanced(self, cluster: Cluster, rows: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
         """Rows for the cluster's members. The balancer counts nodes by name, so that ids do not matter."""
         ids = np.array([cluster.ids[node.name] for node in cluster.by_name], np.uint32)
         places = np.full(len(cluster.ids) + 1, NO_NODE, np.uint32)
         places[ids] = np.arange(len(ids), dtype=np.uint32)
         old = np.ascontiguousarray(places[np.minimum(rows, len(cluster.ids))])
-        new = rebalance(old, weights[ids], cluster.zone_ids[ids], self._options["replicas"])
+        new = rebalance(old, cluster.weights[ids], cluster.zone_ids[ids], self._options["replicas"])
         return np.ascontiguousarray(ids[new]) if len(ids) else new
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,34 +57,32 @@ class Points(NamedTuple):
     def of(cls, cluster: Cluster, options: dict[str, Any], before: State | None) -> Points:
         """The points of a cluster: those of `before` with what changed merged in and filtered out."""
         if before is None:
-            return cls._hashed(cluster, _counts(cluster, options), cluster.name_ranks)
+            return cls._hashed(cluster, list(cluster.members), options, 0)
         table: PointTable = before.own.table
-        if cluster.members is before.cluster.members:
-            return cls(table.hashes, table.nodes, table)
-        old, new = before.cluster.members, cluster.members
-        gone = [name for name, node in old.items() if new.get(name) is not node]
-        fresh = [node for name, node in new.items() if old.get(name) is not node]
-        counts = _counts(cluster, options)
         points = cls(table.hashes, table.nodes, table)
-        if gone:
+        if cluster.gone:
             mask = np.zeros(len(cluster.ids), np.uint8)
-            mask[[cluster.ids[name] for name in gone]] = 1
+            mask[[cluster.ids[name] for name in cluster.gone]] = 1
             hashes, nodes, removed = filter_points(points.hashes, points.nodes, mask)
             points = cls(hashes, nodes, table, removed)
-        if fresh:
-            ranks = cluster.name_ranks
-            extra = cls._hashed(cluster, {node.name: counts[node.name] for node in fresh}, ranks)
-            hashes, nodes = merge_points(points.hashes, points.nodes, extra.hashes, extra.nodes, ranks)
+        if cluster.fresh:
+            extra = cls._hashed(cluster, cluster.fresh, options, len(points.hashes))
+            hashes, nodes = merge_points(
+                points.hashes, points.nodes, extra.hashes, extra.nodes, cluster.name_ranks
+            )
             points = cls(hashes, nodes, table, extra.hashes, added=True)
         # Both at once have no simple patch: the table is compiled from all points then.
-        return points._replace(before=None, changed=None) if gone and fresh else points
+        return points._replace(before=None, changed=None) if cluster.gone and cluster.fresh else points
 
     @classmethod
-    def _hashed(cls, cluster: Cluster, counts: dict[str, int], ranks: npt.NDArray[np.uint32]) -> Points:
-        names = [utf8(name) for name in counts]
-        ids = np.array([cluster.ids[name] for name in counts], np.uint32)
-        hashes, nodes = node_points(names, ids, np.array(list(counts.values()), np.uint32))
-        return cls(*sort_points(hashes, nodes, ranks))
+    def _hashed(cls, cluster: Cluster, names: Sequence[str], options: dict[str, Any], others: int) -> Points:
+        counts = [point_count(cluster.members[name], options) for name in names]
+        total = sum(counts) + others
+        if total > POINTS_MAX:
+            raise ArgumentError("points of all nodes", f"at most {POINTS_MAX}", total)
+        ids = np.array([cluster.ids[name] for name in names], np.uint32)
+        hashes, nodes = node_points([utf8(name) for name in names], ids, np.array(counts, np.uint32))
+        return cls(*sort_points(hashes, nodes, cluster.name_ranks))
 
     def compiled(
         self,
@@ -92,23 +91,14 @@ class Points(NamedTuple):
         zones: npt.NDArray[np.uint32] | None = None,
     ) -> PointTable:
         """The table of these points and the cluster's liveness."""
-        members = sum(node.weight > 0 for node in cluster)
         return PointTable(
             self.hashes,
             self.nodes,
             cluster.alive,
-            members=members,
+            members=int(np.count_nonzero(cluster.weights)),
             groups=groups,
             zones=zones,
             before=self.before,
             changed=self.changed,
             added=self.added,
         )
-
-
-def _counts(cluster: Cluster, options: dict[str, Any]) -> dict[str, int]:
-    counts = {node.name: point_count(node, options) for node in cluster}
-    total = sum(counts.values())
-    if total > POINTS_MAX:
-        raise ArgumentError("points of all nodes", f"at most {POINTS_MAX}", total)
-    return counts

@@ -1,0 +1,5 @@
+"""`python -m ringward`."""
+
+from ringward.cli import main
+
+main()

@@ -1,0 +1,53 @@
+"""The group of commands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Any
+
+import click
+
+import ringward as rw
+from ringward.cli.assign import assign
+from ringward.cli.demo import demo
+from ringward.cli.inputs import InputError
+from ringward.cli.inspect import explain, report
+from ringward.cli.plan import plan
+
+__all__ = ["group"]
+
+
+class _Group(click.Group):
+    """Turns errors of the data into one line and exit code 1, and a closed pipe into silence."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without → is no reason to fail
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # What is still buffered has no reader: Python must not try to write it at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+        except OSError as error:
+            raise click.ClickException(f"{error.filename or 'the output'}: {error.strerror or error}") from error
+        except (InputError, rw.RingwardError) as error:
+            raise click.ClickException(str(error)) from error
+        return result
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(rw.__version__, prog_name="ringward")
+def group() -> None:
+    """Which node owns a key, who takes over when it fails, and exactly what moves.
+
+    A node list is a file of names, one a line, with # comments; a .csv file with the columns
+    name, weight, zone; or a .toml file with [[nodes]] name, weight, zone, or [nodes] name = weight.
+    """
+
+
+for command in (assign, plan, report, explain, demo):
+    group.add_command(command)

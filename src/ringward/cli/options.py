@@ -1,0 +1,167 @@
+"""The options that commands share: how to route, and where a file has its keys."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+import ringward as rw
+from ringward.cli.inputs import Layout
+from ringward.cli.nodes import read_hash_key, read_nodes
+
+__all__ = ["Choice", "key_options", "membership_options", "router_from", "strategy_options"]
+
+Command = Callable[..., None]
+
+_ROUTERS: dict[str, Callable[..., rw.Router]] = {
+    "ring": rw.HashRing,
+    "partitioned": rw.PartitionedRing,
+    "table": rw.PartitionTable,
+    "primary": rw.PrimaryBackup,
+}
+_SEED_MAX = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Flag:
+    """A flag that belongs to some strategies, and the argument of their constructors it is."""
+
+    flag: str
+    argument: str
+    strategies: tuple[str, ...]
+
+
+_FLAGS = {
+    "points": _Flag("--points", "points_per_node", ("ring", "partitioned")),
+    "part_size": _Flag("--part-size", "part_size", ("partitioned",)),
+    "partitions": _Flag("--partitions", "partitions", ("table",)),
+    "replicas": _Flag("--replicas", "replicas", ("table",)),
+    "spread_zones": _Flag("--spread-zones", "spread", ("ring",)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A strategy with its options, as chosen by flags.
+
+    Attributes
+    ----------
+    strategy : str
+        "ring", "partitioned", "table" or "primary".
+    options : dict
+        Arguments of the router's constructor.
+    """
+
+    strategy: str
+    options: dict[str, Any]
+
+    def router(self, nodes: list[rw.Node]) -> rw.Router:
+        """A router of this strategy."""
+        return _ROUTERS[self.strategy](nodes, **self.options)
+
+
+def _choice(strategy: str, hash: str, seed: int | None, hash_key_file: str | None, **flags: Any) -> Choice:
+    options: dict[str, Any] = {}
+    for name, value in flags.items():
+        if value is None or value is False:
+            continue
+        flag = _FLAGS[name]
+        if strategy not in flag.strategies:
+            raise click.UsageError(f"{flag.flag} needs --strategy {' or '.join(flag.strategies)} (was {strategy})")
+        options[flag.argument] = "zone" if name == "spread_zones" else value
+    if strategy == "partitioned" and "part_size" not in options:
+        raise click.UsageError("--strategy partitioned needs --part-size")
+    if hash == "siphash":
+        if hash_key_file is None or seed is not None:
+            raise click.UsageError("--hash siphash needs --hash-key-file, and takes no --seed")
+        options["hash"] = rw.SipHash(read_hash_key(hash_key_file))
+    else:
+        if hash_key_file is not None:
+            raise click.UsageError("--hash-key-file needs --hash siphash")
+        options["hash"] = rw.XXH3(seed or 0)
+    return Choice(strategy, options)
+
+
+def _decorated(command: Command, options: list[Callable[[Command], Command]]) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def strategy_options(command: Command) -> Command:
+    """Add the flags of strategies and hashes; the command gets them as `choice`."""
+    names = ("strategy", *_FLAGS, "hash", "seed", "hash_key_file")
+
+    @functools.wraps(command)
+    def chosen(**given: Any) -> None:
+        choice = _choice(**{name: given.pop(name) for name in names})
+        command(choice=choice, **given)
+
+    strategies = click.Choice(tuple(_ROUTERS))
+    return _decorated(
+        chosen,
+        [
+            click.option("--strategy", type=strategies, default="ring", show_default=True, help="How keys find nodes."),
+            click.option("--points", type=click.IntRange(1), help="ring, partitioned: points a node of weight 1."),
+            click.option("--part-size", type=click.IntRange(1), help="partitioned: nodes a part at most."),
+            click.option("--partitions", type=click.IntRange(1), help="table: number of partitions."),
+            click.option("--replicas", type=click.IntRange(1), help="table: nodes in a row."),
+            click.option("--spread-zones", is_flag=True, help="ring: candidates take distinct zones first."),
+            click.option("--hash", type=click.Choice(["xxh3", "siphash"]), default="xxh3", show_default=True),
+            click.option("--seed", type=click.IntRange(0, _SEED_MAX), help="xxh3: its seed."),
+            click.option("--hash-key-file", metavar="FILE", help="siphash: 16 bytes or 32 hexadecimal digits."),
+        ],
+    )
+
+
+def membership_options(command: Command) -> Command:
+    """Add --nodes, --down and the flags of strategies; the command gets a `router`."""
+
+    @strategy_options
+    @functools.wraps(command)
+    def with_router(choice: Choice, nodes: str, down: tuple[str, ...], **given: Any) -> None:
+        command(router=router_from(choice, nodes, down), **given)
+
+    return _decorated(
+        with_router,
+        [
+            click.option("--nodes", required=True, metavar="FILE", help="The node list."),
+            click.option("--down", multiple=True, metavar="NAME", help="A node that is down; may be repeated."),
+        ],
+    )
+
+
+def router_from(choice: Choice, nodes: str, down: tuple[str, ...] = ()) -> rw.Router:
+    """The chosen router of a node list, some of its nodes marked down."""
+    router = choice.router(read_nodes(nodes))
+    if down:
+        router.mark_down(*down)
+    return router
+
+
+def key_options(command: Command) -> Command:
+    """Add the flags that say where a file has its keys; the command gets them as `layout`."""
+
+    @functools.wraps(command)
+    def with_layout(key: str | None, no_header: bool, int_keys: bool, format: str | None, **given: Any) -> None:
+        if key is None and (no_header or format):
+            raise click.UsageError("--no-header and --format need --key")
+        if no_header and not (key or "").isdecimal():
+            raise click.UsageError(f"--key must be a column's number with --no-header (was {key!r})")
+        command(layout=Layout(key, not no_header, int_keys, format), **given)
+
+    return _decorated(
+        with_layout,
+        [
+            click.option(
+                "--key", metavar="COLUMN", help="The column of the key; without it the whole line is the key."
+            ),
+            click.option("--no-header", is_flag=True, help="The first row is data; --key is a number from 1."),
+            click.option("--int", "int_keys", is_flag=True, help="Keys are integers: 42 and '42' differ."),
+            click.option("--format", type=click.Choice(["csv", "tsv"]), help="With --key.  [default: by the name]"),
+        ],
+    )

@@ -1,0 +1,67 @@
+"""What commands print: tables on a terminal, plain columns elsewhere, JSON where asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["echo_json", "echo_table", "percent", "plain_name"]
+
+_GAP = "  "
+
+
+def echo_json(value: dict[str, Any]) -> None:
+    """One JSON object on one line, in ASCII, so that no encoding of stdout can spoil it."""
+    click.echo(json.dumps(value, allow_nan=False))
+
+
+def percent(share: float) -> str:
+    """A share as text: 0.25 → 25.00 %."""
+    return f"{share:.2%}".replace("%", " %")
+
+
+def plain_name(name: str) -> str:
+    """A name without characters that a terminal would act on."""
+    return name if name.isprintable() else ascii(name)[1:-1]
+
+
+def echo_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()) -> None:
+    """Print a table.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Headings.
+    rows : sequence of sequence of str
+        Cells.
+    left : sequence of str
+        Headings of columns of text, set to the left; numbers stand to the right.
+    """
+    safe = [[plain_name(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        _print_rich(columns, safe, left)
+        return
+    widths = [max(map(len, column)) for column in zip(columns, *safe, strict=True)]
+    for row in ([*columns], *safe):
+        cells = [
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for cell, width, column in zip(row, widths, columns, strict=True)
+        ]
+        click.echo(_GAP.join(cells).rstrip())
+
+
+def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str]) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(Text(column), justify="left" if column in left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
