@@ -2,8 +2,8 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 from .multiplicative cimport Divisor, multiplicative
-from .siphash cimport siphash, siphash_u64
-from .xxh3 cimport xxh3_bytes, xxh3_u64
+from .siphash cimport siphash_u64
+from .xxh3 cimport xxh3_0to16, xxh3_u64
 
 cdef extern from "Python.h":
     bint PyUnicode_CheckExact(PyObject *)
@@ -35,12 +35,14 @@ cdef class Hasher:
     cdef HashSpec spec
 
 
+cdef uint64_t hash_long(const HashSpec *spec, const unsigned char *p, size_t size) noexcept nogil
+
+
 cdef inline uint64_t hash_bytes(const HashSpec *spec, const unsigned char *p, size_t size) noexcept nogil:
-    if spec.family == FAMILY_SIPHASH:
-        return siphash(p, size, spec.k0, spec.k1, spec.c_rounds, spec.d_rounds)
-    if spec.family == FAMILY_MULTIPLICATIVE:
-        return multiplicative(xxh3_bytes(p, size, 0, spec.secret), spec.multiplier, &spec.modulus)
-    return xxh3_bytes(p, size, spec.seed, spec.secret)
+    # Most keys are short and hashed by XXH3. Kept apart from all else, that path is inlined where keys are read.
+    if spec.family == FAMILY_XXH3 and size <= 16:
+        return xxh3_0to16(p, size, spec.seed)
+    return hash_long(spec, p, size)
 
 
 cdef inline uint64_t hash_u64(const HashSpec *spec, uint64_t value) noexcept nogil:

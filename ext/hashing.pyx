@@ -9,8 +9,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_Check
 from cpython.unicode cimport PyUnicode_Check
 from libc.string cimport memset
-from .multiplicative cimport position
-from .xxh3 cimport derive_secret, flip_4to8
+from .multiplicative cimport multiplicative, position
+from .siphash cimport siphash
+from .xxh3 cimport derive_secret, flip_4to8, xxh3_bytes
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(PyObject *, Py_ssize_t *) except NULL
@@ -19,6 +20,15 @@ cdef extern from "Python.h":
 cdef object UUID = uuid.UUID
 cdef tuple NUMPY_INTEGERS = (np.integer,)
 cdef tuple NOT_KEYS = (bool, np.bool_, np.timedelta64)  # integers by class, not by meaning
+
+
+cdef uint64_t hash_long(const HashSpec *spec, const unsigned char *p, size_t size) noexcept nogil:
+    """Bytes of any length, by any family."""
+    if spec.family == FAMILY_SIPHASH:
+        return siphash(p, size, spec.k0, spec.k1, spec.c_rounds, spec.d_rounds)
+    if spec.family == FAMILY_MULTIPLICATIVE:
+        return multiplicative(xxh3_bytes(p, size, 0, spec.secret), spec.multiplier, &spec.modulus)
+    return xxh3_bytes(p, size, spec.seed, spec.secret)
 
 
 cdef class Hasher:

@@ -189,23 +189,16 @@ cdef inline uint64_t xxh3_long(const unsigned char *p, size_t size, const unsign
     return avalanche(result)
 
 
-cdef inline uint64_t xxh3_over16(
+cdef inline uint64_t xxh3_bytes(
     const unsigned char *p, size_t size, uint64_t seed, const unsigned char *derived
 ) noexcept nogil:
+    if size <= 16:
+        return xxh3_0to16(p, size, seed)
     if size <= 128:
         return xxh3_17to128(p, size, seed)
     if size <= LONG:
         return xxh3_129to240(p, size, seed)
     return xxh3_long(p, size, derived)
-
-
-cdef inline uint64_t xxh3_bytes(
-    const unsigned char *p, size_t size, uint64_t seed, const unsigned char *derived
-) noexcept nogil:
-    # Most keys are short. Kept apart from the long ones, their path is small enough to be inlined.
-    if size <= 16:
-        return xxh3_0to16(p, size, seed)
-    return xxh3_over16(p, size, seed, derived)
 
 
 cdef inline void store64(unsigned char *p, uint64_t value) noexcept nogil:

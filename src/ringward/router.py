@@ -47,6 +47,8 @@ class Placed(NamedTuple):
 class View(Reader):
     """What routers and snapshots share: everything that reads one state."""
 
+    __slots__ = ()
+
     @property
     def names(self) -> npt.NDArray[np.object_]:
         """node id → name, of past members too; read-only, shape (ids,)."""
@@ -124,6 +126,9 @@ class Router(View, metaclass=ABCMeta):
     `candidates`, `assign`) is compiled, takes no lock, and sees one epoch from start to end.
     Changes are serialised; one that raises changes nothing.
     """
+
+    # No instance dictionary: it would cost a look-up in it before each method call.
+    __slots__ = ("__weakref__", "_changing", "_lock", "_options")
 
     ordered = False  # whether the order in which nodes are given means something
 

@@ -43,6 +43,8 @@ class Snapshot(View):
     True
     """
 
+    __slots__ = ("__weakref__", "_options", "strategy")
+
     def __init__(self, state: State, strategy: str, options: dict[str, Any]) -> None:
         super().__init__(state)
         self.strategy = strategy

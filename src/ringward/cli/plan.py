@@ -49,7 +49,7 @@ def plan(*, choice: Choice, layout: Layout, before: str, after: str, keys_file: 
     if transfer.rows is not None:
         result["replicas"] = _replica_counts(old, new, transfer)
     if keys_file is not None:
-        result["keys"] = _key_counts(old, new, transfer, keys_file, layout)
+        result["keys"] = _key_counts(old, transfer, keys_file, layout)
     if as_json:
         echo_json(result)
     else:
@@ -147,7 +147,7 @@ def _replica_counts(old: rw.Router, new: rw.Router, transfer: rw.Transfer) -> di
     }
 
 
-def _key_counts(old: rw.Router, new: rw.Router, transfer: rw.Transfer, path: str, layout: Layout) -> dict[str, Any]:
+def _key_counts(old: rw.Router, transfer: rw.Transfer, path: str, layout: Layout) -> dict[str, Any]:
     total = 0
     routes = Counter[Route]()
     with byte_source(path) as source:
@@ -155,8 +155,10 @@ def _key_counts(old: rw.Router, new: rw.Router, transfer: rw.Transfer, path: str
             hashes = rw.hash_keys(batch.keys, old.hash)
             total += len(hashes)
             moved = hashes[transfer.moved(hashes)]
-            ends = zip(old.assign_hashes(moved), new.assign_hashes(moved), strict=True)
-            routes.update((str(old.names[source]), str(new.names[target])) for source, target in ends)
+            arcs = transfer.arcs[np.searchsorted(transfer.arcs["start"], moved, side="right") - 1]
+            pairs, counts = np.unique(arcs[["source", "target"]], return_counts=True)
+            for (left, came), count in zip(pairs.tolist(), counts.tolist(), strict=True):
+                routes[_name(transfer, left), _name(transfer, came)] += count
     return {
         "total": total,
         "moved": routes.total(),

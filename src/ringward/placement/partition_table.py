@@ -60,6 +60,8 @@ class PartitionTable(Router):
     4
     """
 
+    __slots__ = ()
+
     def __init__(
         self,
         nodes: Nodes = (),

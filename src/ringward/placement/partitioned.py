@@ -48,6 +48,8 @@ class PartitionedRing(Router):
     ['node0', 'node4']
     """
 
+    __slots__ = ()
+
     def __init__(
         self,
         nodes: Nodes = (),

@@ -41,6 +41,8 @@ class PrimaryBackup(Router):
     ringward.errors.StaleEpochError: token must be at least 1, the term, and at most 1, the epoch (was 0)
     """
 
+    __slots__ = ()
+
     ordered = True
 
     def __init__(

@@ -51,6 +51,8 @@ class HashRing(Router):
     ('node3', ['node3', 'node1', 'node2'])
     """
 
+    __slots__ = ()
+
     def __init__(
         self,
         nodes: Nodes = (),
