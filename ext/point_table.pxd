@@ -37,6 +37,9 @@ cdef class PointTable(Table):
     cdef int direct_shift
     cdef Py_ssize_t bulk_keys
 
+    cdef int compile(self, PointTable before, changed, bint added) except -1
+    cdef int count_buckets(self, PointTable before, changed, bint added) except -1
+    cdef int compile_lines(self, PointTable before, changed) except -1
     cdef Py_ssize_t first_point(self, uint64_t h) noexcept nogil
     cdef uint32_t exact(self, uint64_t h) noexcept nogil
     cdef void write_line(self, uint64_t bucket) noexcept nogil

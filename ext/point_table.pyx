@@ -135,7 +135,7 @@ cdef class PointTable(Table):
         if self.size and self.live:
             self.compile(before, changed, added)
 
-    def compile(self, PointTable before, changed, bint added):
+    cdef int compile(self, PointTable before, changed, bint added) except -1:
         """Owners, buckets and lines, from scratch or from a table that differs little."""
         cdef cnp.ndarray next_live
         same_points = before is not None and before.hashes is self.hashes
@@ -156,11 +156,11 @@ cdef class PointTable(Table):
         elif before is not None and not (before.owner_array is before.nodes and everybody):
             patchable = False  # a dead node or a part hands other points on: write all lines
             changed = None
-        self.count_buckets(before if patchable else None, changed, added, same_points)
+        self.count_buckets(before if patchable else None, changed, added)
         if self.ids < MOST_SLIM_IDS:
             self.compile_lines(before if patchable else None, changed)
 
-    def count_buckets(self, PointTable before, changed, bint added, bint same_points):
+    cdef int count_buckets(self, PointTable before, changed, bint added) except -1:
         """`first`: bucket → index of its first point, with the number of points at the end."""
         cdef const uint64_t[::1] shifts
         cdef Py_ssize_t i, k = 0
@@ -168,7 +168,7 @@ cdef class PointTable(Table):
         cdef uint32_t *old
         if self.first_array is not None:
             self.first = <uint32_t *>cnp.PyArray_DATA(self.first_array)
-            return
+            return 0
         self.first_array = np.empty(self.buckets + 1, np.uint32)
         self.first = <uint32_t *>cnp.PyArray_DATA(self.first_array)
         if before is not None and changed is not None:
@@ -178,7 +178,7 @@ cdef class PointTable(Table):
                 while k < shifts.shape[0] and mul_high(shifts[k], self.buckets) < b:
                     k += 1
                 self.first[b] = <uint32_t>(old[b] + k if added else old[b] - k)
-            return
+            return 0
         with nogil:
             for i in range(self.size):
                 b = mul_high(self.hash[i], self.buckets)
@@ -189,7 +189,7 @@ cdef class PointTable(Table):
                 self.first[bucket] = <uint32_t>self.size
                 bucket += 1
 
-    def compile_lines(self, PointTable before, changed):
+    cdef int compile_lines(self, PointTable before, changed) except -1:
         """All lines, or copies of those of `before` with the ones around `changed` written anew."""
         cdef uint64_t bucket
         cdef const uint64_t[::1] around
@@ -202,7 +202,7 @@ cdef class PointTable(Table):
             with nogil:
                 for bucket in range(self.buckets):
                     self.write_line(bucket)
-            return
+            return 0
         self.line_array[:] = before.line_array
         around = changed
         with nogil:

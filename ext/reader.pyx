@@ -8,7 +8,7 @@ import numpy as np
 from ringward.errors import ArgumentError, ArgumentTypeError, KeyTypeError, NoNodeError
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from .hashing cimport HashSpec, hash_key
 from .sources cimport BLOCK, KeySource, key_source
@@ -43,6 +43,11 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
+    ctypedef struct PyMethodDef:
+        pass
+    ctypedef struct PyMethodDescrObject:
+        PyMethodDef *d_method
+    object PyDescr_NewMethod(PyTypeObject *, PyMethodDef *)
 
 
 cdef class State:
@@ -69,6 +74,18 @@ cdef class State:
         self.epoch = epoch
         self.cluster = cluster
         self.own = own
+
+
+def adopt_methods(cls):
+    """Give a subclass of `Reader` the compiled methods as its own.
+
+    CPython's fast call of a C method wants an object of the very class that the method was
+    defined in; with a descriptor of its own each subclass gets it, at half the cost a call.
+    """
+    for name in ("route", "candidates", "assign", "assign_hashes"):
+        if name not in cls.__dict__:
+            inherited = Reader.__dict__[name]
+            setattr(cls, name, PyDescr_NewMethod(<PyTypeObject *>cls, (<PyMethodDescrObject *>inherited).d_method))
 
 
 cdef int refuse_empty() except -1:

@@ -44,7 +44,7 @@ cdef enum:
     LOOSEN_TIMES = 200  # swaps between rows for the owners' sake, and draws for one of them
     LOOSEN_TRIES = 1 << 13
     ENTRIES_MAX = 1 << 29  # so that the snapped shares' errors add up to less than one entry
-SNAP = 1e-9  # how far off an integer, relatively, a share may be by rounding errors
+cdef double SNAP = 1e-9  # how far off an integer, relatively, a share may be by rounding errors
 
 
 cdef struct State:

@@ -192,7 +192,6 @@ class RouterMachine(RuleBasedStateMachine):
         assert found == owners(self.router, SPREAD)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_every_invariant_holds_over_long_histories(kind: Kind) -> None:
     """Forty steps of adds, removals, weights, marks, changes and byte forms break no invariant."""

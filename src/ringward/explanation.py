@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ringward._core import ListTable, PartitionMap, PointTable
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class Explanation:
         candidates = view.candidates(key, min(count, max(len(view), 1)))
         value = view.hash(key)
         place, looked_at = _way(view, value)
-        steps = []
+        steps: list[Step] = []
         for name, why in looked_at:
             if len([step for step in steps if step.taken]) == len(candidates):
                 break
@@ -64,7 +66,7 @@ class Explanation:
             elif name in view.down:
                 steps.append(Step(name, taken=False, reason=f"passed over, it is down: {why}"))
             else:
-                steps.append(Step(name, taken=False, reason=f"comes later: {why}"))
+                steps.append(Step(name, taken=False, reason=f"passed over, its zone is taken: {why}"))
         return cls(key, value, place, candidates[0], tuple(candidates), tuple(steps))
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,47 +91,44 @@ def _way(view: View, value: int) -> tuple[str, list[tuple[str, str]]]:
         others = [name for name in _all_candidates(view, value) if name not in row]
         way += [(name, "outside the row, by weighted rendezvous") for name in others]
         return f"in partition {partition} of {len(table.rows)}", way
-    if isinstance(table, ListTable) and not view._state.own.table.live:
-        return "nobody is live", [(name, "stands in while nobody is live (on_empty)") for name in view._state.names[table.order]]
+    assert isinstance(table, ListTable)  # there is no other kind  # noqa: S101
+    if not view._state.own.table.live:
+        name = str(view._state.names[table.order[0]])
+        return "nobody is live", [(name, "stands in while nobody is live (on_empty)")]
     names = [node.name for node in view.nodes if node.weight > 0]
-    order = [*view._state.names[table.order], *(name for name in names if name in view.down)]
+    primary = str(view._state.names[table.order[0]])
+    above = names[: names.index(primary)]
+    # A primary that stayed when a better node recovered comes first; else the list is walked as it is.
+    order = names if all(name in view.down for name in above) else [primary, *(n for n in names if n != primary)]
     return "which does not matter: one node owns every key", [
-        (name, f"priority {names.index(name) + 1}") for name in sorted(order, key=order.index)
+        (name, f"priority {names.index(name) + 1}") for name in order
     ]
 
 
 def _ring_way(view: View, table: PointTable, value: int) -> tuple[str, list[tuple[str, str]]]:
     size = len(table.hashes)
     start = table.first_index(value)
-    home = int(table.groups[table.nodes[start]]) if table.groups is not None else None
+    groups = table.groups
     seen: dict[int, str] = {}
     for step in range(size):
         i = (start + step) % size
         node = int(table.nodes[i])
         if node in seen:
             continue
-        part = f", part {int(table.groups[node])}" if table.groups is not None else ""
+        part = f", part {int(groups[node])}" if groups is not None else ""
         zone = f", zone {view._state.cluster.members[str(view.names[node])].zone}" if table.zones is not None else ""
         seen[node] = f"its point at {int(table.hashes[i]):#018x} comes {_nth(len(seen) + 1)}{part}{zone}"
         if len(seen) == len(view):
             break
     order = list(seen)
-    if home is not None:
-        order.sort(key=lambda node: table.groups[node] != home)
-    elif table.zones is not None:
-        order = [view.id_of(name) for name in _zone_order(view, value, order)]
+    if groups is not None:  # stable: the key's own part first, each in ring order
+        home = groups[table.nodes[start]]
+        order = [node for node in order if groups[node] == home] + [node for node in order if groups[node] != home]
     place = f"before point {start} of {size} at {int(table.hashes[start]):#018x}"
     return place, [(str(view.names[node]), seen[node]) for node in order]
 
 
-def _zone_order(view: View, value: int, order: list[int]) -> list[str]:
-    taken = _all_candidates(view, value)
-    return [*(str(view.names[node]) for node in order if str(view.names[node]) in view.down), *taken]
-
-
 def _all_candidates(view: View, value: int) -> list[str]:
-    import numpy as np  # noqa: PLC0415
-
     row = view.assign_hashes(np.array([value], np.uint64), count=len(view))[0]
     return [str(view.names[node]) for node in row if node < len(view.names)]
 

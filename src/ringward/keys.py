@@ -30,7 +30,7 @@ class Family(Hasher):
     _args: tuple[Any, ...]
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._args == other._args  # type: ignore[attr-defined]
+        return type(self) is type(other) and self._args == other._args
 
     def __hash__(self) -> int:
         return hash((type(self), self._args))

@@ -92,7 +92,7 @@ class Report:
         shares = np.bincount(np.minimum(owners, ids), lengths, minlength=ids + 1)[:ids]
         able = [node for node in view.nodes if state.cluster.can_own(node)]
         total = sum(node.weight for node in able)
-        heirs = _heirs(view, ids) if state.table.live > 1 else {}
+        heirs = _heirs(view) if state.table.live > 1 else {}
         single = isinstance(state.table, ListTable)  # one node is meant to own everything
         nodes = []
         for node in view.nodes:
@@ -131,18 +131,20 @@ class Report:
         return asdict(self)
 
     def __str__(self) -> str:
+        down = sum(not node.live for node in self.nodes)
+        mean, most = _percent(self.moved_on_failure_mean), _percent(self.moved_on_failure_max)
+        optimal = _percent(self.moved_on_failure_optimal)
         lines = [
-            f"{self.strategy} at epoch {self.epoch}: {len(self.nodes)} nodes, "
-            f"{sum(not node.live for node in self.nodes)} down",
+            f"{self.strategy} at epoch {self.epoch}: {len(self.nodes)} nodes, {down} down",
             f"balance: max/expected {self.balance_max:.3f}, standard deviation {self.balance_std:.3f}",
-            f"one failure moves {self.moved_on_failure_mean:.2%} on average, {self.moved_on_failure_max:.2%} at most "
-            f"(optimum on average {self.moved_on_failure_optimal:.2%})".replace("%", " %"),
+            f"one failure moves {mean} on average, {most} at most (optimum on average {optimal})",
         ]
         width = max((len(node.name) for node in self.nodes), default=0)
         for node in self.nodes[:_ROWS_SHOWN]:
             state = "" if node.live else " down"
-            heirs = f", {len(node.heirs)} heirs, the largest takes {node.heir_max:.0%}" if node.heirs else ""
-            lines.append(f"  {node.name:<{width}} {node.share:7.2%} of {node.expected:7.2%}{heirs}{state}")
+            heirs = f", {len(node.heirs)} heirs, the largest takes {_percent(node.heir_max)}" if node.heirs else ""
+            share, expected = _percent(node.share), _percent(node.expected)
+            lines.append(f"  {node.name:<{width}} {share:>8} of {expected:>8}{heirs}{state}")
         if len(self.nodes) > _ROWS_SHOWN:
             lines.append(f"  ... and {len(self.nodes) - _ROWS_SHOWN} more")
         return "\n".join(lines)
@@ -162,7 +164,11 @@ class Report:
         )
 
 
-def _heirs(view: View, ids: int) -> dict[int, dict[int, float]]:
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _heirs(view: View) -> dict[int, dict[int, float]]:
     """owner id → heir id → share of the hash space; every arc is cut where its second candidate changes."""
     ends = view._state.own.table.bounds()
     lengths = np.diff(np.concatenate([[-1.0], ends.astype(np.float64)])) / 2.0**64

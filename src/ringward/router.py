@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ringward._core import Hasher, ListTable, Reader, State, Table
+from ringward._core import Hasher, ListTable, Reader, State, Table, adopt_methods
 from ringward.cluster import Cluster, Node, Nodes, as_nodes
 from ringward.errors import ArgumentError, ArgumentTypeError, ChangeError, UnknownNodeError
 from ringward.explanation import Explanation
@@ -49,6 +49,10 @@ class View(Reader):
 
     __slots__ = ()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        adopt_methods(cls)
+
     @property
     def names(self) -> npt.NDArray[np.object_]:
         """node id → name, of past members too; read-only, shape (ids,)."""
@@ -63,7 +67,8 @@ class View(Reader):
     @property
     def down(self) -> frozenset[str]:
         """The members that are marked down."""
-        return self._state.cluster.down
+        down: frozenset[str] = self._state.cluster.down
+        return down
 
     @property
     def epoch(self) -> int:

@@ -169,7 +169,7 @@ def _state_from(header: dict[str, Any], blobs: dict[str, npt.NDArray[Any]], hash
     if len(ids) != len(names) or not members.keys() <= ids.keys() or not set(header["down"]) <= members.keys():
         raise SnapshotError("the snapshot's names, members and down nodes do not fit together")
     ranks = np.empty(len(names), np.uint32)
-    ranks[sorted(range(len(names)), key=lambda i: utf8(names[i]))] = np.arange(len(names), dtype=np.uint32)
+    ranks[[ids[name] for name in sorted(ids, key=utf8)]] = np.arange(len(names), dtype=np.uint32)
     weights = np.zeros(len(names))
     weights[[ids[name] for name in members]] = [node.weight for node in members.values()]
     cluster = Cluster(members, frozenset(header["down"]), ids, names, ranks, weights)
@@ -195,12 +195,16 @@ def _hash_from(described: dict[str, Any], given: Hasher | None) -> Hasher:
 def _arrays_of(table: Table) -> tuple[str, dict[str, npt.NDArray[Any]]]:
     """A table's kind and the arrays it can be compiled from again."""
     if isinstance(table, PointTable):
-        arrays = {"hashes": table.hashes, "nodes": table.nodes}
-        optional = {"groups": table.groups, "zones": table.zones}
-        return "points", {**arrays, **{name: array for name, array in optional.items() if array is not None}}
+        points: dict[str, npt.NDArray[Any] | None] = {
+            "hashes": table.hashes,
+            "nodes": table.nodes,
+            "groups": table.groups,
+            "zones": table.zones,
+        }
+        return "points", {name: array for name, array in points.items() if array is not None}
     if isinstance(table, PartitionMap):
-        arrays = {"rows": table.rows, "weights": table.weights, "name_hashes": table.name_hashes}
-        return "partitions", {**arrays, "name_ranks": table.name_ranks}
+        named: dict[str, npt.NDArray[Any]] = {"name_hashes": table.name_hashes, "name_ranks": table.name_ranks}
+        return "partitions", {"rows": table.rows, "weights": table.weights, **named}
     if isinstance(table, ListTable):
         return "list", {"order": table.order}
     raise SnapshotError(f"the table must be a PointTable, a PartitionMap or a ListTable (was {type(table).__name__})")
@@ -222,8 +226,8 @@ def _table_from(kind: str, blobs: dict[str, npt.NDArray[Any]], cluster: Cluster)
         return PointTable(hashes, nodes, alive, members=len(owning), groups=groups, zones=zones)
     if kind == "partitions":
         rows = _within(_expect(blobs, "rows", np.uint32, 2), ids)
-        owning = [node for node in cluster if node.weight > 0]
-        _demand(len(rows) > 0 and (rows.shape[1] > 0) == bool(owning), "partitions with rows of nodes")
+        someone = bool((cluster.weights > 0).any())
+        _demand(len(rows) > 0 and (rows.shape[1] > 0) == someone, "partitions with rows of nodes")
         weights = _expect(blobs, "weights", np.float64)
         name_hashes = _expect(blobs, "name_hashes", np.uint64)
         name_ranks = _expect(blobs, "name_ranks", np.uint32)

@@ -5,7 +5,7 @@ from ringward._core.build import filter_points, merge_points, node_points, sort_
 from ringward._core.hashing import Hasher
 from ringward._core.partition_map import PartitionMap
 from ringward._core.point_table import PointTable
-from ringward._core.reader import Reader, State, checked_hashes, hash_column, second_candidates
+from ringward._core.reader import Reader, State, adopt_methods, checked_hashes, hash_column, second_candidates
 from ringward._core.rows import rebalance
 from ringward._core.table import ListTable, Table
 
@@ -20,6 +20,7 @@ __all__ = [
     "Reader",
     "State",
     "Table",
+    "adopt_methods",
     "checked_hashes",
     "difference",
     "filter_points",

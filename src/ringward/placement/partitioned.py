@@ -115,8 +115,8 @@ def cut(cluster: Cluster, part_size: int, before: State | None) -> npt.NDArray[n
                 old[part].append(name)
         # Fewer parts: the smallest are given up, so that the fewest nodes must move.
         kept = [old[part] for part in sorted(old)]
-        for part in sorted(kept, key=len)[: max(0, len(kept) - count)]:
-            kept.remove(part)
+        for smallest in sorted(kept, key=len)[: max(0, len(kept) - count)]:
+            kept.remove(smallest)
     kept += [[] for _ in range(count - len(kept))]
     for part, names in enumerate(_filled(kept, list(cluster.members))):
         for name in names:

@@ -33,7 +33,7 @@ def point_count(node: Node, options: dict[str, Any]) -> int:
     """How many points a node has: by its own weight alone, so other nodes never move its points."""
     if node.weight == 0:
         return 0
-    exact = options["points_per_node"] * node.weight / options["weight_unit"]
+    exact: float = options["points_per_node"] * node.weight / options["weight_unit"]
     count = math.floor(min(exact, POINTS_MAX + 1) + 0.5)
     if count == 0:
         raise ArgumentError(
@@ -67,9 +67,7 @@ class Points(NamedTuple):
             points = cls(hashes, nodes, table, removed)
         if cluster.fresh:
             extra = cls._hashed(cluster, cluster.fresh, options, len(points.hashes))
-            hashes, nodes = merge_points(
-                points.hashes, points.nodes, extra.hashes, extra.nodes, cluster.name_ranks
-            )
+            hashes, nodes = merge_points(points.hashes, points.nodes, extra.hashes, extra.nodes, cluster.name_ranks)
             points = cls(hashes, nodes, table, extra.hashes, added=True)
         # Both at once have no simple patch: the table is compiled from all points then.
         return points._replace(before=None, changed=None) if cluster.gone and cluster.fresh else points
