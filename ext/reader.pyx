@@ -165,11 +165,11 @@ cdef class Reader:
         Returns
         -------
         list of str
-            Distinct live nodes. Fewer than `count` when fewer are live.
+            Distinct live nodes. Fewer than `count` when fewer are live, none when nobody is.
 
         Raises
         ------
-        NoNodeError, KeyTypeError, KeyValueError
+        KeyTypeError, KeyValueError
             As `route`.
         ArgumentError
             When `count` is below 1 or above the number of members.
@@ -186,8 +186,6 @@ cdef class Reader:
         cdef uint32_t *ids
         cdef uint8_t *scratch
         hash_key(&state.hasher.spec, <PyObject *>key, -1, &h)
-        if state.table.live == 0:
-            refuse_empty()
         ids = <uint32_t *>PyMem_Calloc(<size_t>wanted, sizeof(uint32_t))
         scratch = <uint8_t *>PyMem_Calloc(<size_t>max(1, state.table.scratch_size()), 1)
         try:

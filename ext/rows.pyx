@@ -31,94 +31,11 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from math import fsum
 
 import numpy as np
+from .row_paths cimport augment, balance_owners, link_all
+from .row_state cimport DEAL_TRIES, ENTRIES_MAX, MIX_SWEEPS, OWNER_TRIES, State, below, draw, fits, slack_change
 
 cdef uint64_t SEED = 0x72696E6777617264  # "ringward" in ASCII
-cdef enum:
-    MIX_SWEEPS = 4    # swaps tried per entry of a first table; one already looks random, but tight zones reject some
-    DEAL_TRIES = 48   # draws from the urn before a slot is left to the augmenting paths
-    OWNER_TRIES = 12  # of these, draws that insist on a node that may still own more
-    BARRED = -(1 << 30)
-    UNSEEN = -2
-    ROOT = -1
-    STUCK = -1
-    LOOSEN_TIMES = 200  # swaps between rows for the owners' sake, and draws for one of them
-    LOOSEN_TRIES = 1 << 13
-    ENTRIES_MAX = 1 << 29  # so that the snapped shares' errors add up to less than one entry
 cdef double SNAP = 1e-9  # how far off an integer, relatively, a share may be by rounding errors
-
-
-cdef struct State:
-    Py_ssize_t partitions
-    Py_ssize_t width
-    Py_ssize_t nodes     # index `nodes` stands for "vacant", a node whose quota is 0
-    Py_ssize_t zones
-    int32_t spread       # zones that a row has to span
-    uint64_t random
-    uint32_t* rows       # (partitions, width)
-    int32_t* slack       # a partition's zones + vacancies - spread; never below 0
-    int32_t* zone        # of a node; -1 for those that hold nothing
-    int64_t* owned       # rows of a node at rank 0
-    int64_t* owner_low
-    int64_t* owner_high
-    bint by_owner        # what the rest is about: who owns a row, or who is in it
-    int64_t* count       # of a node, and where it should be
-    int64_t* limit
-    int32_t* first       # a node's entries (or owned rows) as a doubly linked list
-    int32_t* after
-    int32_t* before
-    int32_t* parent      # the search: UNSEEN, ROOT or the node that would give up an entry
-    int32_t* depth
-    int32_t* queue
-    int32_t* path
-    int32_t* edges       # what goes along the path, and where to look for the next one
-    int32_t* resume
-    int32_t* unseen      # nodes not reached yet, grouped by zone
-    int32_t* unseen_start
-    int32_t* unseen_size
-    int32_t* open_zones  # zones with any of these
-    Py_ssize_t open_size
-    int32_t* zone_mark
-    int32_t* node_mark
-    int32_t mark
-    int32_t* urn         # one token for each entry that a node lacks
-    Py_ssize_t urn_size
-
-
-cdef inline uint64_t draw(State* s) noexcept nogil:
-    """Next number of splitmix64 [5]."""
-    s.random += <uint64_t>0x9E3779B97F4A7C15
-    cdef uint64_t x = s.random
-    x = (x ^ (x >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
-    x = (x ^ (x >> 27)) * <uint64_t>0x94D049BB133111EB
-    return x ^ (x >> 31)
-
-
-cdef inline Py_ssize_t below(uint64_t bits, Py_ssize_t bound) noexcept nogil:
-    """The upper 32 bits scaled to 0 .. bound - 1; bound is below 2^31."""
-    return <Py_ssize_t>(((bits >> 32) * <uint64_t>bound) >> 32)
-
-
-cdef inline int slack_change(const State* s, const uint32_t* row, Py_ssize_t slot, uint32_t node) noexcept nogil:
-    """What the row's slack gains if `node` replaces what is at `slot`; BARRED if the node is in the row."""
-    cdef int32_t coming = s.zone[node], going = s.zone[row[slot]], zone
-    cdef int stays = 0, present = 0
-    cdef Py_ssize_t rank
-    if going < 0:
-        going = UNSEEN  # filling a vacancy always costs one, whatever other vacancies there are
-    for rank in range(s.width):
-        if rank == slot:
-            continue
-        if row[rank] == node:
-            return BARRED
-        zone = s.zone[row[rank]]
-        stays |= zone == going
-        present |= zone == coming
-    return stays - present
-
-
-cdef inline bint fits(const State* s, Py_ssize_t partition, Py_ssize_t slot, uint32_t node) noexcept nogil:
-    """Whether `node` may replace what is at `slot`."""
-    return s.slack[partition] + slack_change(s, s.rows + partition * s.width, slot, node) >= 0
 
 
 cdef void count_survivors(State* s, const uint32_t* old, Py_ssize_t old_width) noexcept nogil:
@@ -309,229 +226,6 @@ cdef void deal(State* s, uint64_t* unvisited) noexcept nogil:
         p -= s.partitions if p >= s.partitions else 0
 
 
-cdef inline void link(State* s, int32_t entry, uint32_t node) noexcept nogil:
-    s.before[entry] = -1
-    s.after[entry] = s.first[node]
-    if s.first[node] >= 0:
-        s.before[s.first[node]] = entry
-    s.first[node] = entry
-
-
-cdef void link_all(State* s, bint by_owner) noexcept nogil:
-    """List what each node has: entries, or rows that it owns."""
-    cdef Py_ssize_t i, stride = s.width if by_owner else 1
-    s.by_owner = by_owner
-    for i in range(s.nodes + 1):
-        s.first[i] = -1
-    for i in range(s.partitions * s.width // stride - 1, -1, -1):
-        link(s, <int32_t>i, s.rows[i * stride])
-
-
-cdef void turn(State* s, int32_t entry, uint32_t node) noexcept nogil:
-    """Give an entry (or the ownership of a row) to `node`."""
-    cdef Py_ssize_t partition = entry if s.by_owner else entry // s.width, slot = 0, rank
-    cdef uint32_t* row = s.rows + partition * s.width
-    cdef uint32_t gone
-    if s.by_owner:
-        gone = row[0]
-        for rank in range(1, s.width):
-            if row[rank] == node:
-                row[rank] = gone
-    else:
-        slot = entry - partition * s.width
-        gone = row[slot]
-        s.slack[partition] += slack_change(s, row, slot, node)
-        s.owned[gone] -= slot == 0
-        s.owned[node] += slot == 0
-    row[slot] = node
-    s.count[gone] -= 1
-    s.count[node] += 1
-    if s.before[entry] >= 0:
-        s.after[s.before[entry]] = s.after[entry]
-    else:
-        s.first[gone] = s.after[entry]
-    if s.after[entry] >= 0:
-        s.before[s.after[entry]] = s.before[entry]
-    link(s, entry, node)
-
-
-cdef int32_t find_edge(const State* s, uint32_t target, int32_t entry) noexcept nogil:
-    """An entry (or owned row), from `entry` on in its list, that its node can give to `target`; -1 if there is none."""
-    cdef Py_ssize_t partition, rank
-    while entry >= 0:
-        if s.by_owner:
-            for rank in range(1, s.width):
-                if s.rows[entry * s.width + rank] == target:
-                    return entry
-        else:
-            partition = entry // s.width
-            if fits(s, partition, entry - partition * s.width, target):
-                return entry
-        entry = s.after[entry]
-    return -1
-
-
-cdef inline Py_ssize_t reach(State* s, int32_t node, int32_t source, Py_ssize_t tail) noexcept nogil:
-    s.parent[node] = source
-    s.depth[node] = s.depth[source] + 1 if source >= 0 else 0
-    s.queue[tail] = node
-    return tail + 1
-
-
-cdef Py_ssize_t expand_owner(State* s, int32_t source, Py_ssize_t tail) noexcept nogil:
-    """Reach the nodes that are in rows which `source` owns."""
-    cdef int32_t entry = s.first[source]
-    cdef Py_ssize_t rank
-    cdef uint32_t node
-    while entry >= 0:
-        for rank in range(1, s.width):
-            node = s.rows[entry * s.width + rank]
-            if s.parent[node] == UNSEEN:
-                tail = reach(s, <int32_t>node, source, tail)
-        entry = s.after[entry]
-    return tail
-
-
-cdef Py_ssize_t expand_rows(State* s, int32_t source, Py_ssize_t tail) noexcept nogil:
-    """Reach the nodes that may replace `source` in some row.
-
-    A zone is looked at as a whole: its nodes may all come or none, but for those that are in the row already.
-    """
-    cdef int32_t entry = s.first[source], going = s.zone[source], zone, node, room
-    cdef Py_ssize_t partition, slot, rank, i, j
-    cdef uint32_t* row
-    cdef int32_t* group
-    while entry >= 0 and s.open_size:
-        partition = entry // s.width
-        slot = entry - partition * s.width
-        row = s.rows + partition * s.width
-        room = s.slack[partition]
-        s.mark += 1
-        for rank in range(s.width):
-            s.node_mark[row[rank]] = s.mark
-            if rank != slot and row[rank] != <uint32_t>s.nodes:
-                s.zone_mark[s.zone[row[rank]]] = s.mark
-        if going >= 0 and s.zone_mark[going] == s.mark:
-            room += 1
-        for i in range(s.open_size - 1, -1, -1):
-            zone = s.open_zones[i]
-            if zone != going and room < 1 and s.zone_mark[zone] == s.mark:
-                continue
-            group = s.unseen + s.unseen_start[zone]
-            for j in range(s.unseen_size[zone] - 1, -1, -1):
-                node = group[j]
-                if s.node_mark[node] != s.mark:
-                    tail = reach(s, node, source, tail)
-                    s.unseen_size[zone] -= 1
-                    group[j] = group[s.unseen_size[zone]]
-            if s.unseen_size[zone] == 0:
-                s.open_size -= 1
-                s.open_zones[i] = s.open_zones[s.open_size]
-        entry = s.after[entry]
-    return tail
-
-
-cdef int64_t push(State* s, int32_t target) noexcept nogil:
-    """Send as much as possible along the path by which `target` was reached; how much it was.
-
-    Entries are looked up anew from the target back, since earlier paths may have used those that the search saw.
-    """
-    cdef Py_ssize_t length = 0, i
-    cdef int64_t units, done
-    cdef int32_t node = target, entry
-    while node >= 0:
-        s.resume[length] = -1
-        s.path[length] = node
-        length += 1
-        node = s.parent[node]
-    node = s.path[length - 1]
-    units = min(s.count[node] - s.limit[node], s.limit[target] - s.count[target])
-    for done in range(units):
-        for i in range(length - 1):
-            entry = find_edge(s, <uint32_t>s.path[i], s.resume[i])
-            if entry < 0:  # what was passed over may fit by now
-                entry = find_edge(s, <uint32_t>s.path[i], s.first[s.path[i + 1]])
-            if entry < 0:
-                for i in range(i - 1, -1, -1):
-                    turn(s, s.edges[i], s.path[i + 1])
-                return done
-            s.edges[i] = entry
-            s.resume[i] = s.after[entry]
-            turn(s, entry, s.path[i])
-    return max(units, 0)
-
-
-cdef int64_t augment(State* s) noexcept nogil:
-    """One round: search from all nodes over their limit to the nearest below theirs; how much got through, or STUCK."""
-    cdef Py_ssize_t head = 0, tail = 0, seen, i, below_limit = 0
-    cdef int32_t node, zone, nearest = -1
-    cdef int64_t done = 0
-    for zone in range(s.zones):
-        s.unseen_size[zone] = 0
-    for node in range(s.nodes + 1):
-        s.parent[node] = UNSEEN
-        if s.count[node] > s.limit[node]:
-            tail = reach(s, node, ROOT, tail)
-        elif s.zone[node] >= 0:
-            below_limit += s.count[node] < s.limit[node]
-            zone = s.zone[node]
-            s.unseen[s.unseen_start[zone] + s.unseen_size[zone]] = node
-            s.unseen_size[zone] += 1
-    s.open_size = 0
-    for zone in range(s.zones):
-        if s.unseen_size[zone]:
-            s.open_zones[s.open_size] = zone
-            s.open_size += 1
-    while head < tail and below_limit:
-        node = s.queue[head]
-        head += 1
-        if nearest >= 0 and s.depth[node] >= nearest:
-            break  # only shortest paths keep out of each other's way
-        seen = tail
-        tail = expand_owner(s, node, tail) if s.by_owner else expand_rows(s, node, tail)
-        for i in range(seen, tail):
-            if s.count[s.queue[i]] < s.limit[s.queue[i]]:
-                nearest = s.depth[s.queue[i]]
-                below_limit -= 1
-    for i in range(tail):
-        if s.count[s.queue[i]] < s.limit[s.queue[i]]:
-            done += push(s, s.queue[i])
-    return done if done or tail == 0 or below_limit == 0 else STUCK
-
-
-cdef bint loosen(State* s) noexcept nogil:
-    """Swap entries of two rows, owners aside, so that the search that got stuck reaches one more node.
-
-    With capped shares and few partitions the rows can be such that nobody can own what they should.
-    """
-    cdef Py_ssize_t attempt, p, q, slot, other
-    cdef uint32_t* row
-    cdef uint32_t* row2
-    for attempt in range(LOOSEN_TRIES if s.width > 1 else 0):
-        p, q = below(draw(s), s.partitions), below(draw(s), s.partitions)
-        row, row2 = s.rows + p * s.width, s.rows + q * s.width
-        slot, other = 1 + below(draw(s), s.width - 1), 1 + below(draw(s), s.width - 1)
-        if s.parent[row[0]] != UNSEEN and s.parent[row2[other]] == UNSEEN:
-            if slack_change(s, row, slot, row2[other]) >= 0 and slack_change(s, row2, other, row[slot]) >= 0:
-                row[slot], row2[other] = row2[other], row[slot]
-                return True
-    return False
-
-
-cdef void balance_owners(State* s) noexcept nogil:
-    """Bring everyone's rows at rank 0 between floor and ceiling: first none above, then none below."""
-    cdef int step, times = LOOSEN_TIMES
-    cdef int64_t done
-    s.count = s.owned
-    link_all(s, True)
-    for step in range(2):
-        s.limit = s.owner_low if step else s.owner_high
-        done = augment(s)
-        while done > 0 or (done == STUCK and times > 0 and loosen(s)):
-            times -= done == STUCK
-            done = augment(s)
-
-
 def _snapped(values):
     """Floor and ceiling, both the nearest integer where rounding errors alone keep a value off it."""
     near = np.round(values)
@@ -620,6 +314,28 @@ cdef void lay_out(State* s, int32_t* block) noexcept nogil:
     s.urn = s.after  # the urn is empty before there are lists
 
 
+cdef void keep_ranks(State* s, const uint32_t[:, ::1] dealt) noexcept nogil:
+    """Where several swaps made a new owner, let it change places with the old one alone."""
+    cdef Py_ssize_t p, r, k, found
+    cdef uint32_t* row
+    for p in range(s.partitions):
+        row = s.rows + p * s.width
+        if row[0] == dealt[p, 0]:
+            continue
+        found = 0
+        for r in range(s.width):
+            for k in range(s.width):
+                found += row[r] == dealt[p, k]
+        if found < s.width:
+            continue  # the row itself was changed for the owners' sake
+        r = 0
+        while dealt[p, r] != row[0]:
+            r += 1
+        for k in range(1, s.width):
+            row[k] = dealt[p, k]
+        row[r] = dealt[p, 0]
+
+
 cdef void _fill(
     State* s, const uint32_t[:, ::1] old_rows, uint32_t[:, ::1] table, live, inverse, double[::1] share,
     int32_t[::1] zone, int64_t[:, ::1] numbers, owners, uint64_t seed,
@@ -629,6 +345,7 @@ cdef void _fill(
     cdef const uint32_t* old = &old_rows[0, 0] if old_width else NULL
     cdef int32_t[::1] start = np.searchsorted(np.sort(inverse), np.arange(s.zones)).astype(np.int32)
     cdef int32_t[::1] block = np.zeros(9 * (s.nodes + 1) + 3 * s.zones + s.partitions * (2 * s.width + 1), np.int32)
+    cdef uint32_t[:, ::1] dealt
     cdef int64_t[::1] order = live[np.argsort(inverse, kind="stable")]
     cdef uint64_t[::1] chance = np.zeros(s.nodes + 1, np.uint64)
     count = np.asarray(numbers[0])
@@ -656,7 +373,10 @@ cdef void _fill(
             link_all(s, False)
             while augment(s) > 0:
                 pass
+    dealt = np.array(table)
+    with nogil:
         balance_owners(s)
+        keep_ranks(s, dealt)
     assert first or not count[s.nodes], "quotas that can be met leave no vacancy"
 
 

@@ -253,6 +253,19 @@ def test_entries_that_stay_keep_their_rank(
                     assert old.index(node) == rank
 
 
+def test_a_new_owner_changes_places_with_the_old_one() -> None:
+    """When a third node of the row takes no part in the handing over, its rank is what it was."""
+    router = make({"b": Member(0.5), "a": Member(1.0), "1": Member(0.5)}, 61, 3)
+    before = router.rows.tolist()
+    router.reweigh("a", 0.5)
+    handed_over = [(a, b) for a, b in zip(before, router.rows.tolist(), strict=True) if a[0] != b[0]]
+    assert len(handed_over) > 0
+    for old, new in handed_over:
+        swapped = old.copy()
+        swapped[old.index(new[0])] = old[0]
+        assert new == [new[0], *swapped[1:]]
+
+
 @pytest.mark.parametrize("replicas", [2, 3])
 def test_moves_with_replicas_stay_near_their_lower_bound(replicas: int) -> None:
     """Adding to, and removing from, ten nodes moves at most a tenth more than balance needs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ringward.checks import checked_float, checked_text
-from ringward.errors import ArgumentTypeError, DuplicateNodeError, UnknownNodeError
+from ringward.errors import ArgumentError, ArgumentTypeError, DuplicateNodeError, UnknownNodeError
 
 __all__ = ["Cluster", "Node", "Nodes"]
 
@@ -176,6 +177,10 @@ class Cluster:
         weights[: len(before.weights)] = before.weights
         weights[[complete.ids[name] for name in gone]] = 0.0
         weights[[complete.ids[name] for name in fresh]] = [new[name].weight for name in fresh]
+        with np.errstate(over="ignore"):
+            total = float(weights.sum())
+        if not math.isfinite(total):
+            raise ArgumentError("sum of all weights", "finite", total)
         return replace(complete, weights=weights)
 
     def _with_ids(self) -> Cluster:

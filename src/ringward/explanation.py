@@ -53,7 +53,8 @@ class Explanation:
     @classmethod
     def of(cls, view: View, key: Key, count: int) -> Explanation:
         """The explanation of a key by a router or snapshot."""
-        candidates = view.candidates(key, min(count, max(len(view), 1)))
+        view.route(key)  # raises where nobody can own the key
+        candidates = view.candidates(key, max(1, min(count, len(view))))
         value = view.hash(key)
         place, looked_at = _way(view, value)
         steps: list[Step] = []

@@ -143,7 +143,7 @@ class Multiplicative(Family):
     m : int
         The multiplier, 1 to 2^64 - 1, with no common factor with p.
     p : int
-        The ring's size, 2 to 2^64 - 1.
+        The ring's size, 1 to 2^64 - 1.
 
     Notes
     -----
@@ -160,7 +160,7 @@ class Multiplicative(Family):
     """
 
     def __init__(self, m: int, p: int) -> None:
-        m, p = checked_int("m", m, 1, _UINT64_MAX), checked_int("p", p, 2, _UINT64_MAX)
+        m, p = checked_int("m", m, 1, _UINT64_MAX), checked_int("p", p, 1, _UINT64_MAX)
         if math.gcd(m, p) != 1:
             raise ArgumentError("m", f"without a common factor with p = {p}", m)
         self._args = (m, p)

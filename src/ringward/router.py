@@ -325,8 +325,11 @@ class Router(View, metaclass=ABCMeta):
         ArgumentError
             When the snapshot is of another strategy, or hashed differently.
         """
-        if snapshot.strategy != cls.__name__:
-            raise ArgumentError("snapshot", f"one of {cls.__name__}", snapshot.strategy)
+        strategy = getattr(snapshot, "strategy", None)
+        if strategy is None:
+            raise ArgumentTypeError("snapshot", "a Snapshot", snapshot)
+        if strategy != cls.__name__:
+            raise ArgumentError("snapshot", f"one of {cls.__name__}", strategy)
         if hash is not None and hash != snapshot.hash:
             raise ArgumentError("hash", f"{snapshot.hash!r}, the snapshot's", hash)
         router = cls.__new__(cls)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from typing import Any
 
@@ -12,7 +13,7 @@ import xxhash
 
 from ringward._core import Hasher, ListTable, PartitionMap, PointTable, State, Table
 from ringward.cluster import Cluster, Node, utf8
-from ringward.errors import ArgumentError, RingwardError, SnapshotError
+from ringward.errors import ArgumentError, ArgumentTypeError, RingwardError, SnapshotError
 from ringward.keys import family_from
 from ringward.router import Placed, View, effective_table
 
@@ -22,6 +23,7 @@ MAGIC = b"ringward"
 VERSION = 1
 _HEADER = struct.Struct("<8sIQ")  # magic, version, size of the JSON that follows
 _CHECKSUM_BYTES = 8
+_DTYPES = {text: np.dtype(text) for text in ("<u4", "<u8", "<f8")}
 
 
 class Snapshot(View):
@@ -67,7 +69,7 @@ class Snapshot(View):
         """
         cluster: Cluster = self._state.cluster
         kind, arrays = _arrays_of(self._state.own.table)
-        blobs = {name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for name, array in arrays.items()}
+        blobs = {name: arrays[name].astype(arrays[name].dtype.newbyteorder("<")) for name in sorted(arrays)}
         header = {
             "strategy": self.strategy,
             "options": self._options,
@@ -101,12 +103,14 @@ class Snapshot(View):
 
         Raises
         ------
+        ArgumentTypeError
+            When `data` is no bytes.
         SnapshotError
             When the bytes are damaged, cut short, foreign or of a newer version, or the hash is
             missing or another one.
         """
         if not isinstance(data, bytes | bytearray | memoryview):
-            raise SnapshotError(f"data must be bytes (was {type(data).__name__})")
+            raise ArgumentTypeError("data", "bytes", data)
         header, blobs = _opened(bytes(data))
         try:
             return cls(_state_from(header, blobs, hash), header["strategy"], header["options"])
@@ -149,10 +153,11 @@ def _opened(data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         blobs = {}
         at = _HEADER.size + size
         for name, (dtype, shape) in header["arrays"].items():
-            count = int(np.prod(shape, dtype=object))
-            array = np.frombuffer(body, np.dtype(dtype), count, at).reshape(shape)
+            if min(shape) < 0:
+                raise ValueError(f"shape of {name} must be at least 0 (was {shape})")
+            array = np.frombuffer(body, _DTYPES[dtype], math.prod(shape), at).reshape(shape)
             at += array.nbytes
-            blobs[name] = np.array(array, array.dtype.newbyteorder("="))
+            blobs[name] = array.astype(array.dtype.newbyteorder("="))
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError, AttributeError) as error:
         raise SnapshotError(f"the snapshot's header is malformed: {error}") from error
     if at != len(body):

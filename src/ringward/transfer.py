@@ -132,7 +132,7 @@ class Transfer:
 
     @property
     def departures(self) -> dict[str, float]:
-        """The share of the hash space that left each node."""
+        """The share of the hash space that left each node; what nobody owned left no node."""
         return self._by("source")
 
     @property
@@ -143,7 +143,7 @@ class Transfer:
     def _by(self, end: str) -> dict[str, float]:
         ids, inverse = np.unique(self.arcs[end], return_inverse=True)
         shares = np.bincount(inverse, _lengths(self.arcs), minlength=len(ids))
-        return {self._name(node): float(share) for node, share in zip(ids, shares, strict=True)}
+        return {str(self.names[node]): float(share) for node, share in zip(ids, shares, strict=True) if node != NO_NODE}
 
     def _name(self, node: int) -> str:
         return NOBODY if node == NO_NODE else str(self.names[node])
@@ -178,7 +178,7 @@ class Transfer:
         Parameters
         ----------
         ids : ndarray of uint16, uint32 or int64, shape (n,)
-            What `assign` returned at `epoch_before`; contiguous and writeable.
+            What `assign` returned at `epoch_before`; writeable.
         hashes : ndarray of uint64, shape (n,)
             The hashes of the same keys.
 
@@ -197,15 +197,19 @@ class Transfer:
             raise ArgumentTypeError("ids", "a NumPy array of uint16, uint32 or int64", getattr(ids, "dtype", type(ids)))
         if ids.shape != hashes.shape:
             raise ArgumentError("ids", f"of shape {hashes.shape}, as hashes is", ids.shape)
-        if not (ids.flags.carray and ids.dtype.isnative):
-            raise ArgumentError("ids", "contiguous, aligned, writeable and of native byte order", str(ids.flags))
+        if not ids.flags.writeable:
+            raise ArgumentError("ids", "writeable", "read-only")
         if np.may_share_memory(ids, hashes):
             raise ArgumentError("ids", "apart from hashes in memory", "overlapping")
         targets = self.arcs["target"]
         widest = int(max(targets[targets != NO_NODE], default=0))
         if widest >= np.iinfo(ids.dtype).max:
             raise ArgumentError("ids", f"wide enough for node id {widest}", ids.dtype)
-        return self._index.apply(ids, hashes)
+        plain = np.require(ids, ids.dtype.newbyteorder("="), "CA")
+        moved = self._index.apply(plain, hashes)
+        if plain is not ids:  # strided or foreign: the moved entries alone are written back
+            ids[moved] = plain[moved]
+        return moved
 
     def __repr__(self) -> str:
         return f"<Transfer {self}>"

@@ -1,0 +1,44 @@
+"""The failover order: of one key, and of a column of keys."""
+
+from __future__ import annotations
+
+import pytest
+from workload import KEYS_HOT, NODE_COUNTS, copy_reference, hash_ring, hashes, measure, partition_table, text_keys
+
+KEYS = 1_000_000
+CANDIDATES = 3
+
+
+def every(router, keys):
+    for key in keys:
+        router.candidates(key, CANDIDATES)
+
+
+def column(router, column_hashes):
+    return router.assign_hashes(column_hashes, count=CANDIDATES)
+
+
+@pytest.mark.benchmark(group="candidates, column")
+def bench_copyto(benchmark):
+    copy_reference(benchmark, hashes()[:KEYS])
+
+
+@pytest.mark.benchmark(group="candidates, column")
+@pytest.mark.parametrize("nodes", NODE_COUNTS)
+def bench_column_ring(benchmark, nodes):
+    ids = measure(benchmark, column, hash_ring(nodes), hashes()[:KEYS], count=KEYS)
+    assert ids.shape == (KEYS, CANDIDATES)
+
+
+@pytest.mark.benchmark(group="candidates, column")
+def bench_column_partition_table(benchmark):
+    """Rows of one replica: the second and third candidates come by rendezvous, the slow way."""
+    keys = 1_000
+    ids = measure(benchmark, column, partition_table(12), hashes()[:keys], count=keys)
+    assert ids.shape == (keys, CANDIDATES)
+
+
+@pytest.mark.benchmark(group="candidates, one key")
+@pytest.mark.parametrize("nodes", NODE_COUNTS)
+def bench_one_key(benchmark, nodes):
+    measure(benchmark, every, hash_ring(nodes), text_keys(KEYS_HOT), count=KEYS_HOT)

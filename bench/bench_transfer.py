@@ -1,0 +1,43 @@
+"""What a change costs those who keep a column of owners: `apply` and `moved` on 10,000,000 keys."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from workload import KEYS_BULK, copy_reference, hash_ring, hashes
+
+pytestmark = pytest.mark.benchmark(group="transfer")
+ROUNDS = 9
+CHANGES = {
+    "removal": lambda ring: ring.remove("node500"),
+    "addition": lambda ring: ring.add("node-new"),
+    "mark_down": lambda ring: ring.mark_down("node500"),
+}
+
+
+def bench_copyto(benchmark):
+    copy_reference(benchmark, hashes())
+
+
+@pytest.mark.parametrize("width", ["uint16", "uint32"])
+@pytest.mark.parametrize("change", CHANGES)
+def bench_apply(benchmark, change, width):
+    """The owners are restored before each round, outside the time."""
+    ring = hash_ring().copy()
+    owners = ring.assign_hashes(hashes(), out=np.zeros(KEYS_BULK, width))
+    transfer = CHANGES[change](ring)
+    ids = owners.copy()
+    transfer.apply(ids, hashes())  # finds the arcs, once a transfer: bench_build.py has that
+    assert (ids == ring.assign_hashes(hashes())).all()
+    benchmark.extra_info["count"] = KEYS_BULK
+    benchmark.pedantic(
+        transfer.apply, setup=lambda: (np.copyto(ids, owners), ((ids, hashes()), {}))[1], rounds=ROUNDS, warmup_rounds=1
+    )
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def bench_moved(benchmark, change):
+    transfer = CHANGES[change](hash_ring().copy())
+    transfer.moved(hashes())
+    benchmark.extra_info["count"] = KEYS_BULK
+    benchmark.pedantic(transfer.moved, args=(hashes(),), rounds=ROUNDS)

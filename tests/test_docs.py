@@ -1,0 +1,132 @@
+"""The documentation: its examples run, its links lead somewhere, and no public name is missing."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ringward as rw
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`[^`\n]*`")
+LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+
+
+def failures(test: doctest.DocTest, globs: dict[str, Any]) -> str:
+    """Run the examples of a docstring or block in `globs`, and return what went wrong."""
+    said: list[str] = []
+    test.globs = globs
+    doctest.DocTestRunner(verbose=False).run(test, out=said.append, clear_globs=False)
+    return "".join(said)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as they are made where the pages are shown."""
+    headings = HEADING.findall(FENCED.sub("", page.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def documented() -> Iterator[doctest.DocTest]:
+    """Yield every docstring of the installed package that has examples, once.
+
+    A router adopts the compiled methods, so their docstrings turn up at each class again. Cython lists them too, in `__test__`.
+    """
+    seen: set[str] = set()
+    modules = [info.name for info in pkgutil.walk_packages(rw.__path__, "ringward.")]
+    for name in ["ringward", *(name for name in modules if not name.endswith("__main__"))]:
+        for test in doctest.DocTestFinder().find(importlib.import_module(name)):
+            if test.examples and test.docstring not in seen and ".__test__." not in test.name:
+                seen.add(test.docstring)
+                yield test
+
+
+DOCUMENTED = list(documented())
+
+
+def test_the_pages_are_there() -> None:
+    """These tests run from the checkout: without its pages they would check nothing."""
+    names = {page.name for page in PAGES}
+    assert names >= {"README.md", "CHANGELOG.md", "index.md", "tutorial.md", "howto.md", "reference.md"}
+    assert names >= {"failover.md", "strategies.md", "architecture.md", "glossary.md", "contributing.md", "cli.md"}
+
+
+@every_page
+def test_the_examples_of_a_page_run(page: Path) -> None:
+    """Blocks of a page run in one namespace, in order; those without prompts are plain code."""
+    text = page.read_text(encoding="utf-8")
+    globs: dict[str, Any] = {"__name__": "__main__"}
+    assert ">>>" not in BLOCK.sub("", text), "an example outside of a python block would not run"
+    for block in BLOCK.finditer(text):
+        line = text.count("\n", 0, block.start(1))
+        if ">>>" in block[1]:
+            test = doctest.DocTestParser().get_doctest(block[1], globs, page.name, str(page), line)
+            assert not failures(test, globs)
+        else:
+            exec(compile("\n" * line + block[1], str(page), "exec"), globs)  # noqa: S102 - our own examples
+
+
+@every_page
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    """Relative links name files of the repository, and headings that these have."""
+    text = CODE.sub("", FENCED.sub("", page.read_text(encoding="utf-8")))
+    for link in LINK.findall(text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.is_relative_to(ROOT), link
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@every_page
+def test_a_page_can_be_reached_from_the_readme(page: Path) -> None:
+    """Every page is linked from the README or from the map of the pages."""
+    entries = [ROOT / "README.md", ROOT / "docs" / "index.md"]
+    linked = {
+        (entry.parent / link.partition("#")[0]).resolve()
+        for entry in entries
+        for link in LINK.findall(entry.read_text(encoding="utf-8"))
+    }
+    assert page in linked | {ROOT / "README.md"}
+
+
+@pytest.mark.parametrize("name", rw.__all__)
+def test_every_public_name_is_in_the_reference(name: str) -> None:
+    """The reference lists `name` or `rw.name` as code."""
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    assert re.search(rf"`(rw\.)?{name}\b", text)
+
+
+@pytest.mark.parametrize("name", rw.errors.__all__)
+def test_the_table_of_errors_is_right(name: str) -> None:
+    """Each error stands beside a built-in that it derives from."""
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    row = re.search(rf"^\| `{name}` \| `(\w+)` \|", text, re.MULTILINE)
+    assert row, name
+    assert row[1] in {base.__name__ for base in getattr(rw, name).__mro__[1:]}
+
+
+def test_compiled_methods_have_examples() -> None:
+    """The finder sees docstrings of compiled methods, which are no Python functions."""
+    reader = {name.rpartition(".")[2] for name in (test.name for test in DOCUMENTED) if ".Reader." in name}
+    assert reader >= {"route", "candidates", "assign", "assign_hashes"}
+
+
+@pytest.mark.parametrize("test", DOCUMENTED, ids=[test.name for test in DOCUMENTED])
+def test_the_examples_of_a_docstring_run(test: doctest.DocTest) -> None:
+    """Examples in docstrings show what the code does."""
+    assert not failures(test, {"__name__": "__main__"})
