@@ -214,6 +214,10 @@ def transfers_table(figures):
             ("moved", "hashes alone", ""),
         )
     ]
+    rows += [
+        (f"reading the ids once, `ids.max()`, {width}", f"bench_transfer.py::bench_read[{width}]")
+        for width in ("uint16", "uint32")
+    ]
     return named(figures, ("10,000,000 keys, 1 of 1,000 nodes", "× np.copyto"), REFERENCES["transfer"], rows)
 
 

@@ -27,8 +27,8 @@ cdef class PartitionMap(Table):
     cdef object slim_array
     cdef uint16_t *slim  # the same owners in half the memory, where ids fit
 
-    cdef bint score_node(self, uint64_t partition, uint32_t node, Score *out) noexcept nogil
-    cdef uint32_t best_other(self, uint64_t partition) noexcept nogil
+    cdef bint score_node(self, uint64_t partition, uint32_t node, double limit, Score *out) noexcept nogil
+    cdef uint32_t best_other(self, uint64_t partition, const uint8_t *taken) noexcept nogil
     cdef uint32_t first_in_row(self, uint64_t partition) noexcept nogil
     cdef void compile_owners(self) noexcept nogil
     cdef void update_owners(self, const uint32_t *old, const uint8_t *old_alive) noexcept nogil

@@ -7,6 +7,7 @@ Source: Schindelhauer and Schomaker, "Weighted Distributed Hash Tables" (2005), 
 """
 import numpy as np
 
+from libc.math cimport INFINITY
 from .mix cimport mul_high, rw_prefetch
 from .table cimport NO_NODE
 from .xxh3 cimport store64, xxh3_bytes
@@ -102,8 +103,8 @@ cdef class PartitionMap(Table):
             self.slim_array = self.owners.astype(np.uint16)
             self.slim = <uint16_t *>cnp.PyArray_DATA(self.slim_array)
 
-    cdef bint score_node(self, uint64_t partition, uint32_t node, Score *out) noexcept nogil:
-        """The node's rendezvous score for the partition; False when it may not own keys."""
+    cdef bint score_node(self, uint64_t partition, uint32_t node, double limit, Score *out) noexcept nogil:
+        """The node's rendezvous score for the partition; False when it may not own keys or is above the limit."""
         cdef unsigned char[16] pair
         cdef double u
         if not self.live_node[node]:
@@ -111,17 +112,21 @@ cdef class PartitionMap(Table):
         store64(pair, partition)
         store64(pair + 8, self.name_hash[node])
         u = (<double>(xxh3_bytes(pair, 16, 0, NULL) >> 11) + 0.5) / TWO_53
+        if 0.999 * (1.0 - u) > limit * self.weight[node]:  # -ln(u) >= 1 - u: most nodes need no logarithm
+            return False
         out.score = -natural_log(u) / self.weight[node]
         out.rank = self.name_rank[node]
         out.node = node
         return True
 
-    cdef uint32_t best_other(self, uint64_t partition) noexcept nogil:
+    cdef uint32_t best_other(self, uint64_t partition, const uint8_t *taken) noexcept nogil:
+        """The first node by rendezvous; `taken`, where it is given, marks those that do not count."""
         cdef Score best, one
         cdef uint32_t node
         best.node = NO_NODE
+        best.score = INFINITY
         for node in range(<uint32_t>self.ids):
-            if self.score_node(partition, node, &one):
+            if (taken == NULL or not taken[node]) and self.score_node(partition, node, best.score, &one):
                 if best.node == NO_NODE or before_in_order(&one, &best):
                     best = one
         return best.node
@@ -140,7 +145,7 @@ cdef class PartitionMap(Table):
         for partition in range(self.partitions):
             self.owner[partition] = self.first_in_row(partition)
             if self.owner[partition] == NO_NODE and self.live:
-                self.owner[partition] = self.best_other(partition)
+                self.owner[partition] = self.best_other(partition, NULL)
 
     cdef void update_owners(self, const uint32_t *old, const uint8_t *old_alive) noexcept nogil:
         """As `compile_owners`, scoring only the nodes that came up while a fallback owner stands."""
@@ -156,11 +161,12 @@ cdef class PartitionMap(Table):
             if first != NO_NODE:
                 self.owner[partition] = first
             elif self.in_row(partition, old[partition]) or not self.live_node[old[partition]]:
-                self.owner[partition] = self.best_other(partition)
+                self.owner[partition] = self.best_other(partition, NULL)
             elif came_up:  # the fallback owner of before lives on: only newcomers can beat it
-                self.score_node(partition, old[partition], &best)
+                self.score_node(partition, old[partition], INFINITY, &best)
                 for node in range(<uint32_t>self.ids):
-                    if not old_alive[node] and self.score_node(partition, node, &one) and before_in_order(&one, &best):
+                    if (not old_alive[node] and self.score_node(partition, node, best.score, &one)
+                            and before_in_order(&one, &best)):
                         best = one
                 self.owner[partition] = best.node
 
@@ -204,14 +210,18 @@ cdef class PartitionMap(Table):
                 taken[node] = 1
                 out[found] = node
                 found += 1
-        if found < count:
+        if found + 1 == count:
+            out[found] = self.best_other(partition, taken)
+        elif found < count:
             for node in range(<uint32_t>self.ids):
-                if not taken[node] and self.score_node(partition, node, &heap[size]):
+                if not taken[node] and self.score_node(partition, node, INFINITY, &heap[size]):
                     size += 1
             for i in range(size // 2 - 1, -1, -1):
                 sift_down(heap, i, size)
         for i in range(min(found, self.width)):
             taken[out[i]] = 0
+        if found + 1 == count:
+            return count
         while found < count:
             out[found] = heap[0].node
             found += 1

@@ -12,7 +12,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from .hashing cimport HashSpec, hash_key
 from .sources cimport BLOCK, KeySource, key_source
-from .table cimport NO_NODE
+from .table cimport NO_NODE, Table
 
 cimport numpy as cnp
 
@@ -140,9 +140,9 @@ cdef class Reader:
         >>> import ringward as rw
         >>> ring = rw.HashRing(["node1", "node2", "node3"])
         >>> ring.route("event1")
-        'node3'
+        'node2'
         >>> ring["event1"]
-        'node3'
+        'node2'
         """
         cdef State state = self.state
         cdef uint64_t h = 0
@@ -178,7 +178,7 @@ cdef class Reader:
         --------
         >>> import ringward as rw
         >>> rw.HashRing(["node1", "node2", "node3"]).candidates("event1", 2)
-        ['node3', 'node1']
+        ['node2', 'node3']
         """
         cdef State state = self.state
         cdef uint64_t h = 0
@@ -229,9 +229,9 @@ cdef class Reader:
         >>> import numpy as np, ringward as rw
         >>> ring = rw.HashRing(["node1", "node2", "node3"])
         >>> ring.assign(np.arange(5))
-        array([1, 0, 2, 1, 2], dtype=uint32)
+        array([0, 1, 2, 1, 0], dtype=uint32)
         >>> ring.names[ring.assign(["event1", "event2"])]
-        array(['node3', 'node1'], dtype=object)
+        array(['node2', 'node3'], dtype=object)
         """
         cdef State state = self.state
         return assign_source(state, key_source(keys), keys, count, out)
@@ -256,8 +256,8 @@ cdef class Reader:
         >>> ring = rw.HashRing(["node1", "node2", "node3"])
         >>> hashes = rw.hash_keys(["event1", "event2"], ring.hash)
         >>> ring.assign_hashes(hashes, count=2)
-        array([[2, 0],
-               [0, 2]], dtype=uint32)
+        array([[1, 2],
+               [2, 1]], dtype=uint32)
         """
         cdef State state = self.state
         return assign_source(state, HashSource(checked_hashes(hashes)), hashes, count, out)
@@ -324,7 +324,7 @@ cdef object assign_source(State state, KeySource source, keys, count, out):
     if count is None:
         owners_into(state, source, result)
     else:
-        candidates_into(state, source, wanted, result)
+        candidates_into(state.table, &state.hasher.spec, source, wanted, result)
     if out is None or direct:
         return result
     if count is not None and out.dtype != np.uint32:
@@ -378,34 +378,34 @@ cdef int owners_loop(State state, KeySource source, char *out, Py_ssize_t width)
     return 0
 
 
-cdef int candidates_into(State state, KeySource source, Py_ssize_t wanted, cnp.ndarray out) except -1:
+cdef int candidates_into(Table table, const HashSpec *spec, KeySource source, Py_ssize_t wanted,
+                         cnp.ndarray out) except -1:
     cdef uint32_t *p = <uint32_t *>cnp.PyArray_DATA(out)
-    cdef uint8_t *scratch = <uint8_t *>PyMem_Calloc(<size_t>max(1, state.table.scratch_size()), 1)
+    cdef uint8_t *scratch = <uint8_t *>PyMem_Calloc(<size_t>max(1, table.scratch_size()), 1)
     try:
         if scratch == NULL:
             raise MemoryError
         if source.needs_gil:
-            candidates_loop(state, source, wanted, p, scratch)
+            candidates_loop(table, spec, source, wanted, p, scratch)
         else:
             with nogil:
-                candidates_loop(state, source, wanted, p, scratch)
+                candidates_loop(table, spec, source, wanted, p, scratch)
     finally:
         PyMem_Free(scratch)
     return 0
 
 
-cdef int candidates_loop(State state, KeySource source, Py_ssize_t wanted, uint32_t *out,
+cdef int candidates_loop(Table table, const HashSpec *spec, KeySource source, Py_ssize_t wanted, uint32_t *out,
                          uint8_t *scratch) except -1 nogil:
     cdef uint64_t[BLOCK] hashes
     cdef const uint64_t *h
-    cdef const HashSpec *spec = &state.hasher.spec
     cdef Py_ssize_t start, count, i, found
     start = 0
     while start < source.size:
         count = min(<Py_ssize_t>BLOCK, source.size - start)
         h = hashes_of(source, spec, start, count, hashes)
         for i in range(count):
-            found = state.table.walk(h[i], wanted, out, scratch)
+            found = table.walk(h[i], wanted, out, scratch)
             while found < wanted:
                 out[found] = NO_NODE
                 found += 1
@@ -436,9 +436,8 @@ cdef int hash_loop(Hasher hasher, KeySource source, uint64_t *out) except -1 nog
     return 0
 
 
-def second_candidates(Reader reader not None, const uint64_t[::1] hashes):
+def second_candidates(Table table not None, const uint64_t[::1] hashes):
     """Owner and first heir of each hash: ndarray of uint32, shape (n, 2), NO_NODE where there is none."""
-    cdef State state = reader.state
     out = np.empty((hashes.shape[0], 2), np.uint32)
-    candidates_into(state, HashSource(np.asarray(hashes)), 2, out)
+    candidates_into(table, NULL, HashSource(np.asarray(hashes)), 2, out)
     return out

@@ -314,26 +314,28 @@ cdef void lay_out(State* s, int32_t* block) noexcept nogil:
     s.urn = s.after  # the urn is empty before there are lists
 
 
-cdef void keep_ranks(State* s, const uint32_t[:, ::1] dealt) noexcept nogil:
-    """Where several swaps made a new owner, let it change places with the old one alone."""
-    cdef Py_ssize_t p, r, k, found
+cdef void keep_ranks(State* s, const uint32_t* old, Py_ssize_t old_width, uint32_t* row_before) noexcept nogil:
+    """Give everyone but the owner the rank it had; who is new, and the owner before, take what is free."""
+    cdef Py_ssize_t p, rank, place
+    cdef uint32_t vacant = <uint32_t>s.nodes
     cdef uint32_t* row
     for p in range(s.partitions):
         row = s.rows + p * s.width
-        if row[0] == dealt[p, 0]:
-            continue
-        found = 0
-        for r in range(s.width):
-            for k in range(s.width):
-                found += row[r] == dealt[p, k]
-        if found < s.width:
-            continue  # the row itself was changed for the owners' sake
-        r = 0
-        while dealt[p, r] != row[0]:
-            r += 1
-        for k in range(1, s.width):
-            row[k] = dealt[p, k]
-        row[r] = dealt[p, 0]
+        for rank in range(1, s.width):
+            row_before[rank] = row[rank]
+            row[rank] = vacant
+        for rank in range(1, s.width):
+            for place in range(1, min(s.width, old_width)):
+                if old[p * old_width + place] == row_before[rank] and row[place] == vacant:
+                    row[place] = row_before[rank]
+                    row_before[rank] = vacant
+                    break
+        place = 1
+        for rank in range(1, s.width):
+            if row_before[rank] != vacant:
+                while row[place] != vacant:
+                    place += 1
+                row[place] = row_before[rank]
 
 
 cdef void _fill(
@@ -345,7 +347,7 @@ cdef void _fill(
     cdef const uint32_t* old = &old_rows[0, 0] if old_width else NULL
     cdef int32_t[::1] start = np.searchsorted(np.sort(inverse), np.arange(s.zones)).astype(np.int32)
     cdef int32_t[::1] block = np.zeros(9 * (s.nodes + 1) + 3 * s.zones + s.partitions * (2 * s.width + 1), np.int32)
-    cdef uint32_t[:, ::1] dealt
+    cdef uint32_t[::1] one_row = np.empty(s.width, np.uint32)
     cdef int64_t[::1] order = live[np.argsort(inverse, kind="stable")]
     cdef uint64_t[::1] chance = np.zeros(s.nodes + 1, np.uint64)
     count = np.asarray(numbers[0])
@@ -373,10 +375,9 @@ cdef void _fill(
             link_all(s, False)
             while augment(s) > 0:
                 pass
-    dealt = np.array(table)
-    with nogil:
         balance_owners(s)
-        keep_ranks(s, dealt)
+        if not first:
+            keep_ranks(s, old, old_width, &one_row[0])
     assert first or not count[s.nodes], "quotas that can be met leave no vacancy"
 
 

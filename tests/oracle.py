@@ -200,6 +200,7 @@ class HashRing(Placement):
         self.on_empty = on_empty
 
     def ends(self) -> list[int]:
+        """Return the last hash of every range within which nothing changes, ascending."""
         return sorted({*self.hashes, LAST})
 
     def walk(self, h: int) -> list[str]:
@@ -208,6 +209,7 @@ class HashRing(Placement):
         return list(dict.fromkeys(name for *_, name in self.points[first:] + self.points[:first]))
 
     def candidates(self, h: int) -> list[str]:
+        """Return the names that may own a hash, in failover order."""
         order = [name for name in self.walk(h) if name in self.able]
         if not order and self.on_empty is not None:
             return [self.on_empty]
@@ -219,6 +221,7 @@ class HashRing(Placement):
         return order
 
     def owner(self, h: int) -> str | None:
+        """Return the name that owns a hash, None if nobody can."""
         first = bisect_left(self.hashes, h)
         for *_, name in self.points[first:] + self.points[:first]:
             if name in self.able:
@@ -288,9 +291,11 @@ class PartitionedRing(Placement):
         self.on_empty = on_empty
 
     def ends(self) -> list[int]:
+        """Return the last hash of every range within which nothing changes, ascending."""
         return self.ring.ends()
 
     def candidates(self, h: int) -> list[str]:
+        """Return the names that may own a hash, in failover order."""
         everybody = self.ring.walk(h)
         order = [name for name in everybody if name in self.able]
         if not order:
@@ -312,6 +317,7 @@ class PartitionTable(Placement):
         self.known: dict[int, list[str]] = {}
 
     def ends(self) -> list[int]:
+        """Return the last hash of every range within which nothing changes, ascending."""
         return [-(-(p + 1) * RING // len(self.rows)) - 1 for p in range(len(self.rows))]
 
     def partition_of(self, h: int) -> int:
@@ -326,6 +332,7 @@ class PartitionTable(Placement):
         return -math.log(uniform) / self.members[name].weight, utf8
 
     def candidates(self, h: int) -> list[str]:
+        """Return the names that may own a hash, in failover order."""
         partition = self.partition_of(h)
         if partition not in self.known:
             row = [name for name in self.rows[partition] if name in self.able]
@@ -348,9 +355,11 @@ class PrimaryBackup(Placement):
             self.order = [on_empty]
 
     def ends(self) -> list[int]:
+        """Return the last hash of every range within which nothing changes, ascending."""
         return [LAST]
 
     def candidates(self, h: int) -> list[str]:
+        """Return the names that may own a hash, in failover order."""
         return self.order
 
 

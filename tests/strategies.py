@@ -44,9 +44,7 @@ TRICKY_NAMES = (
 )  # fmt: skip
 """Prefixes of each other, composed and not, and two whose UTF-16 order is not their UTF-8 order."""
 
-names = st.sampled_from(TRICKY_NAMES) | st.text(
-    st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12
-)
+names = st.sampled_from(TRICKY_NAMES) | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 weights = st.sampled_from([0.5, 1.0, 1.0, 1.0, 2.0, 3.0, 7.0])
 weights_or_none = weights | st.just(0.0)
 zones = st.sampled_from([None, "a", "b", "c"])

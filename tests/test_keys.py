@@ -159,9 +159,7 @@ def check(container: Any, each: list, name: str) -> None:
 
 @family
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_every_kind_of_key_hashes_alike_alone_and_in_a_container(
-    container: str, family: str
-) -> None:
+def test_every_kind_of_key_hashes_alike_alone_and_in_a_container(container: str, family: str) -> None:
     """Hash, route, candidates and assign of every scalar kind agree with the oracle."""
     check(CONTAINERS[container](SCALARS), list(SCALARS), family)
 
@@ -187,9 +185,7 @@ def test_every_array_hashes_as_its_elements_do(name: str) -> None:
 def test_arrays_of_every_length_hash_to_their_end(dtype: str, length: int) -> None:
     """Whatever blocks a loop works in, its first and its last keys are hashed like the others."""
     numbers = [i % 1000 for i in range(length)]
-    array = np.array(numbers if "i" in dtype or "u" in dtype else [*map(str, numbers)]).astype(
-        dtype
-    )
+    array = np.array(numbers if "i" in dtype or "u" in dtype else [*map(str, numbers)]).astype(dtype)
     expected = [oracle.xxh3(oracle.key_bytes(key)) for key in array]
     assert rw.hash_keys(array).tolist() == expected
     assert rw.hash_keys(list(array)).tolist() == expected
@@ -247,9 +243,7 @@ def test_a_strided_memoryview_is_the_bytes_it_shows() -> None:
     assert rw.hash_keys([view]).tolist() == [rw.XXH3()("event1")]
 
 
-@pytest.mark.parametrize(
-    "empty", [[], (), np.empty(0, np.int64), np.empty(0, "U5"), np.empty(0, object)]
-)
+@pytest.mark.parametrize("empty", [[], (), np.empty(0, np.int64), np.empty(0, "U5"), np.empty(0, object)])
 def test_no_keys_give_no_answers(empty: Any) -> None:
     """Empty containers give arrays of length 0 with the dtype and the width that was asked for."""
     router = members_ring(rw.XXH3())
@@ -289,7 +283,7 @@ SURROGATES = (
 POSITIONS = (0, 1, 31, 32, 1000)
 
 
-def refused_everywhere(bad: Any, error: type[Exception]) -> None:
+def check_refused(bad: Any, error: type[Exception]) -> None:
     """Check that one bad key is refused alone, and in every container with its position."""
     router = members_ring(rw.XXH3())
     for call in (router.route, router.__getitem__, router.candidates, router.hash, router.explain):
@@ -317,19 +311,19 @@ def refused_everywhere(bad: Any, error: type[Exception]) -> None:
 @pytest.mark.parametrize("bad", NO_KEYS, ids=lambda bad: f"{type(bad).__name__} {bad!s:.20}")
 def test_what_is_no_key_is_a_type_error_that_names_its_position(bad: Any) -> None:
     """A bool, a float, None and whatever else is no key is refused, and nothing is half-written."""
-    refused_everywhere(bad, rw.KeyTypeError)
+    check_refused(bad, rw.KeyTypeError)
 
 
 @pytest.mark.parametrize("bad", TOO_LARGE)
 def test_an_integer_beyond_64_bits_is_a_value_error_that_names_its_position(bad: int) -> None:
     """Integers below -2^63 or above 2^64 - 1 are refused, and nothing is half-written."""
-    refused_everywhere(bad, rw.KeyValueError)
+    check_refused(bad, rw.KeyValueError)
 
 
 @pytest.mark.parametrize("bad", SURROGATES, ids=ascii)
 def test_a_lone_surrogate_is_a_value_error_that_names_its_position(bad: str) -> None:
     """Text without a UTF-8 form is refused, and nothing is half-written."""
-    refused_everywhere(bad, rw.KeyValueError)
+    check_refused(bad, rw.KeyValueError)
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -367,9 +361,7 @@ NO_CONTAINERS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "container", NO_CONTAINERS, ids=lambda c: f"{type(c).__name__} {getattr(c, 'dtype', '')}"
-)
+@pytest.mark.parametrize("container", NO_CONTAINERS, ids=lambda c: f"{type(c).__name__} {getattr(c, 'dtype', '')}")
 def test_what_holds_no_keys_is_a_type_error(container: Any) -> None:
     """A bare key, a set, arrays of another shape or dtype are refused, and nothing is half-written."""
     router = members_ring(rw.XXH3())

@@ -87,9 +87,7 @@ def owners_by_hash(kind: Kind, before: rw.Router, after: rw.Router) -> list[tupl
 @every_kind
 @given(data=st.data(), members=memberships(), drawn=st.lists(keys, min_size=1, max_size=10))
 @SOME
-def test_scalar_bulk_and_oracle_agree(
-    kind: Kind, data: st.DataObject, members: dict, drawn: list
-) -> None:
+def test_scalar_bulk_and_oracle_agree(kind: Kind, data: st.DataObject, members: dict, drawn: list) -> None:
     """route, [], candidates, assign, assign_hashes and the oracle give the same answer."""
     down = data.draw(liveness(members, spare=1))
     assume(oracle.can_own(members, down))
@@ -117,9 +115,7 @@ def test_scalar_bulk_and_oracle_agree(
 @every_kind
 @given(data=st.data(), members=memberships(), drawn=st.lists(hashes, max_size=20))
 @SOME
-def test_every_hash_agrees_with_the_oracle(
-    kind: Kind, data: st.DataObject, members: dict, drawn: list
-) -> None:
+def test_every_hash_agrees_with_the_oracle(kind: Kind, data: st.DataObject, members: dict, drawn: list) -> None:
     """Owners and orders agree on random hashes and beside the ends of every arc."""
     down = data.draw(liveness(members))
     router = kind.make(members, down)
@@ -132,9 +128,7 @@ def test_every_hash_agrees_with_the_oracle(
 @every_kind
 @given(data=st.data(), members=memberships())
 @FEW
-def test_candidates_are_distinct_and_prefix_stable(
-    kind: Kind, data: st.DataObject, members: dict
-) -> None:
+def test_candidates_are_distinct_and_prefix_stable(kind: Kind, data: st.DataObject, members: dict) -> None:
     """All that can own are candidates, once each, and a shorter list is the start of a longer one."""
     down = data.draw(liveness(members, spare=1))
     able = oracle.can_own(members, down)
@@ -165,9 +159,7 @@ def test_out_is_filled_and_returned(kind: Kind, dtype: type) -> None:
         wide = np.full((len(KEYS), 4 * step), 7, dtype)[:, ::step]
         assert router.assign(KEYS, count=4, out=wide) is wide
         nobody = np.iinfo(dtype).max
-        assert (
-            wide.tolist() == np.where(table == rw.NO_NODE, nobody, table.astype(np.int64)).tolist()
-        )
+        assert wide.tolist() == np.where(table == rw.NO_NODE, nobody, table.astype(np.int64)).tolist()
         assert (wide == nobody).any()
 
 
@@ -215,9 +207,7 @@ def test_out_may_be_the_memory_of_the_keys(kind: Kind) -> None:
 @every_kind
 @given(data=st.data(), members=memberships(min_size=2))
 @SOME
-def test_a_node_that_goes_down_moves_only_its_own_keys(
-    kind: Kind, data: st.DataObject, members: dict
-) -> None:
+def test_a_node_that_goes_down_moves_only_its_own_keys(kind: Kind, data: st.DataObject, members: dict) -> None:
     """Whoever is down already, only keys of the node that goes down change their owner."""
     before = kind.make(members, data.draw(liveness(members)))
     after = before.copy()
@@ -230,9 +220,7 @@ def test_a_node_that_goes_down_moves_only_its_own_keys(
 @steady
 @given(data=st.data(), members=memberships(min_size=2))
 @SOME
-def test_a_node_that_comes_up_takes_keys_only_to_itself(
-    kind: Kind, data: st.DataObject, members: dict
-) -> None:
+def test_a_node_that_comes_up_takes_keys_only_to_itself(kind: Kind, data: st.DataObject, members: dict) -> None:
     """Whoever is down otherwise, a key that changes its owner goes to the node that came up."""
     name = data.draw(st.sampled_from(sorted(members)))
     before = kind.make(members, data.draw(liveness(members)) | {name})
@@ -276,9 +264,7 @@ def test_a_node_that_is_added_takes_keys_only_to_itself(
 @minimal
 @given(data=st.data(), members=memberships(min_size=2))
 @SOME
-def test_a_node_that_is_removed_moves_only_its_own_keys(
-    kind: Kind, data: st.DataObject, members: dict
-) -> None:
+def test_a_node_that_is_removed_moves_only_its_own_keys(kind: Kind, data: st.DataObject, members: dict) -> None:
     """Whoever is down, only keys of the removed node change their owner."""
     before = kind.make(members, data.draw(liveness(members)))
     after = before.copy()
@@ -310,9 +296,7 @@ def test_membership_of_a_partitioned_ring_moves_least_while_all_live(
 @pytest.mark.parametrize("kind", [k for k in KINDS if k not in (*TABLES, STAYING)], ids=str)
 @given(data=st.data(), members=memberships(min_size=2), heavier=st.sampled_from([1.0, 3.5, 8.0]))
 @SOME
-def test_a_heavier_weight_loses_a_node_nothing(
-    kind: Kind, data: st.DataObject, members: dict, heavier: float
-) -> None:
+def test_a_heavier_weight_loses_a_node_nothing(kind: Kind, data: st.DataObject, members: dict, heavier: float) -> None:
     """Every key of a node is still its own when its weight grows; others lose keys only to it."""
     name = data.draw(st.sampled_from(sorted(members)))
     before = kind.make(members)
@@ -324,9 +308,7 @@ def test_a_heavier_weight_loses_a_node_nothing(
 
 @given(data=st.data(), members=memberships(min_size=2), heavier=st.sampled_from([1.0, 3.5, 8.0]))
 @SOME
-def test_a_heavier_weight_loses_a_node_of_a_table_nothing(
-    data: st.DataObject, members: dict, heavier: float
-) -> None:
+def test_a_heavier_weight_loses_a_node_of_a_table_nothing(data: st.DataObject, members: dict, heavier: float) -> None:
     """With one replica the fewest moves leave the partitions of the node that grew where they are."""
     name = data.draw(st.sampled_from(sorted(members)))
     before = TABLE.make(members)
@@ -339,9 +321,7 @@ def test_a_heavier_weight_loses_a_node_of_a_table_nothing(
 @pytest.mark.parametrize("kind", [k for k in KINDS if k not in (PRIMARY, STAYING)], ids=str)
 @given(members=memberships(min_size=1), order=st.randoms())
 @SOME
-def test_the_order_in_which_nodes_are_given_does_not_matter(
-    kind: Kind, members: dict, order: Any
-) -> None:
+def test_the_order_in_which_nodes_are_given_does_not_matter(kind: Kind, members: dict, order: Any) -> None:
     """Nodes in another order have the same ids, owners and failover orders."""
     shuffled = list(members.items())
     order.shuffle(shuffled)
@@ -384,9 +364,7 @@ def test_nothing_depends_on_the_hash_seed_of_python() -> None:
 @every_kind
 @given(data=st.data(), members=memberships(min_size=0))
 @SOME
-def test_ids_names_and_epochs_follow_the_history(
-    kind: Kind, data: st.DataObject, members: dict
-) -> None:
+def test_ids_names_and_epochs_follow_the_history(kind: Kind, data: st.DataObject, members: dict) -> None:
     """Names only grow, ids are given in UTF-8 order and never reused, every change is one epoch."""
     router, model = kind.make(members), kind.model(members)
     for change in [[], *data.draw(histories(members))]:
@@ -401,9 +379,7 @@ def test_ids_names_and_epochs_follow_the_history(
         assert sorted(router) == sorted(model.members)
         expected = [rw.Node(n, weight=m.weight, zone=m.zone) for n, m in model.members.items()]
         in_order = kind in (PRIMARY, STAYING)
-        assert router.nodes == tuple(
-            expected if in_order else sorted(expected, key=lambda n: n.name)
-        )
+        assert router.nodes == tuple(expected if in_order else sorted(expected, key=lambda n: n.name))
         for name in model.names:
             assert (name in router) is (name in model.members)
         for name in model.members:
@@ -504,9 +480,7 @@ def test_with_nobody_alive_there_are_no_candidates(kind: Kind) -> None:
 @every_kind
 @given(data=st.data(), members=memberships(min_size=1))
 @SOME
-def test_on_empty_owns_every_key_while_nobody_can(
-    kind: Kind, data: st.DataObject, members: dict
-) -> None:
+def test_on_empty_owns_every_key_while_nobody_can(kind: Kind, data: st.DataObject, members: dict) -> None:
     """The named member, drained or itself down, owns all keys while nobody else can, and only then."""
     last = data.draw(st.sampled_from(sorted(members)))
     router = kind.make(members, on_empty=last)
@@ -558,9 +532,7 @@ def check_arcs(transfer: rw.Transfer) -> None:
     assert (arcs["source"] != arcs["target"]).all()
 
 
-def check_transfer(
-    transfer: rw.Transfer, before: oracle.Placement, after: oracle.Placement
-) -> None:
+def check_transfer(transfer: rw.Transfer, before: oracle.Placement, after: oracle.Placement) -> None:
     """Check arcs, share, arrivals, departures and truth against the difference of two oracles."""
     check_arcs(transfer)
     expected = difference(before, after)
@@ -592,9 +564,7 @@ def check_moves(transfer: rw.Transfer, h: np.ndarray, before: Any, after: Any) -
 @every_kind
 @given(data=st.data(), members=memberships(min_size=0, max_size=6))
 @SOME
-def test_a_transfer_is_the_difference_of_before_and_after(
-    kind: Kind, data: st.DataObject, members: dict
-) -> None:
+def test_a_transfer_is_the_difference_of_before_and_after(kind: Kind, data: st.DataObject, members: dict) -> None:
     """Arcs, shares, moved and apply of every change agree with the oracles of its two states."""
     router, model = kind.make(members), kind.model(members)
     for change in data.draw(histories(members, max_size=3)):
@@ -605,9 +575,7 @@ def test_a_transfer_is_the_difference_of_before_and_after(
         assert (transfer.epoch_before, transfer.epoch) == (earlier.epoch, router.epoch)
         assert list(transfer.names) == list(router.names)
         check_transfer(transfer, before, after)
-        assert bool(transfer) is bool(
-            transfer.share or (transfer.rows is not None and len(transfer.rows))
-        )
+        assert bool(transfer) is bool(transfer.share or (transfer.rows is not None and len(transfer.rows)))
         h = np.concatenate([edges(before, after, limit=40), SPACE[::50]])
         check_moves(transfer, h, earlier, router)
 
@@ -753,9 +721,7 @@ def test_a_change_is_one_epoch_and_ends_where_its_operations_end(
     together, apart = kind.make(members), kind.make(members)
     with together.change() as c:
         for operation, name, *rest in change:
-            c.add(rw.Node(name, *rest)) if operation == "add" else getattr(c, operation)(
-                name, *rest
-            )
+            c.add(rw.Node(name, *rest)) if operation == "add" else getattr(c, operation)(name, *rest)
     for operation in change:
         perform(apart, [operation])
     assert (together.nodes, together.down) == (apart.nodes, apart.down)
@@ -823,7 +789,7 @@ def test_an_exception_inside_a_change_applies_nothing(kind: Kind) -> None:
     before = fingerprint(router)
 
     def fail(spoil: Any, error: type[BaseException]) -> None:
-        with pytest.raises(error), router.change() as change:
+        with pytest.raises(error), router.change() as change:  # noqa: PT012 - what is recorded raises at the exit
             change.mark_down("a")
             change.add("f")
             spoil(change)
@@ -859,7 +825,7 @@ def test_a_nested_or_a_direct_change_inside_a_change_is_an_error(kind: Kind) -> 
         lambda: router.reweigh("b", 9.0),
         lambda: router.change().__enter__(),
     ):
-        with pytest.raises(rw.ChangeError) as caught, router.change() as change:
+        with pytest.raises(rw.ChangeError) as caught, router.change() as change:  # noqa: PT012 - what is recorded raises at the exit
             change.mark_down("a")
             inner()
         assert isinstance(caught.value, RuntimeError)
@@ -910,7 +876,7 @@ def test_other_threads_may_change_the_router_meanwhile(kind: Kind) -> None:
 def test_a_change_that_another_thread_made_impossible_applies_nothing(kind: Kind) -> None:
     """What was recorded is checked against the state at the exit."""
     router = kind.make(FIVE)
-    with pytest.raises(rw.UnknownNodeError), router.change() as change:
+    with pytest.raises(rw.UnknownNodeError), router.change() as change:  # noqa: PT012 - what is recorded raises at the exit
         change.mark_down("b")
         change.reweigh("a", 3.0)
         thread = threading.Thread(target=router.remove, args=("a",))
@@ -929,15 +895,11 @@ def same_answers(one: Any, other: Any) -> None:
     assert one.hash == other.hash
     assert [one.route(key) for key in KEYS[:50]] == [other.route(key) for key in KEYS[:50]]
     assert [one[key] for key in KEYS[:50]] == [other[key] for key in KEYS[:50]]
-    assert [one.candidates(key) for key in KEYS[:50]] == [
-        other.candidates(key) for key in KEYS[:50]
-    ]
+    assert [one.candidates(key) for key in KEYS[:50]] == [other.candidates(key) for key in KEYS[:50]]
     assert one.assign(KEYS).tolist() == other.assign(KEYS).tolist()
     assert one.assign(KEYS, count=3).tolist() == other.assign(KEYS, count=3).tolist()
     assert [one.id_of(name) for name in one] == [other.id_of(name) for name in other]
-    assert [name in other for name in ("a", "f", "zz")] == [
-        name in one for name in ("a", "f", "zz")
-    ]
+    assert [name in other for name in ("a", "f", "zz")] == [name in one for name in ("a", "f", "zz")]
     assert one.report() == other.report()
 
 

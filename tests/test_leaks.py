@@ -90,9 +90,7 @@ GOOD: dict[str, Call] = {
     "candidates": lambda r: r.candidates("event1"),
     "candidates 2": lambda r: r.candidates("event1", 2),
     "assign list": lambda r: r.assign(KEYS),
-    "assign tuple": lambda r: r.assign(
-        ("a", b"b", 3, bytearray(b"c"), memoryview(b"d"), 2**64 - 1)
-    ),
+    "assign tuple": lambda r: r.assign(("a", b"b", 3, bytearray(b"c"), memoryview(b"d"), 2**64 - 1)),
     "assign text": lambda r: r.assign(TEXTS),
     "assign bytes": lambda r: r.assign(BYTES),
     "assign numbers": lambda r: r.assign(NUMBERS),
@@ -225,9 +223,7 @@ def test_no_call_leaves_traced_memory_behind() -> None:
         tracemalloc.start()
         try:
             router = RING.make(MEMBERS)
-            grown = least_growth(
-                call, router, lambda: tracemalloc.get_traced_memory()[0], CALLS // 20
-            )
+            grown = least_growth(call, router, lambda: tracemalloc.get_traced_memory()[0], CALLS // 20)
         finally:
             tracemalloc.stop()
         # Blocks of up to 512 bytes are counted one by one above: this is about larger ones.

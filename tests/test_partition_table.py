@@ -32,9 +32,7 @@ partition_counts = st.sampled_from([1, 2, 7, 12, 60, 61, 64])
 replica_counts = st.integers(1, 4)
 
 
-def make(
-    members: dict, partitions: int, replicas: int, down: Iterable[str] = ()
-) -> rw.PartitionTable:
+def make(members: dict, partitions: int, replicas: int, down: Iterable[str] = ()) -> rw.PartitionTable:
     """Return a small partition table."""
     router = rw.PartitionTable(as_nodes(members), partitions=partitions, replicas=replicas)
     if down:
@@ -87,9 +85,7 @@ def check_rows(router: rw.PartitionTable, members: dict, partitions: int, replic
 
 @given(members=memberships(min_size=0), partitions=partition_counts, replicas=replica_counts)
 @MANY
-def test_a_new_table_is_distinct_zoned_and_balanced(
-    members: dict, partitions: int, replicas: int
-) -> None:
+def test_a_new_table_is_distinct_zoned_and_balanced(members: dict, partitions: int, replicas: int) -> None:
     """Nodes of a row differ, its zones differ while there are enough, and counts are floor or ceil."""
     check_rows(make(members, partitions, replicas), members, partitions, replicas)
 
@@ -156,9 +152,7 @@ def test_with_fewer_nodes_than_replicas_rows_are_shorter() -> None:
 
 @given(members=memberships(), replicas=replica_counts, order=st.randoms())
 @SOME
-def test_a_table_does_not_depend_on_the_order_of_the_nodes(
-    members: dict, replicas: int, order: object
-) -> None:
+def test_a_table_does_not_depend_on_the_order_of_the_nodes(members: dict, replicas: int, order: object) -> None:
     """Nodes given in another order make the same rows."""
     shuffled = list(members.items())
     order.shuffle(shuffled)
@@ -236,9 +230,7 @@ def test_with_one_replica_the_moves_are_the_fewest(data: st.DataObject, members:
 
 @given(data=st.data(), members=memberships(min_size=3), replicas=st.integers(2, 4))
 @MANY
-def test_entries_that_stay_keep_their_rank(
-    data: st.DataObject, members: dict, replicas: int
-) -> None:
+def test_entries_that_stay_keep_their_rank(data: st.DataObject, members: dict, replicas: int) -> None:
     """Only a partition's old and its new owner may change rank; where the owner stays nobody does."""
     router = make(members, 61, replicas)
     for change in data.draw(histories(members, max_size=3)):
@@ -297,12 +289,10 @@ def test_the_rows_of_a_transfer_are_the_difference_of_the_tables(
         assert transfer.rows.dtype.names == ("partition", "rank", "source", "target")
         width = max(before.shape[1], after.shape[1])
         padded = [
-            np.pad(rows, ((0, 0), (0, width - rows.shape[1])), constant_values=rw.NO_NODE)
-            for rows in (before, after)
+            np.pad(rows, ((0, 0), (0, width - rows.shape[1])), constant_values=rw.NO_NODE) for rows in (before, after)
         ]
         expected = [
-            (p, r, int(padded[0][p, r]), int(padded[1][p, r]))
-            for p, r in np.argwhere(padded[0] != padded[1]).tolist()
+            (p, r, int(padded[0][p, r]), int(padded[1][p, r])) for p, r in np.argwhere(padded[0] != padded[1]).tolist()
         ]
         assert sorted(transfer.rows.tolist()) == expected
 
@@ -344,9 +334,7 @@ def test_liveness_leaves_the_rows_alone(data: st.DataObject, members: dict, repl
 
 @given(data=st.data(), members=memberships(min_size=2), replicas=replica_counts)
 @SOME
-def test_membership_changes_ignore_liveness(
-    data: st.DataObject, members: dict, replicas: int
-) -> None:
+def test_membership_changes_ignore_liveness(data: st.DataObject, members: dict, replicas: int) -> None:
     """The same changes make the same rows whether or not somebody is down meanwhile."""
     lively, half_down = make(members, 61, replicas), make(members, 61, replicas)
     for change in data.draw(histories(members)):

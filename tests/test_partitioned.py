@@ -40,9 +40,7 @@ def make(members: dict, part_size: int, down: Iterable[str] = ()) -> rw.Partitio
     return router
 
 
-def reference(
-    router: rw.PartitionedRing, members: dict, down: Iterable[str] = ()
-) -> oracle.Placement:
+def reference(router: rw.PartitionedRing, members: dict, down: Iterable[str] = ()) -> oracle.Placement:
     """Return the oracle of a router, given its parts."""
     parts = {name: router.part_of(name) for name in members}
     return oracle.PartitionedRing(members, down, parts=parts, points_per_node=POINTS)
@@ -91,9 +89,7 @@ def test_the_number_of_parts_is_that_of_the_formula() -> None:
 
 @given(data=st.data(), members=memberships(max_size=6), part_size=st.integers(1, 4))
 @MANY
-def test_later_changes_move_the_fewest_nodes_between_parts(
-    data: st.DataObject, members: dict, part_size: int
-) -> None:
+def test_later_changes_move_the_fewest_nodes_between_parts(data: st.DataObject, members: dict, part_size: int) -> None:
     """After each change the sizes differ by at most one, and as few nodes as can be changed part."""
     router, model = make(members, part_size), Model(members)
     for change in data.draw(histories(members)):
@@ -107,9 +103,7 @@ def test_later_changes_move_the_fewest_nodes_between_parts(
 
 @given(members=memberships(min_size=2), part_size=part_sizes, down=st.data())
 @SOME
-def test_liveness_and_weights_leave_the_parts_alone(
-    members: dict, part_size: int, down: st.DataObject
-) -> None:
+def test_liveness_and_weights_leave_the_parts_alone(members: dict, part_size: int, down: st.DataObject) -> None:
     """Marks and weights cut nothing anew."""
     router = make(members, part_size)
     parts = router.parts
@@ -203,9 +197,7 @@ def test_a_keys_part_is_that_of_its_first_point_even_when_that_node_is_down() ->
 
 @given(data=st.data(), members=memberships(max_size=6), part_size=part_sizes)
 @SOME
-def test_membership_changes_move_what_a_plain_ring_moves(
-    data: st.DataObject, members: dict, part_size: int
-) -> None:
+def test_membership_changes_move_what_a_plain_ring_moves(data: st.DataObject, members: dict, part_size: int) -> None:
     """While all are live, every change has the arcs of the same change of a HashRing."""
     router = make(members, part_size)
     plain = rw.HashRing(as_nodes(members), points_per_node=POINTS)
@@ -215,9 +207,7 @@ def test_membership_changes_move_what_a_plain_ring_moves(
             continue
         mine, theirs = perform(router, lasting), perform(plain, lasting)
         assert mine.share == pytest.approx(theirs.share, abs=1e-15)
-        h = edges(
-            oracle.HashRing({n.name: Member(n.weight) for n in plain.nodes}, points_per_node=POINTS)
-        )
+        h = edges(oracle.HashRing({n.name: Member(n.weight) for n in plain.nodes}, points_per_node=POINTS))
         assert owners(router, h) == owners(plain, h)
 
 
@@ -257,9 +247,7 @@ def test_removing_a_node_that_is_down_moves_its_keys_a_second_time() -> None:
 
 @given(members=memberships(min_size=1), part_size=part_sizes, order=st.randoms())
 @SOME
-def test_the_cut_does_not_depend_on_the_order_of_the_nodes(
-    members: dict, part_size: int, order: object
-) -> None:
+def test_the_cut_does_not_depend_on_the_order_of_the_nodes(members: dict, part_size: int, order: object) -> None:
     """Nodes given in another order fall into the same parts."""
     shuffled = list(members.items())
     order.shuffle(shuffled)

@@ -28,9 +28,7 @@ def check(router: rw.PrimaryBackup, model: Model) -> None:
 @failbacks
 @given(data=st.data(), members=memberships(min_size=0, max_size=5))
 @MANY
-def test_every_history_has_the_primary_of_the_rules(
-    failback: bool, data: st.DataObject, members: dict
-) -> None:
+def test_every_history_has_the_primary_of_the_rules(failback: bool, data: st.DataObject, members: dict) -> None:
     """Primary, failover order, term and epoch agree with the model after every change."""
     router = rw.PrimaryBackup(as_nodes(members), failback=failback)
     model = Model(members, failback=failback)
@@ -88,6 +86,9 @@ def test_without_failback_the_new_primary_stays() -> None:
     assert router.candidates("event1") == ["b", "c", "a"]
     router.mark_down("b")
     assert router.primary == "c"
+    router.mark_down("c")
+    router.mark_up("b", "c")
+    assert router.candidates("event1") == ["a", "c", "b"]
 
 
 def test_nodes_that_are_added_come_last() -> None:
@@ -131,9 +132,7 @@ def test_the_term_is_the_epoch_of_the_last_change_of_owner() -> None:
 @failbacks
 @given(data=st.data(), members=memberships(min_size=1, max_size=4))
 @SOME
-def test_check_takes_the_tokens_from_term_to_epoch(
-    failback: bool, data: st.DataObject, members: dict
-) -> None:
+def test_check_takes_the_tokens_from_term_to_epoch(failback: bool, data: st.DataObject, members: dict) -> None:
     """A token below the term or above the current epoch is stale, every other one is good."""
     router = rw.PrimaryBackup(as_nodes(members), failback=failback)
     for change in data.draw(histories(members, max_size=8)):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ringward._core import NO_NODE, ListTable, second_candidates
+from ringward._core import NO_NODE, ListTable, PointTable, second_candidates
 
 if TYPE_CHECKING:
     from ringward.router import View
@@ -170,9 +170,12 @@ def _percent(share: float) -> str:
 
 def _heirs(view: View) -> dict[int, dict[int, float]]:
     """owner id → heir id → share of the hash space; every arc is cut where its second candidate changes."""
-    ends = view._state.own.table.bounds()
+    table = view._state.own.table
+    if isinstance(table, PointTable) and table.zones is not None:  # zones order replicas, not heirs
+        table = PointTable(table.hashes, table.nodes, table.alive, members=table.members)
+    ends = table.bounds()
     lengths = np.diff(np.concatenate([[-1.0], ends.astype(np.float64)])) / 2.0**64
-    pairs = second_candidates(view, ends).astype(np.uint64)
+    pairs = second_candidates(table, ends).astype(np.uint64)
     routes, inverse = np.unique(pairs[:, 0] * np.uint64(1 << 32) + pairs[:, 1], return_inverse=True)
     parts = np.bincount(inverse, lengths)
     result: dict[int, dict[int, float]] = {}

@@ -206,8 +206,8 @@ class Router(View, metaclass=ABCMeta):
         --------
         >>> import ringward as rw
         >>> ring = rw.HashRing(["node1", "node2", "node3"])
-        >>> ring.route("event3"), ring.mark_down("node2").share, ring.route("event3")
-        ('node2', 0.3329459366612018, 'node1')
+        >>> ring.route("event1"), ring.mark_down("node2").share, ring.route("event1")
+        ('node2', 0.3502328843141868, 'node3')
         """
         return self._change(_marking(names, down=True))
 

@@ -39,10 +39,10 @@ class Transfer:
     >>> ring = rw.HashRing(["node1", "node2", "node3"])
     >>> transfer = ring.mark_down("node2")
     >>> print(transfer)
-    epoch 0 → 1: 33.29 % of the keys move: node2 → node3 17.36 %, node2 → node1 15.94 %
+    epoch 0 → 1: 35.02 % of the keys move: node2 → node3 20.92 %, node2 → node1 14.10 %
     >>> hashes = rw.hash_keys(["event1", "event2", "event3", "event4"], ring.hash)
     >>> transfer.moved(hashes)
-    array([2])
+    array([0])
     """
 
     def __init__(self, before: State, after: State) -> None:

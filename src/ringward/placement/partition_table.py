@@ -52,7 +52,7 @@ class PartitionTable(Router):
 
     Examples
     --------
-    >>> import ringward as rw
+    >>> import numpy as np, ringward as rw
     >>> table = rw.PartitionTable(["node1", "node2", "node3", "node4"], partitions=8, replicas=2)
     >>> table.rows.shape, [int(n) for n in np.bincount(table.rows.ravel())]
     ((8, 2), [4, 4, 4, 4])

@@ -43,9 +43,9 @@ class PartitionedRing(Router):
     >>> import ringward as rw
     >>> ring = rw.PartitionedRing([f"node{i}" for i in range(6)], part_size=3)
     >>> ring.parts
-    (('node0', 'node2', 'node4'), ('node1', 'node3', 'node5'))
+    (('node0', 'node1', 'node2'), ('node3', 'node4', 'node5'))
     >>> sorted(ring.mark_down("node2").arrivals)
-    ['node0', 'node4']
+    ['node0', 'node1']
     """
 
     __slots__ = ()

@@ -29,7 +29,8 @@ class HashRing(Router):
     weight_unit : float
         A node has floor(points_per_node * weight / weight_unit + 1/2) points.
     spread : "zone", optional
-        Candidates then take nodes of distinct zones first. The owner is the same.
+        Candidates then take nodes of distinct zones first: an order for placing replicas. Owners
+        are not affected, also when one fails: the next live node on the ring takes over.
     hash : XXH3, SipHash or Multiplicative
     on_empty : str, optional
         The member that owns every key while nobody is live.
@@ -48,7 +49,7 @@ class HashRing(Router):
     >>> import ringward as rw
     >>> ring = rw.HashRing({"node1": 1.0, "node2": 2.0, "node3": 1.0})
     >>> ring["event1"], ring.candidates("event1")
-    ('node3', ['node3', 'node1', 'node2'])
+    ('node2', ['node2', 'node3', 'node1'])
     """
 
     __slots__ = ()
