@@ -1,9 +1,10 @@
 """Runs the suite several times and writes what it measured: `python bench/table.py`.
 
-Each run is a pytest-benchmark session of its own, pinned to one core. A ratio compares the
-minima of a benchmark's and its reference's rounds within one run; over the runs, the least and
-the median ratio are reported. The bounds are in `bounds.py`; exit code 1 says that the median
-missed one.
+Each run is a pytest-benchmark session of its own, pinned to one core. Two ratios are reported:
+of the minima over all runs, which is what undisturbed code costs and what the bounds are held
+against, and the median of the runs' own ratios. (The least of the runs' ratios would flatter:
+it is small when the reference was disturbed.) The bounds are in `bounds.py`; exit code 1 says
+that one was missed.
 """
 
 from __future__ import annotations
@@ -46,12 +47,16 @@ class Figures:
         """The ratio of each run."""
         return [run[benchmark] / run[reference] for run in self.runs]
 
+    def of_minima(self, benchmark, reference):
+        """The ratio of the minima over all runs."""
+        return self.seconds(benchmark) / self.seconds(reference)
+
     def ratio(self, benchmark, reference):
-        """`least / median` over the runs, for a cell of a table."""
+        """`of the minima / median`, for a cell of a table."""
         if benchmark not in self or reference not in self:
             return "not run"
-        ratios = self.ratios(benchmark, reference)
-        return f"{short(min(ratios))} / {short(statistics.median(ratios))}"
+        median = statistics.median(self.ratios(benchmark, reference))
+        return f"{short(self.of_minima(benchmark, reference))} / {short(median)}"
 
     def seconds(self, benchmark):
         """The least over the runs."""
@@ -99,13 +104,14 @@ def machine():
 
 
 def bounds_rows(figures):
-    """Each bound with what was measured; `ok` is by the median."""
+    """Each bound with what was measured; `ok` is by the ratio of the minima."""
     rows = []
     for bound in BOUNDS:
         reference = REFERENCES[bound.reference]
         if bound.benchmark not in figures or reference not in figures:
             continue
         ratios = figures.ratios(bound.benchmark, reference)
+        of_minima = figures.of_minima(bound.benchmark, reference)
         rows.append({
             "work": bound.work,
             "reference": bound.unit,
@@ -120,9 +126,9 @@ def bounds_rows(figures):
 
 def bounds_table(rows):
     return quality.markdown(
-        ("work", "reference", "ratio, least / median", "at most", "ok"),
+        ("work", "reference", "ratio: minima / median", "at most", "ok"),
         [
-            (row["work"], row["reference"], f"{short(row['least'])} / {short(row['median'])}", f"{row['at_most']:g}",
+            (row["work"], row["reference"], f"{short(row['of_minima'])} / {short(row['median'])}", f"{row['at_most']:g}",
              "yes" if row["ok"] else "**no**")
             for row in rows
         ],

@@ -11,7 +11,7 @@ from ringward._core import ListTable, PartitionMap, PointTable
 
 if TYPE_CHECKING:
     from ringward.keys import Key
-    from ringward.router import View
+    from ringward.view import View
 
 __all__ = ["Explanation", "Step"]
 

@@ -28,6 +28,7 @@ class Family(Hasher):
     """What the families share: equality, pickling and a form without secrets, by their arguments."""
 
     _args: tuple[Any, ...]
+    _described: dict[str, Any]
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._args == other._args
@@ -40,7 +41,7 @@ class Family(Hasher):
 
     def describe(self) -> dict[str, Any]:
         """What a snapshot says of the hash: enough to rebuild it or to recognise it, never a secret."""
-        raise NotImplementedError
+        return dict(self._described)
 
 
 class XXH3(Family):
@@ -66,6 +67,7 @@ class XXH3(Family):
 
     def __init__(self, seed: int = 0) -> None:
         self._args = (checked_int("seed", seed, 0, _UINT64_MAX),)
+        self._described = {"family": "XXH3", "seed": self._args[0]}
         super().__init__(_XXH3, seed=self._args[0])
 
     @property
@@ -75,10 +77,6 @@ class XXH3(Family):
 
     def __repr__(self) -> str:
         return f"XXH3(seed={self.seed})"
-
-    def describe(self) -> dict[str, Any]:
-        """The family and its seed."""
-        return {"family": "XXH3", "seed": self.seed}
 
 
 class SipHash(Family):
@@ -115,21 +113,14 @@ class SipHash(Family):
         if rounds not in ((1, 3), (2, 4)):
             raise ArgumentError("rounds", "(1, 3) or (2, 4)", rounds)
         self._args = (bytes(key), tuple(rounds))
-        super().__init__(
-            _SIPHASH,
-            k0=int.from_bytes(key[:8], "little"),
-            k1=int.from_bytes(key[8:], "little"),
-            c_rounds=rounds[0],
-            d_rounds=rounds[1],
-        )
+        halves = {"k0": int.from_bytes(key[:8], "little"), "k1": int.from_bytes(key[8:], "little")}
+        # A fixed text hashed under the key: it tells whether two keys are equal, and nothing of either.
+        fingerprint = Hasher(_SIPHASH, **halves, c_rounds=2, d_rounds=4)(_FINGERPRINT_LABEL)
+        self._described = {"family": "SipHash", "rounds": list(rounds), "fingerprint": fingerprint}
+        super().__init__(_SIPHASH, **halves, c_rounds=rounds[0], d_rounds=rounds[1])
 
     def __repr__(self) -> str:
         return f"SipHash(key=<secret>, rounds={self._args[1]})"
-
-    def describe(self) -> dict[str, Any]:
-        """The rounds and a fingerprint: a fixed text hashed under the key, which tells nothing of the key."""
-        fingerprint = SipHash(self._args[0], (2, 4))(_FINGERPRINT_LABEL)
-        return {"family": "SipHash", "rounds": list(self._args[1]), "fingerprint": fingerprint}
 
 
 class Multiplicative(Family):
@@ -164,6 +155,7 @@ class Multiplicative(Family):
         if math.gcd(m, p) != 1:
             raise ArgumentError("m", f"without a common factor with p = {p}", m)
         self._args = (m, p)
+        self._described = {"family": "Multiplicative", "m": m, "p": p}
         shift = 64 - p.bit_length()
         divisor = p << shift
         super().__init__(
@@ -180,10 +172,6 @@ class Multiplicative(Family):
 
     def __repr__(self) -> str:
         return f"Multiplicative(m={self._args[0]}, p={self._args[1]})"
-
-    def describe(self) -> dict[str, Any]:
-        """The family, its multiplier and its ring's size."""
-        return {"family": "Multiplicative", "m": self._args[0], "p": self._args[1]}
 
 
 def family_from(described: dict[str, Any]) -> Family | None:

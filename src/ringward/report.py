@@ -11,7 +11,7 @@ import numpy as np
 from ringward._core import NO_NODE, ListTable, PointTable, second_candidates
 
 if TYPE_CHECKING:
-    from ringward.router import View
+    from ringward.view import View
 
 __all__ = ["NodeReport", "Report"]
 

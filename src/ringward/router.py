@@ -4,124 +4,24 @@ from __future__ import annotations
 
 import threading
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from ringward._core import Hasher, ListTable, Reader, State, Table, adopt_methods
+from ringward._core import Hasher, Reader, State
 from ringward.cluster import Cluster, Node, Nodes, as_nodes
-from ringward.errors import ArgumentError, ArgumentTypeError, ChangeError, UnknownNodeError
-from ringward.explanation import Explanation
-from ringward.report import Report
+from ringward.errors import ArgumentError, ArgumentTypeError, ChangeError
 from ringward.transfer import Transfer
+from ringward.view import Placed, View, effective_table
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from ringward.keys import Family, Key
     from ringward.snapshot import Snapshot
 
-__all__ = ["Change", "Placed", "Router", "View"]
+__all__ = ["Change", "Placed", "Router"]
 
 Operation = Callable[[Cluster], Cluster]
-
-
-class Placed(NamedTuple):
-    """What a placement makes of a cluster.
-
-    Attributes
-    ----------
-    table : Table
-        Hash → node id, for the members that can own keys.
-    memory : dict or None
-        What the placement has to remember beside it; JSON types only, since snapshots hold it.
-    """
-
-    table: Table
-    memory: dict[str, Any] | None = None
-
-
-class View(Reader):
-    """What routers and snapshots share: everything that reads one state."""
-
-    __slots__ = ()
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        adopt_methods(cls)
-
-    @property
-    def names(self) -> npt.NDArray[np.object_]:
-        """node id → name, of past members too; read-only, shape (ids,)."""
-        return self._state.names
-
-    @property
-    def nodes(self) -> tuple[Node, ...]:
-        """The members: by name, and where the order of nodes is their priority, in that order."""
-        cluster: Cluster = self._state.cluster
-        return tuple(cluster) if isinstance(self._state.own.table, ListTable) else cluster.by_name
-
-    @property
-    def down(self) -> frozenset[str]:
-        """The members that are marked down."""
-        down: frozenset[str] = self._state.cluster.down
-        return down
-
-    @property
-    def epoch(self) -> int:
-        """The number of this state: how many changes came before it."""
-        return self._state.epoch
-
-    @property
-    def hash(self) -> Family:
-        """How keys are hashed."""
-        return self._state.hasher  # type: ignore[return-value]
-
-    def id_of(self, name: str) -> int:
-        """The node id of a present or past member.
-
-        Raises
-        ------
-        UnknownNodeError
-            When there never was one of this name.
-        """
-        try:
-            return int(self._state.cluster.ids[name])
-        except KeyError:
-            raise UnknownNodeError(name) from None
-
-    def __len__(self) -> int:
-        return len(self._state.cluster)
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([node.name for node in self.nodes])
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._state.cluster.members
-
-    def report(self) -> Report:
-        """How well the keys are spread now, and where they would go; exact, not sampled."""
-        return Report.of(self)
-
-    def explain(self, key: Key, count: int = 3) -> Explanation:
-        """Why a key is where it is, and who is next.
-
-        Parameters
-        ----------
-        key : str, bytes, bytearray, memoryview, int, NumPy integer or UUID
-        count : int
-            How many candidates to explain at most.
-        """
-        return Explanation.of(self, key, count)
-
-    def _repr_html_(self) -> str:
-        return self.report().to_html()
 
 
 class Router(View, metaclass=ABCMeta):
@@ -351,13 +251,6 @@ class Router(View, metaclass=ABCMeta):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} nodes, {len(self.down)} down, epoch {self.epoch}>"
-
-
-def effective_table(placed: Placed, cluster: Cluster, on_empty: str | None) -> Table:
-    """The placement's table, or the node that stands in while nobody can own a key."""
-    if placed.table.live or on_empty is None:
-        return placed.table
-    return ListTable(np.array([cluster.ids[on_empty]], np.uint32))
 
 
 class Change:

@@ -15,7 +15,7 @@ from ringward._core import Hasher, ListTable, PartitionMap, PointTable, State, T
 from ringward.cluster import Cluster, Node, utf8
 from ringward.errors import ArgumentError, ArgumentTypeError, RingwardError, SnapshotError
 from ringward.keys import family_from
-from ringward.router import Placed, View, effective_table
+from ringward.view import Placed, View, effective_table
 
 __all__ = ["VERSION", "Snapshot"]
 
@@ -153,8 +153,7 @@ def _opened(data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         blobs = {}
         at = _HEADER.size + size
         for name, (dtype, shape) in header["arrays"].items():
-            if min(shape) < 0:
-                raise ValueError(f"shape of {name} must be at least 0 (was {shape})")
+            _demand(min(shape) >= 0, f"{name} in a shape of at least 0")
             array = np.frombuffer(body, _DTYPES[dtype], math.prod(shape), at).reshape(shape)
             at += array.nbytes
             blobs[name] = array.astype(array.dtype.newbyteorder("="))

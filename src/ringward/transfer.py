@@ -12,7 +12,7 @@ from ringward._core import ARC, NO_NODE, ArcIndex, PartitionMap, Reader, State, 
 from ringward.errors import ArgumentError, ArgumentTypeError
 
 if TYPE_CHECKING:
-    from ringward.router import View
+    from ringward.view import View
 
 __all__ = ["ROW_MOVE", "Transfer"]
 
@@ -205,7 +205,7 @@ class Transfer:
         widest = int(max(targets[targets != NO_NODE], default=0))
         if widest >= np.iinfo(ids.dtype).max:
             raise ArgumentError("ids", f"wide enough for node id {widest}", ids.dtype)
-        plain = np.require(ids, ids.dtype.newbyteorder("="), "CA")
+        plain = np.require(ids, ids.dtype.newbyteorder("="), ["C", "A"])
         moved = self._index.apply(plain, hashes)
         if plain is not ids:  # strided or foreign: the moved entries alone are written back
             ids[moved] = plain[moved]
