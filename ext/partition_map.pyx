@@ -77,6 +77,13 @@ cdef class PartitionMap(Table):
     """
 
     def __cinit__(self, rows, alive, weights, name_hashes, name_ranks, PartitionMap before=None):
+        cdef const uint32_t[:, ::1] row_view = rows  # buffers of any other type or shape end here
+        cdef const uint32_t[::1] rank_view = name_ranks
+        cdef const uint64_t[::1] hash_view = name_hashes
+        cdef const uint8_t[::1] alive_view = alive
+        cdef const double[::1] weight_view = weights
+        if not len(alive) == len(weights) == len(name_hashes) == len(name_ranks):
+            raise ValueError(f"weights, name_hashes and name_ranks must be as many as ids, {len(alive)}")
         self.rows = rows
         self.alive = alive
         self.weights = weights

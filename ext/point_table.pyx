@@ -111,6 +111,13 @@ cdef class PointTable(Table):
 
     def __cinit__(self, hashes, nodes, alive, *, Py_ssize_t members, groups=None, zones=None,
                   PointTable before=None, changed=None, bint added=False):
+        cdef const uint64_t[::1] hash_view = hashes  # buffers of any other type or shape end here
+        cdef const uint32_t[::1] node_view = nodes, group_view = groups, zone_view = zones
+        cdef const uint8_t[::1] alive_view = alive
+        if hash_view.shape[0] != node_view.shape[0]:
+            raise ValueError(f"nodes must be as many as hashes, {len(hashes)} (was {len(nodes)})")
+        if groups is not None and len(groups) != len(alive) or zones is not None and len(zones) != len(alive):
+            raise ValueError(f"groups and zones must be as many as ids, {len(alive)}")
         self.hashes = hashes
         self.nodes = nodes
         self.alive = alive

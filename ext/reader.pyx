@@ -10,9 +10,9 @@ from ringward.errors import ArgumentError, ArgumentTypeError, KeyTypeError, NoNo
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from .hashing cimport HashSpec, hash_key
+from .hashing cimport HashSpec, Hasher, hash_key
 from .sources cimport BLOCK, KeySource, key_source
-from .table cimport NO_NODE, Table
+from .table cimport NO_NODE, ListTable, Table
 
 cimport numpy as cnp
 
@@ -92,8 +92,15 @@ cdef int refuse_empty() except -1:
     raise NoNodeError("no node can own a key: none is both live and of a weight above 0")
 
 
+cdef State NOBODY = State(
+    np.empty(0, object), ListTable(np.empty(0, np.uint32)), Hasher(0), 0, cluster=(), own=None)
+
+
 cdef class Reader:
     """Routes keys by its current state."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.state = NOBODY  # a reader whose __init__ never ran has no nodes, and crashes nothing
 
     def __init__(self, State state not None):
         self.state = state

@@ -260,6 +260,8 @@ cpdef KeySource key_source(object keys):
         return ObjectSource(keys)
     if not isinstance(keys, np.ndarray):
         raise KeyTypeError(f"keys must be a list, a tuple or a NumPy array (was {type(keys).__name__})")
+    if isinstance(keys, np.ma.MaskedArray):
+        raise KeyTypeError("keys must have no mask: a masked array has keys that are not there")
     if keys.ndim != 1:
         raise KeyTypeError(f"keys must have 1 dimension (had {keys.ndim})")
     source = ARRAY_SOURCES.get(keys.dtype.kind)

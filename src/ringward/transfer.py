@@ -108,17 +108,47 @@ class Transfer:
         Structured uint32 (partition, rank, source, target), sorted by (partition, rank);
         NO_NODE where a row was or became shorter. None for other placements.
         """
-        tables = [state.own.table for state in (self._before, self._after)]
-        if not all(isinstance(table, PartitionMap) for table in tables) or len({len(t.rows) for t in tables}) > 1:
+        entries = self._entries()
+        if entries is None:
             return None
-        width = max(table.rows.shape[1] for table in tables)
-        before, after = (_padded(table.rows, width) for table in tables)
-        after = self._translated(after)
+        before, after = entries
         partition, rank = np.nonzero(before != after)
         moves = np.empty(len(partition), ROW_MOVE)
         moves["partition"], moves["rank"] = partition, rank
         moves["source"], moves["target"] = before[partition, rank], after[partition, rank]
         return moves
+
+    def _entries(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]] | None:
+        """Both tables' rows, of one width and in one set of ids; None where they cannot be compared."""
+        tables = [state.own.table for state in (self._before, self._after)]
+        if not all(isinstance(table, PartitionMap) for table in tables) or len({len(t.rows) for t in tables}) > 1:
+            return None
+        width = max(table.rows.shape[1] for table in tables)
+        before, after = (_padded(table.rows, width) for table in tables)
+        return before, self._translated(after)
+
+    @cached_property
+    def copies(self) -> int | None:
+        """With `rows`: how many entries are of a node that was not in the row, whose data must be copied there."""
+        entries = self._entries()
+        if entries is None:
+            return None
+        before, after = entries
+        stayed = [(before == after[:, rank : rank + 1]).any(axis=1) for rank in range(after.shape[1])]
+        return int(sum(np.count_nonzero(~there & (after[:, i] != NO_NODE)) for i, there in enumerate(stayed)))
+
+    @cached_property
+    def excess(self) -> int | None:
+        """With `rows`: how many copies above the least that the balance needs, the sum of max(0, new - old) over nodes.
+
+        0 for tables without replicas; else distinct nodes and zones in a row may cost some.
+        """
+        entries = self._entries()
+        if entries is None or self.copies is None:
+            return None
+        ids = len(self.names)
+        held = [np.bincount(np.minimum(rows.ravel(), ids), minlength=ids + 1)[:ids] for rows in entries]
+        return self.copies - int(np.maximum(0, held[1] - held[0]).sum())
 
     def __bool__(self) -> bool:
         """Whether anything moved."""
@@ -217,7 +247,9 @@ class Transfer:
     def __str__(self) -> str:
         change = f"epoch {self.epoch_before} → {self.epoch}"
         rows = self.rows
-        copies = f"; {len(rows)} of all replicas' entries change" if rows is not None and len(rows) else ""
+        copies = ""
+        if rows is not None and len(rows):
+            copies = f"; {len(rows)} entries of rows change, {self.copies} copies, {self.excess} above the least"
         if not len(self.arcs):
             return f"{change}: no key moves{copies}"
         routes = self.arcs["source"] * np.uint64(1 << 32) + self.arcs["target"]
@@ -235,7 +267,7 @@ class Transfer:
     def __getstate__(self) -> dict[str, Any]:
         # A pickle holds what moved, not the two routers it moved between.
         kept = {"epoch_before": self.epoch_before, "epoch": self.epoch, "names": self.names}
-        return {**kept, "arcs": self.arcs, "rows": self.rows}
+        return {**kept, "arcs": self.arcs, "rows": self.rows, "copies": self.copies, "excess": self.excess}
 
 
 def _lengths(arcs: npt.NDArray[np.void]) -> npt.NDArray[np.float64]:

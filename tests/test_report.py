@@ -1,0 +1,125 @@
+"""Reports and explanations, against what really happens."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import xxhash
+from strategies import KINDS, Kind
+
+import ringward as rw
+
+TRIO = [rw.Node("a", 2.0, "east"), rw.Node("b", 1.0, "east"), rw.Node("c", 1.0, "west")]
+SIX = [*TRIO, rw.Node("d", 0.0), rw.Node("e", 1.5, "west"), rw.Node("f", 1.0)]
+
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=str)
+
+
+def made(kind: Kind, *down: str) -> rw.Router:
+    router = kind.strategy(SIX, **kind.options)
+    if down:
+        router.mark_down(*down)
+    return router
+
+
+@every_kind
+@pytest.mark.parametrize("down", [(), ("b",), ("a", "c")], ids=str)
+def test_heirs_are_those_that_a_failure_really_finds(kind: Kind, down: tuple[str, ...]) -> None:
+    """For every live node, the heirs and shares of the report are the arrivals of marking it down."""
+    router = made(kind, *down)
+    for node in router.report().nodes:
+        if node.live and node.share:
+            failed = router.copy().mark_down(node.name)
+            assert node.heirs == pytest.approx(failed.arrivals, rel=1e-9, abs=1e-12)
+            assert node.share == pytest.approx(failed.share, rel=1e-9)
+            assert node.heir_max == pytest.approx(max(failed.arrivals.values()) / failed.share, rel=1e-9)
+        else:
+            assert node.heirs == {}
+
+
+@every_kind
+def test_shares_add_up_and_balance_is_share_by_weight(kind: Kind) -> None:
+    """Shares sum to 1; the expected share is the weight among live nodes; down and drained nodes own nothing."""
+    report = made(kind, "b").report()
+    shares = {node.name: node.share for node in report.nodes}
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert shares["b"] == shares["d"] == 0.0
+    if kind.strategy is not rw.PrimaryBackup:
+        expected = {node.name: node.expected for node in report.nodes}
+        assert expected == pytest.approx({"a": 2 / 5.5, "b": 0, "c": 1 / 5.5, "d": 0, "e": 1.5 / 5.5, "f": 1 / 5.5})
+        ratios = [shares[name] / expected[name] for name in "acef"]
+        assert report.balance_max == pytest.approx(max(ratios))
+        assert report.balance_std == pytest.approx(float(np.std(ratios)))
+    assert report.moved_on_failure_max == pytest.approx(max(shares.values()))
+    assert report.moved_on_failure_optimal == pytest.approx(1 / 4)
+
+
+@every_kind
+def test_a_report_is_json_and_its_html_is_escaped(kind: Kind) -> None:
+    """The dictionary passes through JSON unchanged in meaning, and a name cannot inject markup."""
+    router = made(kind)
+    router.add(rw.Node("<script>", 1.0, "<b>"))
+    told = json.loads(json.dumps(router.report().to_dict()))
+    assert [node["name"] for node in told["nodes"]] == list(router)
+    page = router._repr_html_()
+    assert "&lt;script&gt;" in page
+    assert "<script>" not in page
+    assert "<b>" not in page.replace(f"<b>{told['strategy']}</b>", "")
+
+
+@every_kind
+def test_a_report_of_nobody_is_empty_figures(kind: Kind) -> None:
+    """Without nodes, or with all of them down, a report has zeros and no errors."""
+    empty = kind.strategy(**kind.options).report()
+    assert (empty.nodes, empty.balance_max, empty.moved_on_failure_optimal) == ((), 0.0, 0.0)
+    dead = made(kind, "a", "b", "c", "e", "f").report()
+    assert {node.share for node in dead.nodes} == {0.0}
+    assert "6 nodes, 5 down" in str(dead)
+
+
+@every_kind
+@pytest.mark.parametrize("down", [(), ("a",), ("a", "e")], ids=str)
+def test_an_explanation_agrees_with_the_routing(kind: Kind, down: tuple[str, ...]) -> None:
+    """Owner, hash and candidates are the router's; every candidate is a step, in order, and down nodes are named."""
+    router = made(kind, *down)
+    passed_over = set()
+    for number in range(40):
+        key = f"event{number}"
+        why = router.explain(key, 3)
+        assert (why.owner, why.hash) == (router.route(key), xxhash.xxh3_64_intdigest(key.encode()))
+        assert list(why.candidates) == router.candidates(key, 3)
+        assert {step.node for step in why.steps if step.taken} == set(why.candidates)
+        assert json.loads(json.dumps(why.to_dict()))["owner"] == why.owner
+        assert why.owner in str(why)
+        passed_over |= {step.node for step in why.steps if not step.taken}
+    assert passed_over >= set(down)
+
+
+def test_an_explanation_needs_somebody() -> None:
+    """With nobody alive there is nothing to explain, and with on_empty it says who stands in."""
+    with pytest.raises(rw.NoNodeError):
+        rw.HashRing().explain("event1")
+    ring = rw.HashRing(["a", "b"], on_empty="b")
+    ring.mark_down("a", "b")
+    assert "on_empty" in str(ring.explain("event1"))
+    assert ring.explain("event1").candidates == ("b",)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.strategy is rw.PartitionTable], ids=str)
+def test_excess_is_what_was_copied_above_the_least(kind: Kind) -> None:
+    """Copies count nodes new to a row, and the excess compares them with what the new counts need."""
+    router = made(kind)
+    for change in (lambda: router.add("g"), lambda: router.remove("a"), lambda: router.mark_down("c")):
+        before = router.rows.tolist()
+        transfer = change()
+        after = router.rows.tolist()
+        copies = sum(node not in old for old, new in zip(before, after, strict=True) for node in new)
+        counts = [
+            [sum(row.count(node) for row in rows) for node in range(len(router.names))] for rows in (before, after)
+        ]
+        least = sum(max(0, new - old) for old, new in zip(*counts, strict=True))
+        assert (transfer.copies, transfer.excess) == (copies, copies - least)
+        assert transfer.excess == 0 or router.rows.shape[1] > 1
+    assert rw.HashRing(["a", "b"]).remove("a").copies is None

@@ -1,0 +1,67 @@
+"""What the layout of the code promises."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import ringward as rw
+
+SOURCE = Path(__file__).parent.parent / "src" / "ringward"
+
+
+def test_exports_are_all_there_and_sorted_once() -> None:
+    """Every name of __all__ exists, none is named twice, and nothing public is left out."""
+    assert len(set(rw.__all__)) == len(rw.__all__)
+    assert all(hasattr(rw, name) for name in rw.__all__)
+    errors = {name for name, value in vars(rw.errors).items() if isinstance(value, type) and not name.startswith("_")}
+    assert errors == set(rw.errors.__all__) <= set(rw.__all__)
+
+
+def test_every_error_is_also_a_builtin() -> None:
+    """Whoever catches ValueError, TypeError, LookupError or RuntimeError catches ours."""
+    for name in rw.errors.__all__:
+        error = getattr(rw.errors, name)
+        assert issubclass(error, rw.RingwardError)
+        builtin = (ValueError, TypeError, LookupError, RuntimeError)
+        assert error is rw.RingwardError or issubclass(error, builtin)
+
+
+def test_compiled_code_has_one_door() -> None:
+    """Outside _core, nothing imports a compiled module by its own name."""
+    files = [path for path in SOURCE.rglob("*.py") if "_core" not in path.parts]
+    assert len(files) > 10
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert not (node.module or "").startswith("ringward._core."), path
+            if isinstance(node, ast.Import):
+                assert not any(alias.name.startswith("ringward._core.") for alias in node.names), path
+
+
+def test_subclasses_have_the_compiled_methods_as_their_own() -> None:
+    """The fast call needs a descriptor of the very class; what a class defines itself stays."""
+
+    class Mine(rw.HashRing):
+        __slots__ = ()
+
+        def candidates(self, key: str, count: int | None = None) -> list[str]:
+            return ["mine", *super().candidates(key, count)]
+
+    assert Mine.__dict__["route"].__objclass__ is Mine
+    assert rw.HashRing.__dict__["route"].__objclass__ is rw.HashRing
+    ring = Mine(["a", "b"])
+    assert ring.route("event1") == rw.HashRing(["a", "b"]).route("event1")
+    assert ring.candidates("event1")[0] == "mine"
+    with pytest.raises(TypeError):
+        rw.HashRing.__dict__["route"](rw.PrimaryBackup(["a"]), "event1")
+
+
+def test_a_reader_that_was_never_initialised_has_no_nodes() -> None:
+    """An object made past __init__ answers like an empty router instead of crashing."""
+    bare = rw.HashRing.__new__(rw.HashRing)
+    with pytest.raises(rw.NoNodeError):
+        bare.route("event1")
+    assert bare.candidates("event1") == []
