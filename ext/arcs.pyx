@@ -70,6 +70,7 @@ cdef enum:
     BITMAP_BITS = 18  # 2^18 bits are 32 KiB: they stay in L1 beside the stream of hashes
     FEW_SOURCES = 4  # up to this many, scanning the ids beats testing the hashes
     AHEAD = 512
+    AHEAD_LINES = 16  # cache lines of ids
     AHEAD_HITS = 32  # hits whose hashes are on their way from memory
 
 ARC = np.dtype([("start", np.uint64), ("end", np.uint64), ("source", np.uint64), ("target", np.uint64)])
@@ -248,6 +249,8 @@ cdef class ArcIndex:
                 raise MemoryError
             with nogil:
                 for i in range(moves.count):
+                    if i + AHEAD_HITS < moves.count:
+                        rw_ahead(&ids[0] + moves.indices[i + AHEAD_HITS])
                     target = self.arcs[moves.arcs[i], 3]
                     ids[moves.indices[i]] = <id_type>target if target != NO_NODE else nobody(ids)
             return indices_of(&moves)
@@ -290,8 +293,13 @@ cdef class ArcIndex:
             wanted[s] = <id_type>sources[s] if sources[s] != NO_NODE else nobody(ids)
         i = 0
         while i < size:
-            rw_ahead(p + i + 16 * step)
-            hit = i + step > size
+            if few == 1:  # the common case, and bound by memory alone
+                while i + step <= size and not any_of(p + i, wanted[0]):
+                    rw_ahead(p + i + AHEAD_LINES * step)
+                    i += step
+                if i >= size:
+                    break
+            hit = few == 1 or i + step > size
             for s in range(few):
                 if not hit:
                     hit = any_of(p + i, wanted[s])

@@ -318,6 +318,8 @@ cdef class PointTable(Table):
                 deferred[waiting] = <uint16_t>i
                 waiting += owner == MIXED
                 i += 1
+            for i in range(waiting):  # all their lines on the way before the first is needed
+                rw_prefetch(self.lines + mul_high(h[deferred[i]], self.buckets))
             for i in range(waiting):
                 k = deferred[i]
                 out[k] = self.find_in_line(h[k])
