@@ -70,7 +70,7 @@ cdef enum:
     BITMAP_BITS = 18  # 2^18 bits are 32 KiB: they stay in L1 beside the stream of hashes
     FEW_SOURCES = 4  # up to this many, scanning the ids beats testing the hashes
     AHEAD = 512
-    AHEAD_LINES = 16  # cache lines of ids
+    AHEAD_LINES = 256  # cache lines of ids: 16 KiB
     AHEAD_HITS = 32  # hits whose hashes are on their way from memory
 
 ARC = np.dtype([("start", np.uint64), ("end", np.uint64), ("source", np.uint64), ("target", np.uint64)])

@@ -8,7 +8,8 @@ from .xxh3 cimport xxh3_0to16, xxh3_u64
 cdef extern from "Python.h":
     bint PyUnicode_CheckExact(PyObject *)
     bint PyUnicode_IS_COMPACT_ASCII(PyObject *)
-    const unsigned char *PyUnicode_1BYTE_DATA(PyObject *)
+    ctypedef struct PyASCIIObject:
+        pass
     Py_ssize_t PyUnicode_GET_LENGTH(PyObject *)
     bint PyLong_CheckExact(PyObject *)
     long long PyLong_AsLongLongAndOverflow(PyObject *, int *) except? -1
@@ -53,6 +54,11 @@ cdef inline uint64_t hash_u64(const HashSpec *spec, uint64_t value) noexcept nog
     return xxh3_u64(value, spec.flip)
 
 
+cdef inline const unsigned char *ascii_data(PyObject *text) noexcept nogil:
+    """The characters of compact ASCII text: they follow its header."""
+    return <const unsigned char *>(<PyASCIIObject *>text + 1)
+
+
 cdef int hash_other(const HashSpec *spec, PyObject *key, Py_ssize_t index, uint64_t *out) except -1
 
 
@@ -61,7 +67,7 @@ cdef inline int hash_key(const HashSpec *spec, PyObject *key, Py_ssize_t index, 
     cdef int overflow = 0
     cdef long long value
     if PyUnicode_CheckExact(key) and PyUnicode_IS_COMPACT_ASCII(key):
-        out[0] = hash_bytes(spec, PyUnicode_1BYTE_DATA(key), <size_t>PyUnicode_GET_LENGTH(key))
+        out[0] = hash_bytes(spec, ascii_data(key), <size_t>PyUnicode_GET_LENGTH(key))
         return 0
     if PyLong_CheckExact(key):
         value = PyLong_AsLongLongAndOverflow(key, &overflow)
@@ -69,3 +75,13 @@ cdef inline int hash_key(const HashSpec *spec, PyObject *key, Py_ssize_t index, 
             out[0] = hash_u64(spec, <uint64_t>value)
             return 0
     return hash_other(spec, key, index, out)
+
+
+cdef uint64_t hash_any(const HashSpec *spec, PyObject *key) except? 0xFFFFFFFFFFFFFFFF
+
+
+cdef inline uint64_t hash_scalar(const HashSpec *spec, PyObject *key) except? 0xFFFFFFFFFFFFFFFF:
+    """As `hash_key`, for one key on its own: the path of plain ASCII text is short enough to be inlined."""
+    if PyUnicode_CheckExact(key) and PyUnicode_IS_COMPACT_ASCII(key):
+        return hash_bytes(spec, ascii_data(key), <size_t>PyUnicode_GET_LENGTH(key))
+    return hash_any(spec, key)

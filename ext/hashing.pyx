@@ -31,6 +31,12 @@ cdef uint64_t hash_long(const HashSpec *spec, const unsigned char *p, size_t siz
     return xxh3_bytes(p, size, spec.seed, spec.secret)
 
 
+cdef uint64_t hash_any(const HashSpec *spec, PyObject *key) except? 0xFFFFFFFFFFFFFFFF:
+    cdef uint64_t out = 0
+    hash_key(spec, key, -1, &out)
+    return out
+
+
 cdef class Hasher:
     """Compiled base of the hash families; the arguments are validated by their classes.
 
@@ -70,9 +76,7 @@ cdef class Hasher:
         KeyTypeError, KeyValueError
             When `key` is of no key type, or an int or str that has no bytes.
         """
-        cdef uint64_t out
-        hash_key(&self.spec, <PyObject *>key, -1, &out)
-        return out
+        return hash_scalar(&self.spec, <PyObject *>key)
 
     def _position(self, key):
         """The raw (k * m) mod p of the multiplicative family."""
@@ -82,7 +86,7 @@ cdef class Hasher:
             value = integer_value(key, -1)
         else:
             spec.family = FAMILY_XXH3
-            hash_key(&spec, <PyObject *>key, -1, &value)
+            value = hash_scalar(&spec, <PyObject *>key)
         return position(value, spec.multiplier, &spec.modulus)
 
 

@@ -69,6 +69,8 @@ cdef enum:
     DIRECT_BLOCK = 1024
     PREFETCH_BLOCK = 128  # lines fetched ahead: 8 KiB
     AHEAD = 512
+    AHEAD_ENTRIES = 64  # entries of a large direct table fetched ahead
+    CACHED_BITS = 18  # up to 2^18 entries, 512 KiB, stay in the second cache by themselves
     BULK_BREAK_EVEN = 4  # lookups a point after which a direct table has paid for itself
     TAKEN = 1
 
@@ -299,6 +301,7 @@ cdef class PointTable(Table):
         cdef uint32_t owner
         cdef int shift = self.direct_shift
         cdef const uint16_t *direct = self.direct
+        cdef bint large = shift < 64 - CACHED_BITS
         start = 0
         while start < count:
             size = min(<Py_ssize_t>DIRECT_BLOCK, count - start)
@@ -306,6 +309,9 @@ cdef class PointTable(Table):
             i = 0
             while i + 8 <= size:
                 rw_prefetch(h + i + AHEAD)
+                if large and start + i + AHEAD_ENTRIES + 8 <= count:
+                    for k in range(AHEAD_ENTRIES, AHEAD_ENTRIES + 8):
+                        rw_prefetch(direct + (h[i + k] >> shift))
                 for k in range(8):
                     owner = direct[h[i + k] >> shift]
                     out[i + k] = owner

@@ -10,7 +10,7 @@ from ringward.errors import ArgumentError, ArgumentTypeError, KeyTypeError, NoNo
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from .hashing cimport HashSpec, Hasher, hash_key
+from .hashing cimport HashSpec, Hasher, hash_scalar
 from .sources cimport BLOCK, KeySource, key_source
 from .table cimport NO_NODE, ListTable, Table
 
@@ -116,10 +116,7 @@ cdef class Reader:
     def __getitem__(self, key):
         """The name of the node that owns `key`; the same as `route`."""
         cdef State state = self.state
-        cdef uint64_t h = 0
-        cdef uint32_t node
-        hash_key(&state.hasher.spec, <PyObject *>key, -1, &h)
-        node = state.table.lookup(h)
+        cdef uint32_t node = state.table.lookup(hash_scalar(&state.hasher.spec, <PyObject *>key))
         if node == NO_NODE:
             refuse_empty()
         return <object>PyTuple_GET_ITEM(<PyObject *>state.name_tuple, node)
@@ -152,10 +149,7 @@ cdef class Reader:
         'node2'
         """
         cdef State state = self.state
-        cdef uint64_t h = 0
-        cdef uint32_t node
-        hash_key(&state.hasher.spec, <PyObject *>key, -1, &h)
-        node = state.table.lookup(h)
+        cdef uint32_t node = state.table.lookup(hash_scalar(&state.hasher.spec, <PyObject *>key))
         if node == NO_NODE:
             refuse_empty()
         return <object>PyTuple_GET_ITEM(<PyObject *>state.name_tuple, node)
@@ -188,11 +182,10 @@ cdef class Reader:
         ['node2', 'node3']
         """
         cdef State state = self.state
-        cdef uint64_t h = 0
+        cdef uint64_t h = hash_scalar(&state.hasher.spec, <PyObject *>key)
         cdef Py_ssize_t wanted = checked_count(state, count), found, i
         cdef uint32_t *ids
         cdef uint8_t *scratch
-        hash_key(&state.hasher.spec, <PyObject *>key, -1, &h)
         ids = <uint32_t *>PyMem_Calloc(<size_t>wanted, sizeof(uint32_t))
         scratch = <uint8_t *>PyMem_Calloc(<size_t>max(1, state.table.scratch_size()), 1)
         try:
