@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -27,9 +28,10 @@ from oracle import (
 import ringward as rw
 
 SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
-FEW = settings(max_examples=15, deadline=None, suppress_health_check=SLOW_IS_FINE)
-SOME = settings(max_examples=30, deadline=None, suppress_health_check=SLOW_IS_FINE)
-MANY = settings(max_examples=100, deadline=None, suppress_health_check=SLOW_IS_FINE)
+MORE = int(os.environ.get("RINGWARD_EXAMPLES", "1"))  # times as many examples: the long runs of the gate
+FEW = settings(max_examples=15 * MORE, deadline=None, suppress_health_check=SLOW_IS_FINE)
+SOME = settings(max_examples=30 * MORE, deadline=None, suppress_health_check=SLOW_IS_FINE)
+MANY = settings(max_examples=100 * MORE, deadline=None, suppress_health_check=SLOW_IS_FINE)
 
 POINTS = 4
 PARTITIONS = 61

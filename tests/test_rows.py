@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import MORE
 
 from ringward._core.rows import rebalance
 
@@ -135,7 +136,7 @@ def memberships(draw):
     return draw(st.sampled_from([1, 2, 5, 16, 37, 100])), steps
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400 * MORE, deadline=None)
 @given(memberships())
 def test_any_history_leaves_legal_rows_with_exact_counts(case):
     """Adding, removing, reweighing, other zones and other widths never leave the floor and ceiling of the shares."""
@@ -145,7 +146,7 @@ def test_any_history_leaves_legal_rows_with_exact_counts(case):
         rows = fit(rows, weights, zones, replicas)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400 * MORE, deadline=None)
 @given(
     st.lists(st.lists(WEIGHTS, min_size=7, max_size=7), min_size=2, max_size=8),
     st.sampled_from([1, 10, 64, 101]),
@@ -167,7 +168,7 @@ def test_one_entry_a_row_moves_as_little_as_any_floors_and_ceilings_allow(member
         old = new
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400 * MORE, deadline=None)
 @given(st.data())
 def test_any_old_table_will_do(data):
     """Random old rows, with doubles, vacancies, unknown nodes and crowded zones, are brought into order."""

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 from oracle import LAST, Member
 from strategies import (
     KINDS,
+    MORE,
     Kind,
     arcs_by_name,
     edges,
@@ -199,7 +200,7 @@ def test_every_invariant_holds_over_long_histories(kind: Kind) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25,
+            max_examples=25 * MORE,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
