@@ -331,5 +331,6 @@ def test_multiplicative_is_exact_where_the_reciprocal_is_one_off() -> None:
     """With this p about one key in a hundred needs the last correction of the division by a reciprocal."""
     p, m = 2**63 + 2**32 + 1, 5537418059981665169
     ks = [6752966303463696989, *(k * 0x9E3779B97F4A7C15 % 2**64 for k in range(5000))]
-    expected = [k * m % p * 2**64 // p for k in ks]
-    assert rw.hash_keys(np.array(ks, np.uint64), rw.Multiplicative(m, p)).tolist() == expected
+    family = rw.Multiplicative(m, p)
+    assert [family.position(k) for k in ks] == [k * m % p for k in ks]
+    assert rw.hash_keys(np.array(ks, np.uint64), family).tolist() == [k * m % p * 2**64 // p for k in ks]
