@@ -33,7 +33,7 @@ cdef extern from *:
 cdef enum:
     SECRET_SIZE = 192
     STRIPE = 64
-    STRIPES_PER_BLOCK = (SECRET_SIZE - STRIPE) // 8
+    STRIPES_PER_BLOCK = 16  # (SECRET_SIZE - STRIPE) / 8
     LONG = 240  # inputs above this many bytes use the derived secret
 
 cdef extern from *:
