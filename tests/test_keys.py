@@ -266,7 +266,7 @@ class Indexed:
 
 NO_KEYS = (
     True, False, np.True_, 1.5, float("nan"), float("inf"), np.float64(1), np.float32(1), np.float16(1),
-    np.longdouble(1), 1j, np.complex128(1), None, np.datetime64("2020-01-01"), np.datetime64("NaT"),
+    np.longdouble(1), 1j, np.complex128(1), None, np.datetime64("2020-01-01"), np.datetime64("NaT", "s"),
     np.timedelta64(1, "s"), object(), Indexed(), [], ["a"], ("a",), {"a"}, frozenset("a"), {"a": 1},
     np.array("a"), np.array(["a"]), np.array(1), Ellipsis, NotImplemented, int, np.void(b"a"),
 )  # fmt: skip
