@@ -201,6 +201,21 @@ cdef class PartitionMap(Table):
             out[i] = self.owner[mul_high(h[i], partitions)]
             i += 1
 
+    cdef void lookup_narrow(self, const uint64_t *h, Py_ssize_t count, uint16_t *out) noexcept nogil:
+        cdef Py_ssize_t i = 0, k
+        cdef const uint16_t *slim = self.slim
+        cdef uint64_t partitions = self.partitions
+        if slim == NULL:
+            return  # ids that do not fit are refused before
+        while i + 8 <= count:
+            rw_prefetch(h + i + AHEAD)
+            for k in range(8):
+                out[i + k] = slim[mul_high(h[i + k], partitions)]
+            i += 8
+        while i < count:
+            out[i] = slim[mul_high(h[i], partitions)]
+            i += 1
+
     cdef Py_ssize_t scratch_size(self) noexcept nogil:
         return self.ids * <Py_ssize_t>(sizeof(Score) + 1)
 

@@ -18,29 +18,6 @@ cimport numpy as cnp
 
 cnp.import_array()
 
-cdef extern from *:
-    """
-    #if defined(__SSE2__) || defined(_M_X64)
-    #include <emmintrin.h>
-    #define RW_NARROW_SSE2 1
-    #endif
-    /* 32-bit ids → 16 bits. SSE2 only packs signed numbers: the low halves are sign-extended first. */
-    static void rw_narrow(const uint32_t *ids, uint16_t *out, Py_ssize_t count) {
-        Py_ssize_t i = 0;
-    #if defined(RW_NARROW_SSE2)
-        for (; i + 8 <= count; i += 8) {
-            __m128i a = _mm_loadu_si128((const __m128i *)(ids + i));
-            __m128i b = _mm_loadu_si128((const __m128i *)(ids + i + 4));
-            a = _mm_srai_epi32(_mm_slli_epi32(a, 16), 16);
-            b = _mm_srai_epi32(_mm_slli_epi32(b, 16), 16);
-            _mm_storeu_si128((__m128i *)(out + i), _mm_packs_epi32(a, b));
-        }
-    #endif
-        for (; i < count; i++) out[i] = (uint16_t)ids[i];
-    }
-    """
-    void rw_narrow(const uint32_t *ids, uint16_t *out, Py_ssize_t count) noexcept nogil
-
 cdef extern from "Python.h":
     PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
     ctypedef struct PyMethodDef:
@@ -359,7 +336,6 @@ cdef int owners_into(State state, KeySource source, cnp.ndarray out) except -1:
 cdef int owners_loop(State state, KeySource source, char *out, Py_ssize_t width) except -1 nogil:
     cdef uint64_t[BLOCK] hashes
     cdef uint32_t[BLOCK] ids
-    cdef uint32_t *block
     cdef const uint64_t *h
     cdef const HashSpec *spec = &state.hasher.spec
     cdef Py_ssize_t start, count, i
@@ -367,11 +343,12 @@ cdef int owners_loop(State state, KeySource source, char *out, Py_ssize_t width)
     while start < source.size:
         count = min(<Py_ssize_t>BLOCK, source.size - start)
         h = hashes_of(source, spec, start, count, hashes)
-        block = <uint32_t *>out + start if width == 4 else ids
-        state.table.lookup_block(h, count, block)
         if width == 2:
-            rw_narrow(ids, <uint16_t *>out + start, count)
-        elif width == 8:
+            state.table.lookup_narrow(h, count, <uint16_t *>out + start)
+        elif width == 4:
+            state.table.lookup_block(h, count, <uint32_t *>out + start)
+        else:
+            state.table.lookup_block(h, count, ids)
             for i in range(count):
                 (<int64_t *>out)[start + i] = ids[i]
         start += count

@@ -1,5 +1,5 @@
 """The seam: what every table answers. A table is immutable once a router has it."""
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from *:
     """
@@ -12,6 +12,7 @@ cdef class Table:
     cdef readonly Py_ssize_t live  # how many nodes can be a candidate; 0: nobody can own a key
     cdef uint32_t lookup(self, uint64_t h) noexcept nogil
     cdef void lookup_block(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil
+    cdef void lookup_narrow(self, const uint64_t *h, Py_ssize_t count, uint16_t *out) noexcept nogil
     cdef void prepare(self, Py_ssize_t keys)
     cdef Py_ssize_t scratch_size(self) noexcept nogil
     cdef Py_ssize_t walk(self, uint64_t h, Py_ssize_t count, uint32_t *out, uint8_t *scratch) noexcept nogil
