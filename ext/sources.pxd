@@ -1,5 +1,5 @@
 """A column of keys as a source of hashes, a block at a time."""
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from .hashing cimport HashSpec
 
 cdef enum:
@@ -8,10 +8,14 @@ cdef enum:
 
 cdef class KeySource:
     cdef readonly Py_ssize_t size
+    cdef readonly Py_ssize_t nulls  # how many keys are missing; `fill` writes any hash for them
+    cdef readonly Py_ssize_t first_null
     cdef readonly bint fallible  # may meet a bad key after it has given good ones
-    cdef bint needs_gil
+    cdef bint needs_gil  # else `fill` is called from several threads at once, each with blocks of its own
     cdef const uint64_t *ready  # the hashes themselves, where they are there already
+    cdef int prepare(self, const HashSpec *spec) except -1
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil
+    cdef void mark_nulls(self, Py_ssize_t start, Py_ssize_t count, uint8_t *out) noexcept nogil
 
 
 cpdef KeySource key_source(object keys)

@@ -32,8 +32,15 @@ cdef enum:
 cdef class KeySource:
     """`size` keys; subclasses fill blocks of their hashes."""
 
+    cdef int prepare(self, const HashSpec *spec) except -1:
+        """Called once under the GIL, before the blocks are filled."""
+        return 0
+
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
         return 0
+
+    cdef void mark_nulls(self, Py_ssize_t start, Py_ssize_t count, uint8_t *out) noexcept nogil:
+        """1 where a key is missing, else 0; only called where there are `nulls`."""
 
 
 cdef class ArraySource(KeySource):
