@@ -4,62 +4,14 @@ import numpy as np
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
+from .cpu cimport kernels
+from .kernels cimport AHEAD_HASHES
+from .mix cimport rw_prefetch
 from .table cimport NO_NODE
 
 cimport numpy as cnp
 
 cnp.import_array()
-
-cdef extern from *:
-    """
-    #include <stdint.h>
-    #include <stddef.h>
-    #if defined(__SSE2__) || defined(_M_X64)
-    #include <emmintrin.h>
-    #define RW_SCAN_SSE2 1
-    #endif
-    /* Whether any of 64 bytes of ids, `width` bytes each, equals the id. */
-    static inline int rw_any16(const uint16_t *p, uint16_t id) {
-    #if defined(RW_SCAN_SSE2)
-        const __m128i *v = (const __m128i *)p;
-        __m128i k = _mm_set1_epi16((short)id);
-        __m128i a = _mm_or_si128(_mm_cmpeq_epi16(_mm_loadu_si128(v), k), _mm_cmpeq_epi16(_mm_loadu_si128(v + 1), k));
-        __m128i b = _mm_or_si128(_mm_cmpeq_epi16(_mm_loadu_si128(v + 2), k), _mm_cmpeq_epi16(_mm_loadu_si128(v + 3), k));
-        return _mm_movemask_epi8(_mm_or_si128(a, b));
-    #else
-        int any = 0;
-        for (int i = 0; i < 32; i++) any |= p[i] == id;
-        return any;
-    #endif
-    }
-    static inline int rw_any32(const uint32_t *p, uint32_t id) {
-    #if defined(RW_SCAN_SSE2)
-        const __m128i *v = (const __m128i *)p;
-        __m128i k = _mm_set1_epi32((int)id);
-        __m128i a = _mm_or_si128(_mm_cmpeq_epi32(_mm_loadu_si128(v), k), _mm_cmpeq_epi32(_mm_loadu_si128(v + 1), k));
-        __m128i b = _mm_or_si128(_mm_cmpeq_epi32(_mm_loadu_si128(v + 2), k), _mm_cmpeq_epi32(_mm_loadu_si128(v + 3), k));
-        return _mm_movemask_epi8(_mm_or_si128(a, b));
-    #else
-        int any = 0;
-        for (int i = 0; i < 16; i++) any |= p[i] == id;
-        return any;
-    #endif
-    }
-    static inline int rw_any64(const int64_t *p, int64_t id) {
-        int any = 0;
-        for (int i = 0; i < 8; i++) any |= p[i] == id;
-        return any;
-    }
-    #if defined(__GNUC__)
-    #define rw_ahead(p) __builtin_prefetch((const void *)(p))
-    #else
-    #define rw_ahead(p) ((void)(p))
-    #endif
-    """
-    bint rw_any16(const uint16_t *p, uint16_t id) noexcept nogil
-    bint rw_any32(const uint32_t *p, uint32_t id) noexcept nogil
-    bint rw_any64(const int64_t *p, int64_t id) noexcept nogil
-    void rw_ahead(const void *p) noexcept nogil
 
 ctypedef fused id_type:
     uint16_t
@@ -69,9 +21,8 @@ ctypedef fused id_type:
 cdef enum:
     BITMAP_BITS = 18  # 2^18 bits are 32 KiB: they stay in L1 beside the stream of hashes
     FEW_SOURCES = 4  # up to this many, scanning the ids beats testing the hashes
-    AHEAD = 512
-    AHEAD_LINES = 256  # cache lines of ids: 16 KiB
-    AHEAD_HITS = 32  # hits whose hashes are on their way from memory
+    MOST_HITS = 128  # found at a time: their hashes are then on their way from memory
+    AHEAD_HITS = 32  # ids on their way while others are written
 
 ARC = np.dtype([("start", np.uint64), ("end", np.uint64), ("source", np.uint64), ("target", np.uint64)])
 
@@ -205,7 +156,7 @@ cdef class ArcIndex:
         cdef Py_ssize_t i, arc
         for i in range(hashes.shape[0]):
             if (i & 7) == 0:
-                rw_ahead(&hashes[0] + i + AHEAD)
+                rw_prefetch(&hashes[0] + i + AHEAD_HASHES)
             arc = self.find(hashes[i])
             if arc >= 0 and not push(moves, i, arc):
                 return False
@@ -242,7 +193,9 @@ cdef class ArcIndex:
                 if ids.shape[0] == 0 or self.size == 0:
                     complete = True
                 elif sources.shape[0] <= FEW_SOURCES:
-                    complete = self.scan(ids, hashes, sources, &moves)
+                    complete = True
+                    for i in range(sources.shape[0]):
+                        complete = complete and self.scan(ids, hashes, sources[i], &moves)
                 else:
                     complete = self.test(ids, hashes, &moves)
             if not complete:
@@ -250,10 +203,13 @@ cdef class ArcIndex:
             with nogil:
                 for i in range(moves.count):
                     if i + AHEAD_HITS < moves.count:
-                        rw_ahead(&ids[0] + moves.indices[i + AHEAD_HITS])
+                        rw_prefetch(&ids[0] + moves.indices[i + AHEAD_HITS])
                     target = self.arcs[moves.arcs[i], 3]
                     ids[moves.indices[i]] = <id_type>target if target != NO_NODE else nobody(ids)
-            return indices_of(&moves)
+            written = indices_of(&moves)
+            if sources.shape[0] > 1:  # found source by source
+                written.sort()
+            return written
         finally:
             free(moves.indices)
             free(moves.arcs)
@@ -273,63 +229,40 @@ cdef class ArcIndex:
         cdef uint64_t bit
         for i in range(hashes.shape[0]):
             if (i & 7) == 0:
-                rw_ahead(&hashes[0] + i + AHEAD)
+                rw_prefetch(&hashes[0] + i + AHEAD_HASHES)
             bit = hashes[i] >> (64 - BITMAP_BITS)
             if (self.bitmap[bit >> 3] >> (bit & 7)) & 1 and not self.consider(ids, hashes, i, moves):
                 return False
         return True
 
-    cdef bint scan(self, id_type[::1] ids, const uint64_t[::1] hashes, const uint64_t[::1] sources,
-                   Moves *moves) noexcept nogil:
-        # Whole cache lines of ids are compared at once. A hit's hash is only asked for, and looked
-        # at some hits later, when memory has delivered it.
-        cdef id_type[FEW_SOURCES] wanted
-        cdef Py_ssize_t[AHEAD_HITS] waiting
-        cdef Py_ssize_t step = 64 // sizeof(id_type), size = ids.shape[0], few = sources.shape[0]
-        cdef Py_ssize_t i, k, s, hits = 0
-        cdef id_type *p = &ids[0]
-        cdef bint hit
-        for s in range(few):
-            wanted[s] = <id_type>sources[s] if sources[s] != NO_NODE else nobody(ids)
-        i = 0
-        while i < size:
-            if few == 1:  # the common case, and bound by memory alone
-                while i + step <= size and not any_of(p + i, wanted[0]):
-                    rw_ahead(p + i + AHEAD_LINES * step)
-                    i += step
-                if i >= size:
-                    break
-            hit = few == 1 or i + step > size
-            for s in range(few):
-                if not hit:
-                    hit = any_of(p + i, wanted[s])
-            if not hit:
-                i += step
-                continue
-            for k in range(i, min(i + step, size)):
-                for s in range(few):
-                    if p[k] == wanted[s]:
-                        rw_ahead(&hashes[0] + k)
-                        if hits >= AHEAD_HITS and not self.consider(ids, hashes, waiting[hits % AHEAD_HITS], moves):
-                            return False
-                        waiting[hits % AHEAD_HITS] = k
-                        hits += 1
-                        break
-            i += step
-        for s in range(max(<Py_ssize_t>0, hits - AHEAD_HITS), hits):
-            if not self.consider(ids, hashes, waiting[s % AHEAD_HITS], moves):
-                return False
+    cdef bint scan(self, id_type[::1] ids, const uint64_t[::1] hashes, uint64_t source, Moves *moves) noexcept nogil:
+        """The keys of one source that move."""
+        # Only a hit's hash is asked for, and looked at after the next hits are found, when memory has delivered it.
+        cdef Py_ssize_t[2][MOST_HITS] hits
+        cdef Py_ssize_t[2] found
+        cdef Py_ssize_t at = 0, i
+        cdef int now = 0
+        cdef id_type wanted = <id_type>source if source != NO_NODE else nobody(ids)
+        found[0] = 0
+        while at < ids.shape[0] or found[now]:
+            now ^= 1
+            at = find(&ids[0], at, ids.shape[0], wanted, hits[now], &found[now])
+            for i in range(found[now]):
+                rw_prefetch(&hashes[0] + hits[now][i])
+            for i in range(found[now ^ 1]):
+                if not self.consider(ids, hashes, hits[now ^ 1][i], moves):
+                    return False
         return True
 
 
-cdef inline bint any_of(id_type *p, id_type wanted) noexcept nogil:
-    """Whether any of 64 bytes of ids is the wanted one."""
+cdef inline Py_ssize_t find(const id_type *ids, Py_ssize_t start, Py_ssize_t size, id_type wanted, Py_ssize_t *hits,
+                            Py_ssize_t *found) noexcept nogil:
     if id_type is uint16_t:
-        return rw_any16(p, wanted)
+        return kernels.find16(ids, start, size, wanted, hits, MOST_HITS, found)
     elif id_type is uint32_t:
-        return rw_any32(p, wanted)
+        return kernels.find32(ids, start, size, wanted, hits, MOST_HITS, found)
     else:
-        return rw_any64(p, wanted)
+        return kernels.find64(ids, start, size, wanted, hits, MOST_HITS, found)
 
 
 cdef inline id_type nobody(id_type[::1] ids) noexcept nogil:

@@ -64,6 +64,17 @@ cdef extern from *:
         uint32_t x; memcpy(&x, p, 4); return RW_LITTLE32(x);
     }
 
+    /* The bytes of x up to its highest that is not 0; x is not 0. */
+    RW_INLINE unsigned rw_used_bytes(uint64_t x) {
+    #if defined(__GNUC__)
+        return 8 - (unsigned)__builtin_clzll(x) / 8;
+    #else
+        unsigned n = 8;
+        while (!(x >> 8 * (n - 1))) n--;
+        return n;
+    #endif
+    }
+
     RW_INLINE uint64_t rw_rotl64(uint64_t x, int r) { return (x << r) | (x >> (64 - r)); }
 
     #if defined(__GNUC__)
@@ -79,6 +90,7 @@ cdef extern from *:
     uint16_t rw_swap16(uint16_t x) noexcept nogil
     uint64_t rw_load64(const unsigned char *p) noexcept nogil
     uint64_t rw_load32(const unsigned char *p) noexcept nogil
+    unsigned rw_used_bytes(uint64_t x) noexcept nogil
     uint64_t rw_rotl64(uint64_t x, int r) noexcept nogil
     void rw_prefetch(const void *p) noexcept nogil
 

@@ -25,7 +25,7 @@ cdef class PartitionMap(Table):
     cdef const uint32_t *name_rank
     cdef uint32_t *owner
     cdef object slim_array
-    cdef uint16_t *slim  # the same owners in half the memory, where ids fit
+    cdef const uint16_t *slim_owner  # the same owners in half the memory, where ids fit
 
     cdef bint score_node(self, uint64_t partition, uint32_t node, double limit, Score *out) noexcept nogil
     cdef uint32_t best_other(self, uint64_t partition, const uint8_t *taken) noexcept nogil

@@ -8,8 +8,10 @@ Source: Schindelhauer and Schomaker, "Weighted Distributed Hash Tables" (2005), 
 import numpy as np
 
 from libc.math cimport INFINITY
-from .mix cimport mul_high, rw_prefetch
-from .table cimport NO_NODE
+from .cpu cimport kernels
+from .kernels cimport AHEAD_HASHES
+from .mix cimport mul_high
+from .table cimport BLOCK, NO_NODE
 from .xxh3 cimport store64, xxh3_bytes
 
 cimport numpy as cnp
@@ -18,7 +20,6 @@ cnp.import_array()
 
 cdef enum:
     MOST_SLIM_IDS = 0x10000
-    AHEAD = 512
 
 cdef double LN_2 = 0.6931471805599453094
 cdef double SQRT_HALF = 0.70710678118654752440
@@ -108,7 +109,7 @@ cdef class PartitionMap(Table):
             self.compile_owners()
         if self.ids < MOST_SLIM_IDS and self.live:
             self.slim_array = self.owners.astype(np.uint16)
-            self.slim = <uint16_t *>cnp.PyArray_DATA(self.slim_array)
+            self.slim_owner = <const uint16_t *>cnp.PyArray_DATA(self.slim_array)
 
     cdef bint score_node(self, uint64_t partition, uint32_t node, double limit, Score *out) noexcept nogil:
         """The node's rendezvous score for the partition; False when it may not own keys or is above the limit."""
@@ -187,34 +188,17 @@ cdef class PartitionMap(Table):
     cdef uint32_t lookup(self, uint64_t h) noexcept nogil:
         return self.owner[mul_high(h, self.partitions)]
 
-    cdef void lookup_block(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil:
-        cdef Py_ssize_t i = 0, k
-        cdef const uint16_t *slim = self.slim
-        cdef uint64_t partitions = self.partitions
-        if slim != NULL:
-            while i + 8 <= count:  # a cache line of hashes at a time
-                rw_prefetch(h + i + AHEAD)
-                for k in range(8):
-                    out[i + k] = slim[mul_high(h[i + k], partitions)]
-                i += 8
-        while i < count:
-            out[i] = self.owner[mul_high(h[i], partitions)]
-            i += 1
-
     cdef void lookup_narrow(self, const uint64_t *h, Py_ssize_t count, uint16_t *out) noexcept nogil:
-        cdef Py_ssize_t i = 0, k
-        cdef const uint16_t *slim = self.slim
-        cdef uint64_t partitions = self.partitions
-        if slim == NULL:
-            return  # ids that do not fit are refused before
-        while i + 8 <= count:
-            rw_prefetch(h + i + AHEAD)
-            for k in range(8):
-                out[i + k] = slim[mul_high(h[i + k], partitions)]
-            i += 8
-        while i < count:
-            out[i] = slim[mul_high(h[i], partitions)]
-            i += 1
+        cdef Py_ssize_t ahead = AHEAD_HASHES if count > BLOCK else 0
+        kernels.look_up_partitions(h, count, ahead, self.slim_owner, self.partitions, out)
+
+    cdef void lookup_block(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil:
+        cdef Py_ssize_t i, ahead = AHEAD_HASHES if count > BLOCK else 0
+        if self.slim_owner != NULL:
+            kernels.look_up_partitions_wide(h, count, ahead, self.slim_owner, self.partitions, out)
+            return
+        for i in range(count):
+            out[i] = self.lookup(h[i])
 
     cdef Py_ssize_t scratch_size(self) noexcept nogil:
         return self.ids * <Py_ssize_t>(sizeof(Score) + 1)
@@ -254,10 +238,10 @@ cdef class PartitionMap(Table):
 
     def bounds(self):
         """The inclusive ends of all partitions: ndarray of uint64, shape (partitions,)."""
-        # Partition p starts at ceil(p * 2^64 / n) = p * quotient + ceil(p * rest / n).
+        # Partition p starts at ceil(p * 2^64 / n) = p * quotient + ceil(p * rest / n), modulo 2^64.
         quotient, rest = divmod(1 << 64, self.partitions)
         after = np.arange(1, self.partitions + 1, dtype=np.uint64)
-        return after * np.uint64(quotient) + (after * np.uint64(rest) + np.uint64(self.partitions - 1)) // np.uint64(
+        return after * np.uint64(quotient & 0xFFFFFFFFFFFFFFFF) + (after * np.uint64(rest) + np.uint64(self.partitions - 1)) // np.uint64(
             self.partitions) - np.uint64(1)
 
     def arcs(self):

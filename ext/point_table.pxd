@@ -1,10 +1,7 @@
 """Points on a ring, compiled for lookup."""
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from .kernels cimport Line, Ring
 from .table cimport Table
-
-cdef struct Line:  # one cache line
-    uint16_t[16] fragments
-    uint16_t[16] owners
 
 
 cdef class PointTable(Table):
@@ -33,8 +30,7 @@ cdef class PointTable(Table):
     cdef object line_array
     cdef Line *lines
     cdef object direct_array
-    cdef uint16_t *direct
-    cdef int direct_shift
+    cdef Ring ring  # lines and direct table, as the kernels read them
     cdef Py_ssize_t bulk_keys
 
     cdef int compile(self, PointTable before, changed, bint added) except -1
@@ -44,8 +40,5 @@ cdef class PointTable(Table):
     cdef uint32_t exact(self, uint64_t h) noexcept nogil
     cdef void write_line(self, uint64_t bucket) noexcept nogil
     cdef void effective_owners(self, uint32_t *next_live) noexcept nogil
-    cdef void build_direct(self, uint16_t *direct) noexcept nogil
+    cdef void build_direct(self, uint16_t *direct, int shift) noexcept nogil
     cdef uint32_t find_in_line(self, uint64_t h) noexcept nogil
-    cdef void lookup_direct(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil
-    cdef void lookup_lines(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil
-    cdef void lookup_exact(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil

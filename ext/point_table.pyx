@@ -18,59 +18,21 @@ only the lines of points that changed owner.
 import numpy as np
 
 from libc.string cimport memset
-from .mix cimport mul_high, rw_mul128, rw_prefetch
-from .table cimport NO_NODE
+from .cpu cimport kernels
+from .kernels cimport AHEAD_HASHES, LINE_POINTS, MIXED, MOST_AT_ONCE
+from .lanes cimport rw_rank16
+from .mix cimport mul_high, rw_mul128
+from .table cimport BLOCK, NO_NODE
 
 cimport numpy as cnp
 
 cnp.import_array()
 
-cdef extern from *:
-    """
-    #if defined(__SSE2__) || defined(_M_X64)
-    #include <emmintrin.h>
-    #define RW_SSE2 1
-    #if defined(_MSC_VER)
-    #include <intrin.h>
-    #endif
-    #endif
-    /* The first of 16 rising fragments that is not below key; the last one is 0xFFFF. */
-    static inline unsigned rw_rank16(const uint16_t *fragments, uint16_t key) {
-    #if defined(RW_SSE2)
-        __m128i k = _mm_set1_epi16((short)key), zero = _mm_setzero_si128();
-        __m128i a = _mm_load_si128((const __m128i *)fragments);
-        __m128i b = _mm_load_si128((const __m128i *)fragments + 1);
-        a = _mm_cmpeq_epi16(_mm_subs_epu16(k, a), zero);
-        b = _mm_cmpeq_epi16(_mm_subs_epu16(k, b), zero);
-        unsigned mask = (unsigned)_mm_movemask_epi8(_mm_packs_epi16(a, b));
-    #if defined(_MSC_VER)
-        unsigned long index;
-        _BitScanForward(&index, mask);
-        return index;
-    #else
-        return (unsigned)__builtin_ctz(mask);
-    #endif
-    #else
-        unsigned rank = 0;
-        for (int i = 0; i < 16; i++) rank += fragments[i] < key;
-        return rank;
-    #endif
-    }
-    """
-    unsigned rw_rank16(const uint16_t *fragments, uint16_t key) noexcept nogil
-
 cdef enum:
-    LINE_POINTS = 15  # the 16th pair closes the line
     POINTS_PER_LINE = 7  # on average; a bucket of more than 15 is then rare (0.2 %)
-    MIXED = 0xFFFF  # no owner here: ask the exact points
     MOST_SLIM_IDS = 0xFFFF  # ids below MIXED fit lines and direct tables
     DIRECT_BITS_MIN = 10
     DIRECT_BITS_MAX = 22  # 2^22 entries of 2 bytes: 8 MB, beyond which lines are faster
-    DIRECT_BLOCK = 1024
-    PREFETCH_BLOCK = 128  # lines fetched ahead: 8 KiB
-    AHEAD = 512
-    AHEAD_ENTRIES = 64  # entries of a large direct table fetched ahead
-    CACHED_BITS = 18  # up to 2^18 entries, 512 KiB, stay in the second cache by themselves
     BULK_BREAK_EVEN = 4  # lookups a point after which a direct table has paid for itself
     TAKEN = 1
 
@@ -207,6 +169,8 @@ cdef class PointTable(Table):
         start = -room.ctypes.data % 64
         self.line_array = room[start:start + self.buckets * sizeof(Line)]
         self.lines = <Line *>cnp.PyArray_DATA(self.line_array)
+        self.ring.lines = self.lines
+        self.ring.buckets = self.buckets
         if before is None or changed is None or len(changed) > self.size // 8:
             with nogil:
                 for bucket in range(self.buckets):
@@ -286,84 +250,48 @@ cdef class PointTable(Table):
             return self.exact(h)
         return owner
 
-    cdef void lookup_block(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil:
-        if self.direct != NULL:
-            self.lookup_direct(h, count, out)
-        elif self.lines != NULL:
-            self.lookup_lines(h, count, out)
-        else:
-            self.lookup_exact(h, count, out)
-
-    cdef void lookup_direct(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil:
-        # Keys that fall on an entry with a boundary wait until the block is done: no branch in the loop.
-        cdef Py_ssize_t start, size, i, k, waiting
-        cdef uint16_t[DIRECT_BLOCK] deferred
-        cdef uint32_t owner
-        cdef int shift = self.direct_shift
-        cdef const uint16_t *direct = self.direct
-        cdef bint large = shift < 64 - CACHED_BITS
-        start = 0
-        while start < count:
-            size = min(<Py_ssize_t>DIRECT_BLOCK, count - start)
-            waiting = 0
-            i = 0
-            while i + 8 <= size:
-                rw_prefetch(h + i + AHEAD)
-                if large and start + i + AHEAD_ENTRIES + 8 <= count:
-                    for k in range(AHEAD_ENTRIES, AHEAD_ENTRIES + 8):
-                        rw_prefetch(direct + (h[i + k] >> shift))
-                for k in range(8):
-                    owner = direct[h[i + k] >> shift]
-                    out[i + k] = owner
-                    deferred[waiting] = <uint16_t>(i + k)
-                    waiting += owner == MIXED
-                i += 8
-            while i < size:
-                owner = direct[h[i] >> shift]
-                out[i] = owner
-                deferred[waiting] = <uint16_t>i
-                waiting += owner == MIXED
-                i += 1
-            for i in range(waiting):  # all their lines on the way before the first is needed
-                rw_prefetch(self.lines + mul_high(h[deferred[i]], self.buckets))
-            for i in range(waiting):
-                k = deferred[i]
-                out[k] = self.find_in_line(h[k])
+    cdef void lookup_narrow(self, const uint64_t *h, Py_ssize_t count, uint16_t *out) noexcept nogil:
+        cdef uint16_t[MOST_AT_ONCE] unresolved
+        cdef Py_ssize_t size, i, found, ahead = AHEAD_HASHES if count > BLOCK else 0
+        while count > 0:
+            size = min(<Py_ssize_t>MOST_AT_ONCE, count)
+            found = kernels.look_up(&self.ring, h, size, ahead, out, unresolved)
+            for i in range(found):
+                out[unresolved[i]] = <uint16_t>self.exact(h[unresolved[i]])
             h += size
             out += size
-            start += size
+            count -= size
 
-    cdef void lookup_lines(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil:
-        cdef Py_ssize_t start = 0, end, i
-        while start < count:
-            end = min(count, start + PREFETCH_BLOCK)
-            for i in range(start, end):
-                rw_prefetch(self.lines + mul_high(h[i], self.buckets))
-            for i in range(start, end):
-                out[i] = self.find_in_line(h[i])
-            start = end
-
-    cdef void lookup_exact(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil:
-        cdef Py_ssize_t i
-        for i in range(count):
-            out[i] = self.lookup(h[i])
+    cdef void lookup_block(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil:
+        cdef uint16_t[MOST_AT_ONCE] owners, unresolved
+        cdef Py_ssize_t size, i, found, ahead = AHEAD_HASHES if count > BLOCK else 0
+        if self.lines == NULL:
+            for i in range(count):
+                out[i] = self.lookup(h[i])
+            return
+        while count > 0:
+            size = min(<Py_ssize_t>MOST_AT_ONCE, count)
+            found = kernels.look_up(&self.ring, h, size, ahead, owners, unresolved)
+            kernels.widen(owners, size, out)
+            for i in range(found):
+                out[unresolved[i]] = self.exact(h[unresolved[i]])
+            h += size
+            out += size
+            count -= size
 
     cdef void prepare(self, Py_ssize_t keys):
         cdef int bits = DIRECT_BITS_MIN
         self.bulk_keys += keys
-        if self.direct != NULL or self.lines == NULL or self.bulk_keys < BULK_BREAK_EVEN * self.size:
+        if self.ring.direct != NULL or self.lines == NULL or self.bulk_keys < BULK_BREAK_EVEN * self.size:
             return
         while bits < DIRECT_BITS_MAX and ((<Py_ssize_t>1) << bits) < 8 * self.size:
             bits += 1
         if ((<Py_ssize_t>1) << bits) < 8 * self.size:
             return
-        # Filled before it is published, and under the GIL throughout: readers see all of it or none.
-        self.direct_shift = 64 - bits
         self.direct_array = np.empty(1 << bits, np.uint16)
-        self.build_direct(<uint16_t *>cnp.PyArray_DATA(self.direct_array))
+        self.build_direct(<uint16_t *>cnp.PyArray_DATA(self.direct_array), 64 - bits)
 
-    cdef void build_direct(self, uint16_t *direct) noexcept nogil:
-        cdef int shift = self.direct_shift
+    cdef void build_direct(self, uint16_t *direct, int shift) noexcept nogil:
         cdef uint64_t entry = 0, end, entries = (<uint64_t>1) << (64 - shift)
         cdef uint64_t inside = ((<uint64_t>1) << shift) - 1
         cdef Py_ssize_t i
@@ -382,7 +310,9 @@ cdef class PointTable(Table):
         while entry < entries:
             direct[entry] = <uint16_t>self.owner[0]
             entry += 1
-        self.direct = direct
+        # Published when it is full, the pointer last: a bulk call in another thread sees all of it or none.
+        self.ring.direct_shift = shift
+        self.ring.direct = direct
 
     cdef Py_ssize_t scratch_size(self) noexcept nogil:
         return 2 * self.ids  # one flag a node, one a zone (there are no more zones than ids)

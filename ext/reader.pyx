@@ -11,8 +11,8 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from .hashing cimport HashSpec, Hasher, hash_scalar
-from .sources cimport BLOCK, KeySource, key_source
-from .table cimport NO_NODE, ListTable, Table
+from .sources cimport KeySource, key_source
+from .table cimport BLOCK, NO_NODE, ListTable, Table
 
 cimport numpy as cnp
 
@@ -339,9 +339,10 @@ cdef int owners_loop(State state, KeySource source, char *out, Py_ssize_t width)
     cdef const uint64_t *h
     cdef const HashSpec *spec = &state.hasher.spec
     cdef Py_ssize_t start, count, i
+    cdef Py_ssize_t block = BLOCK if source.ready == NULL or width == 8 else source.size  # a stream goes as one
     start = 0
     while start < source.size:
-        count = min(<Py_ssize_t>BLOCK, source.size - start)
+        count = min(block, source.size - start)
         h = hashes_of(source, spec, start, count, hashes)
         if width == 2:
             state.table.lookup_narrow(h, count, <uint16_t *>out + start)

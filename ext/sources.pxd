@@ -2,9 +2,6 @@
 from libc.stdint cimport uint8_t, uint64_t
 from .hashing cimport HashSpec
 
-cdef enum:
-    BLOCK = 1024  # keys hashed, then looked up, at a time: 8 KiB of hashes stay in L1
-
 
 cdef class KeySource:
     cdef readonly Py_ssize_t size

@@ -13,9 +13,9 @@ from cpython.tuple cimport PyTuple_GET_SIZE
 from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
+from .cpu cimport kernels
 from .hashing cimport FAMILY_XXH3, hash_bytes, hash_key, hash_u64
 from .mix cimport rw_prefetch, rw_swap16, rw_swap32, rw_swap64
-from .xxh3 cimport xxh3_u64
 
 cimport numpy as cnp
 
@@ -26,7 +26,6 @@ cdef extern from "Python.h":
 
 cdef enum:
     AHEAD_OBJECTS = 16  # objects whose header is fetched before it is read
-    AHEAD_KEYS = 512  # 8-byte keys: the measured best distance for a stream
 
 
 cdef class KeySource:
@@ -72,23 +71,14 @@ cdef class IntSource(ArraySource):
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
         cdef const char *p = self.base + start * self.stride
         cdef const uint64_t *keys
-        cdef uint64_t flip = spec.flip
-        cdef Py_ssize_t i, k
+        cdef Py_ssize_t i
         if self.item_size == 8 and self.stride == 8 and not self.swapped and (<size_t>p & 7) == 0:
             keys = <const uint64_t *>p
         else:
             self.widen(p, count, out)
             keys = out
         if spec.family == FAMILY_XXH3:
-            i = 0
-            while i + 8 <= count:  # a cache line of keys at a time
-                rw_prefetch(keys + i + AHEAD_KEYS)
-                for k in range(8):
-                    out[i + k] = xxh3_u64(keys[i + k], flip)
-                i += 8
-            while i < count:
-                out[i] = xxh3_u64(keys[i], flip)
-                i += 1
+            kernels.hash_integers(keys, count, spec.flip, out)
         else:
             for i in range(count):
                 out[i] = hash_u64(spec, keys[i])
@@ -124,6 +114,9 @@ cdef class BytesSource(ArraySource):
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
         cdef const char *p = self.base + start * self.stride
         cdef Py_ssize_t i, size
+        if spec.family == FAMILY_XXH3 and self.item_size <= 16:
+            kernels.hash_padded(<const unsigned char *>p, self.stride, self.item_size, count, spec.seed, out)
+            return 0
         for i in range(count):
             size = self.item_size
             while size and p[size - 1] == 0:

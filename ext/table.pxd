@@ -7,6 +7,9 @@ cdef extern from *:
     """
     const uint32_t NO_NODE "RW_NO_NODE"
 
+cdef enum:
+    BLOCK = 512  # keys hashed, then looked up, at a time: their hashes, 4 KiB, stay in the first cache
+
 
 cdef class Table:
     cdef readonly Py_ssize_t live  # how many nodes can be a candidate; 0: nobody can own a key

@@ -5,33 +5,6 @@ from libc.stdint cimport uint16_t
 from libc.string cimport memcpy
 
 
-cdef extern from *:
-    """
-    #if defined(__SSE2__) || defined(_M_X64)
-    #include <emmintrin.h>
-    #define RW_NARROW_SSE2 1
-    #endif
-    /* 32-bit ids → 16 bits. SSE2 only packs signed numbers: the low halves are sign-extended first. */
-    static void rw_narrow(const uint32_t *ids, uint16_t *out, Py_ssize_t count) {
-        Py_ssize_t i = 0;
-    #if defined(RW_NARROW_SSE2)
-        for (; i + 8 <= count; i += 8) {
-            __m128i a = _mm_loadu_si128((const __m128i *)(ids + i));
-            __m128i b = _mm_loadu_si128((const __m128i *)(ids + i + 4));
-            a = _mm_srai_epi32(_mm_slli_epi32(a, 16), 16);
-            b = _mm_srai_epi32(_mm_slli_epi32(b, 16), 16);
-            _mm_storeu_si128((__m128i *)(out + i), _mm_packs_epi32(a, b));
-        }
-    #endif
-        for (; i < count; i++) out[i] = (uint16_t)ids[i];
-    }
-    """
-    void rw_narrow(const uint32_t *ids, uint16_t *out, Py_ssize_t count) noexcept nogil
-
-cdef enum:
-    NARROW_BLOCK = 1024
-
-
 cdef class Table:
     """Hash → node id, and hash → candidates.
 
@@ -44,21 +17,16 @@ cdef class Table:
         return NO_NODE
 
     cdef void lookup_block(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil:
+        """Where there are more than BLOCK hashes, they are a stream from memory and worth fetching ahead."""
         cdef Py_ssize_t i
         for i in range(count):
             out[i] = self.lookup(h[i])
 
     cdef void lookup_narrow(self, const uint64_t *h, Py_ssize_t count, uint16_t *out) noexcept nogil:
         """As `lookup_block`, for ids that are known to fit 16 bits."""
-        cdef uint32_t[NARROW_BLOCK] ids
-        cdef Py_ssize_t size
-        while count > 0:
-            size = min(<Py_ssize_t>NARROW_BLOCK, count)
-            self.lookup_block(h, size, ids)
-            rw_narrow(ids, out, size)
-            h += size
-            out += size
-            count -= size
+        cdef Py_ssize_t i
+        for i in range(count):
+            out[i] = <uint16_t>self.lookup(h[i])
 
     cdef void prepare(self, Py_ssize_t keys):
         """Called under the GIL before `keys` bulk lookups: the place to build what only pays in bulk."""

@@ -100,19 +100,45 @@ cdef inline uint64_t xxh3_u64(uint64_t value, uint64_t flip) noexcept nogil:
     return finish_4to8(((value << 32) | (value >> 32)) ^ flip, 8)
 
 
-cdef inline uint64_t xxh3_0to16(const unsigned char *p, size_t size, uint64_t seed) noexcept nogil:
-    cdef uint64_t low, high
-    if size > 8:
-        low = rw_load64(p) ^ ((rw_load64(SECRET + 24) ^ rw_load64(SECRET + 32)) + seed)
-        high = rw_load64(p + size - 8) ^ ((rw_load64(SECRET + 40) ^ rw_load64(SECRET + 48)) - seed)
-        return avalanche(size + rw_swap64(low) + high + mul_fold(low, high))
-    if size >= 4:
-        low = rw_load32(p + size - 4) + (rw_load32(p) << 32)
-        return finish_4to8(low ^ flip_4to8(seed), size)
-    if size:
-        low = (<uint64_t>p[0] << 16) | (<uint64_t>p[size >> 1] << 24) | p[size - 1] | (<uint64_t>size << 8)
-        return xxh64_avalanche(low ^ ((rw_load32(SECRET) ^ rw_load32(SECRET + 4)) + seed))
+cdef inline uint64_t flip_9to16_low(uint64_t seed) noexcept nogil:
+    return (rw_load64(SECRET + 24) ^ rw_load64(SECRET + 32)) + seed
+
+
+cdef inline uint64_t flip_9to16_high(uint64_t seed) noexcept nogil:
+    return (rw_load64(SECRET + 40) ^ rw_load64(SECRET + 48)) - seed
+
+
+cdef inline uint64_t xxh3_9to16(uint64_t first, uint64_t last, size_t size, uint64_t seed) noexcept nogil:
+    """The hash of 9 to 16 bytes, by their first and their last 8."""
+    cdef uint64_t low = first ^ flip_9to16_low(seed)
+    cdef uint64_t high = last ^ flip_9to16_high(seed)
+    return avalanche(size + rw_swap64(low) + high + mul_fold(low, high))
+
+
+cdef inline uint64_t xxh3_4to8(uint64_t first, uint64_t last, size_t size, uint64_t seed) noexcept nogil:
+    """The hash of 4 to 8 bytes, by their first and their last 4."""
+    return finish_4to8((last + (first << 32)) ^ flip_4to8(seed), size)
+
+
+cdef inline uint64_t xxh3_1to3(uint64_t first, uint64_t middle, uint64_t last, size_t size,
+                               uint64_t seed) noexcept nogil:
+    """The hash of 1 to 3 bytes: the first, the one at size // 2 and the last."""
+    cdef uint64_t joined = (first << 16) | (middle << 24) | last | (<uint64_t>size << 8)
+    return xxh64_avalanche(joined ^ ((rw_load32(SECRET) ^ rw_load32(SECRET + 4)) + seed))
+
+
+cdef inline uint64_t xxh3_empty(uint64_t seed) noexcept nogil:
     return xxh64_avalanche(seed ^ rw_load64(SECRET + 56) ^ rw_load64(SECRET + 64))
+
+
+cdef inline uint64_t xxh3_0to16(const unsigned char *p, size_t size, uint64_t seed) noexcept nogil:
+    if size > 8:
+        return xxh3_9to16(rw_load64(p), rw_load64(p + size - 8), size, seed)
+    if size >= 4:
+        return xxh3_4to8(rw_load32(p), rw_load32(p + size - 4), size, seed)
+    if size:
+        return xxh3_1to3(p[0], p[size >> 1], p[size - 1], size, seed)
+    return xxh3_empty(seed)
 
 
 cdef inline uint64_t xxh3_17to128(const unsigned char *p, size_t size, uint64_t seed) noexcept nogil:

@@ -358,3 +358,12 @@ def test_a_dead_nodes_partitions_spread_over_the_survivors_by_weight() -> None:
     for name, came in transfer.arrivals.items():
         assert came / transfer.share == pytest.approx(members[name].weight / total, rel=0.2)
     assert set(transfer.arrivals) == set(members) - {"node4"}
+
+
+def test_one_partition_is_a_table_like_any_other():
+    table = rw.PartitionTable(["a", "b", "c"], partitions=1, replicas=2)
+    owner, heir = table.candidates("any", 2)
+    transfer = table.mark_down(owner)
+    assert transfer.share == 1.0
+    assert transfer.arcs.tolist() == [(0, 2**64 - 1, table.id_of(owner), table.id_of(heir))]
+    assert table.route("any") == heir

@@ -3,7 +3,7 @@
 from importlib.metadata import version as _version
 
 from ringward import errors
-from ringward._core import NO_NODE
+from ringward._core import NO_NODE, cpu
 from ringward.cluster import Cluster, Node
 from ringward.errors import (
     ArgumentError,
@@ -53,6 +53,7 @@ __all__ = [
     "StaleEpochError",
     "Transfer",
     "UnknownNodeError",
+    "cpu",
     "errors",
     "hash_keys",
 ]

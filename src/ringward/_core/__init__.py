@@ -2,6 +2,7 @@
 
 from ringward._core.arcs import ARC, ArcIndex, difference
 from ringward._core.build import filter_points, merge_points, node_points, sort_points
+from ringward._core.cpu import cpu
 from ringward._core.hashing import Hasher
 from ringward._core.partition_map import PartitionMap
 from ringward._core.point_table import PointTable
@@ -22,6 +23,7 @@ __all__ = [
     "Table",
     "adopt_methods",
     "checked_hashes",
+    "cpu",
     "difference",
     "filter_points",
     "hash_column",

@@ -1,0 +1,4 @@
+"""The kernels of the instruction set in use."""
+from .kernels cimport Kernels
+
+cdef const Kernels *kernels

@@ -1,0 +1,228 @@
+"""The bodies of the kernels; compiled once for each instruction set (see kernels.pxd)."""
+from cpython.pycapsule cimport PyCapsule_New
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from .kernels cimport AHEAD_HASHES, MIXED, MOST_AT_ONCE, Kernels, Line, Ring
+from .lanes cimport RW_AHEAD, rw_lowest_bit, rw_match16, rw_match32, rw_match64, rw_mixed, rw_rank16
+from .lanes_xxh3 cimport HASHES_EIGHT, Flips, rw_hash_eights, rw_hash_padded8
+from .mix cimport mul_high, rw_load32, rw_load64, rw_mul128, rw_prefetch, rw_used_bytes
+from .xxh3 cimport flip_4to8, flip_9to16_high, flip_9to16_low, xxh3_1to3, xxh3_4to8, xxh3_9to16, xxh3_empty, xxh3_u64
+
+cdef enum:
+    AHEAD_BYTES = 16384  # of other streams, as of hashes
+
+
+cdef void hash_integers(const uint64_t *keys, Py_ssize_t count, uint64_t flip, uint64_t *out) noexcept nogil:
+    cdef Py_ssize_t i, eights = count & ~<Py_ssize_t>7
+    rw_hash_eights(keys, eights, flip, AHEAD_HASHES, out)
+    for i in range(eights, count):
+        out[i] = xxh3_u64(keys[i], flip)
+
+
+cdef inline uint64_t hash_words(uint64_t low, uint64_t high, uint64_t seed) noexcept nogil:
+    """XXH3 of the up to 16 bytes of two words, little-endian, without their trailing NULs."""
+    cdef unsigned size, shift
+    if high:
+        size = rw_used_bytes(high)  # 1 to 8 of the second word
+        shift = 8 * size
+        return xxh3_9to16(low, (low >> (shift & 63) if size < 8 else 0) | (high << (64 - shift)), 8 + size, seed)
+    if not low:
+        return xxh3_empty(seed)
+    size = rw_used_bytes(low)
+    if size >= 4:
+        return xxh3_4to8(low & 0xFFFFFFFFU, low >> (8 * (size - 4)) & 0xFFFFFFFFU, size, seed)
+    return xxh3_1to3(low & 0xFF, low >> (8 * (size >> 1)) & 0xFF, low >> (8 * (size - 1)) & 0xFF, size, seed)
+
+
+cdef inline uint64_t hash_one_padded(const unsigned char *p, Py_ssize_t width, uint64_t seed) noexcept nogil:
+    cdef uint64_t low = 0, high = 0
+    if width > 8 and p[width - 1]:  # no padding
+        return xxh3_9to16(rw_load64(p), rw_load64(p + width - 8), width, seed)
+    if width >= 8:  # loads that overlap agree on the bytes they share
+        low = rw_load64(p)
+        if width > 8:
+            high = rw_load64(p + width - 8) >> (8 * (16 - width))
+    elif width >= 4:
+        low = rw_load32(p) | (rw_load32(p + width - 4) << (8 * (width - 4)))
+    elif width:
+        low = p[0] | (<uint64_t>p[width >> 1] << (8 * (width >> 1))) | (<uint64_t>p[width - 1] << (8 * (width - 1)))
+    return hash_words(low, high, seed)
+
+
+cdef void hash_padded(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, Py_ssize_t count, uint64_t seed,
+                      uint64_t *out) noexcept nogil:
+    cdef Flips flips
+    cdef Py_ssize_t i = 0
+    cdef uint32_t left
+    cdef unsigned lane
+    if HASHES_EIGHT:
+        flips.flip = flip_4to8(seed)
+        flips.flip_low = flip_9to16_low(seed)
+        flips.flip_high = flip_9to16_high(seed)
+        while i + 8 <= count:
+            RW_AHEAD(p + AHEAD_BYTES)
+            RW_AHEAD(p + AHEAD_BYTES + 64)
+            left = rw_hash_padded8(p, stride, width, &flips, out + i)
+            while left:
+                lane = rw_lowest_bit(left)
+                left &= left - 1
+                out[i + lane] = hash_one_padded(p + lane * stride, width, seed)
+            p += 8 * stride
+            i += 8
+    while i < count:
+        if i & 3 == 0:
+            RW_AHEAD(p + AHEAD_BYTES)
+        out[i] = hash_one_padded(p, width, seed)
+        p += stride
+        i += 1
+
+
+cdef inline bint find_in_line(const Ring *ring, uint64_t h, uint16_t *owner) noexcept nogil:
+    """Whether the line of `h` tells its owner."""
+    cdef uint64_t low
+    cdef const Line *line = ring.lines + rw_mul128(h, ring.buckets, &low)
+    cdef uint16_t fragment = <uint16_t>(low >> 48)
+    cdef unsigned rank = rw_rank16(line.fragments, fragment)
+    owner[0] = line.owners[rank]
+    return line.fragments[rank] != fragment and owner[0] != MIXED
+
+
+cdef Py_ssize_t look_up(const Ring *ring, const uint64_t *h, Py_ssize_t count, Py_ssize_t ahead, uint16_t *out,
+                        uint16_t *unresolved) noexcept nogil:
+    cdef uint16_t[MOST_AT_ONCE + 32] waiting
+    cdef const uint16_t *direct = ring.direct
+    cdef int shift = ring.direct_shift
+    cdef Py_ssize_t i = 0, k, mixed, found = 0
+    if direct == NULL:
+        for i in range(count):
+            if i & 7 == 0:
+                RW_AHEAD(h + i + ahead)
+            rw_prefetch(ring.lines + mul_high(h[i], ring.buckets))
+        for i in range(count):
+            unresolved[found] = <uint16_t>i
+            found += not find_in_line(ring, h[i], out + i)
+        return found
+    while i + 8 <= count:
+        RW_AHEAD(h + i + ahead)
+        for k in range(8):
+            out[i + k] = direct[h[i + k] >> shift]
+        i += 8
+    while i < count:
+        out[i] = direct[h[i] >> shift]
+        i += 1
+    # Keys on an entry with a boundary inside were left: no branch in the loop above.
+    mixed = rw_mixed(out, count, waiting)
+    for i in range(mixed):  # all their lines on the way before the first is needed
+        rw_prefetch(ring.lines + mul_high(h[waiting[i]], ring.buckets))
+    for i in range(mixed):
+        k = waiting[i]
+        unresolved[found] = <uint16_t>k
+        found += not find_in_line(ring, h[k], out + k)
+    return found
+
+
+ctypedef fused id_type:
+    uint16_t
+    uint32_t
+    int64_t
+
+
+cdef inline void owners_of_partitions(const uint64_t *h, Py_ssize_t count, Py_ssize_t ahead, const uint16_t *owners,
+                                      uint64_t partitions, id_type *out) noexcept nogil:
+    cdef Py_ssize_t i = 0, k
+    cdef int shift = 64
+    if partitions > 1 and partitions & (partitions - 1) == 0:  # a power of two: the top bits of the hash
+        while partitions > 1:
+            partitions >>= 1
+            shift -= 1
+        while i + 8 <= count:
+            RW_AHEAD(h + i + ahead)
+            for k in range(8):
+                out[i + k] = owners[h[i + k] >> shift]
+            i += 8
+        while i < count:
+            out[i] = owners[h[i] >> shift]
+            i += 1
+        return
+    while i + 8 <= count:
+        RW_AHEAD(h + i + ahead)
+        for k in range(8):
+            out[i + k] = owners[mul_high(h[i + k], partitions)]
+        i += 8
+    while i < count:
+        out[i] = owners[mul_high(h[i], partitions)]
+        i += 1
+
+
+cdef void look_up_partitions(const uint64_t *h, Py_ssize_t count, Py_ssize_t ahead, const uint16_t *owners,
+                             uint64_t partitions, uint16_t *out) noexcept nogil:
+    owners_of_partitions(h, count, ahead, owners, partitions, out)
+
+
+cdef void look_up_partitions_wide(const uint64_t *h, Py_ssize_t count, Py_ssize_t ahead, const uint16_t *owners,
+                                  uint64_t partitions, uint32_t *out) noexcept nogil:
+    owners_of_partitions(h, count, ahead, owners, partitions, out)
+
+
+cdef void widen(const uint16_t *ids, Py_ssize_t count, uint32_t *out) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        out[i] = ids[i]
+
+
+cdef inline Py_ssize_t find(const id_type *ids, Py_ssize_t start, Py_ssize_t size, id_type id, Py_ssize_t *hits,
+                            Py_ssize_t room, Py_ssize_t *found) noexcept nogil:
+    cdef Py_ssize_t step = 64 // sizeof(id_type)
+    cdef uint32_t bits
+    found[0] = 0
+    while start + step <= size:
+        if found[0] + step > room:
+            return start
+        RW_AHEAD(<const char *>(ids + start) + AHEAD_BYTES)
+        if id_type is uint16_t:
+            bits = rw_match16(ids + start, id)
+        elif id_type is uint32_t:
+            bits = rw_match32(ids + start, id)
+        else:
+            bits = rw_match64(ids + start, id)
+        while bits:
+            hits[found[0]] = start + rw_lowest_bit(bits)
+            found[0] += 1
+            bits &= bits - 1
+        start += step
+    if found[0] + step > room:
+        return start
+    while start < size:
+        if ids[start] == id:
+            hits[found[0]] = start
+            found[0] += 1
+        start += 1
+    return start
+
+
+cdef Py_ssize_t find16(const uint16_t *ids, Py_ssize_t start, Py_ssize_t size, uint16_t id, Py_ssize_t *hits,
+                       Py_ssize_t room, Py_ssize_t *found) noexcept nogil:
+    return find(ids, start, size, id, hits, room, found)
+
+
+cdef Py_ssize_t find32(const uint32_t *ids, Py_ssize_t start, Py_ssize_t size, uint32_t id, Py_ssize_t *hits,
+                       Py_ssize_t room, Py_ssize_t *found) noexcept nogil:
+    return find(ids, start, size, id, hits, room, found)
+
+
+cdef Py_ssize_t find64(const int64_t *ids, Py_ssize_t start, Py_ssize_t size, int64_t id, Py_ssize_t *hits,
+                       Py_ssize_t room, Py_ssize_t *found) noexcept nogil:
+    return find(ids, start, size, id, hits, room, found)
+
+
+cdef Kernels table
+table.hash_integers = hash_integers
+table.hash_padded = hash_padded
+table.look_up = look_up
+table.look_up_partitions = look_up_partitions
+table.look_up_partitions_wide = look_up_partitions_wide
+table.widen = widen
+table.find16 = find16
+table.find32 = find32
+table.find64 = find64
+
+KERNELS = PyCapsule_New(&table, b"ringward kernels", NULL)
