@@ -51,13 +51,14 @@ cdef class KeyLoop(Loop):
     cdef const HashSpec *spec
     cdef char *out
 
-    cdef int go(self, KeySource source, const HashSpec *spec, cnp.ndarray out, Py_ssize_t threads) except -1:
+    cdef int read(self, KeySource source, const HashSpec *spec, cnp.ndarray out, Py_ssize_t threads) except -1:
         self.source = source
         self.spec = spec
         self.out = <char *>cnp.PyArray_DATA(out)
         if source.needs_gil:
             return self.run(0, source.size)
-        return self.over(source.size, threads)
+        self.plan(source.size, threads)
+        return self.go()
 
     cdef inline const uint64_t *hashes_of(self, Py_ssize_t start, Py_ssize_t count,
                                           uint64_t *room) except NULL nogil:
@@ -165,12 +166,12 @@ cdef class CandidatesLoop(KeyLoop):
 cdef int owners_into(Table table, const HashSpec *spec, KeySource source, cnp.ndarray out,
                      Py_ssize_t threads) except -1:
     table.prepare(source.size)
-    return OwnersLoop(table, cnp.PyArray_ITEMSIZE(out)).go(source, spec, out, threads)
+    return OwnersLoop(table, cnp.PyArray_ITEMSIZE(out)).read(source, spec, out, threads)
 
 
 cdef int candidates_into(Table table, const HashSpec *spec, KeySource source, Py_ssize_t wanted, cnp.ndarray out,
                          Py_ssize_t threads) except -1:
-    return CandidatesLoop(table, wanted).go(source, spec, out, threads)
+    return CandidatesLoop(table, wanted).read(source, spec, out, threads)
 
 
 def hash_column(Hasher hasher not None, keys, threads):
@@ -180,7 +181,7 @@ def hash_column(Hasher hasher not None, keys, threads):
     source.prepare(&hasher.spec)
     refuse_nulls(source)
     out = np.empty(source.size, np.uint64)
-    HashLoop().go(source, &hasher.spec, out, shared)
+    HashLoop().read(source, &hasher.spec, out, shared)
     return out
 
 

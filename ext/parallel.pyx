@@ -69,18 +69,24 @@ cdef class Loop:
     cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil:
         return 0
 
-    cdef int over(self, Py_ssize_t size, Py_ssize_t threads) except -1:
-        """Run over all keys in up to so many threads; the first error in the order of keys is raised."""
+    cdef void plan(self, Py_ssize_t size, Py_ssize_t threads) noexcept:
+        """Cut `size` keys into chunks for up to so many threads, the calling one among them."""
         cdef Py_ssize_t share = size // (CHUNKS_PER_THREAD * threads) // CHUNK_MIN * CHUNK_MIN
         self.size = size
         self.chunk = min(<Py_ssize_t>CHUNK_MAX, max(<Py_ssize_t>CHUNK_MIN, share))
-        threads = min(threads, (size + self.chunk - 1) // self.chunk)
-        if threads > 1 and not is_finalizing():  # an interpreter that ends lets no new thread in
-            return self.share(threads)
-        with nogil:
-            return self.run(0, size)
+        self.threads = min(threads, (size + self.chunk - 1) // self.chunk)
+        if self.threads <= 1 or is_finalizing():  # an interpreter that ends lets no new thread in
+            self.threads = 1
+            self.chunk = max(<Py_ssize_t>1, size)
 
-    cdef int share(self, Py_ssize_t threads) except -1:
+    cdef int go(self) except -1:
+        """Run over all chunks; of several errors the first in the order of keys is raised."""
+        if self.threads > 1:
+            return self.share()
+        with nogil:
+            return self.run(0, self.size)
+
+    cdef int share(self) except -1:
         cdef bint helped
         self.next = 0
         self.error = None
@@ -91,7 +97,7 @@ cdef class Loop:
         self.helpers = 0
         # The GIL is held, so none begins, let alone leaves, before all are counted. Threads of the
         # operating system: none of the substitutes that some frameworks put in place of Python's.
-        while self.helpers < threads - 1 and rw_start_thread(help_with, <void *>self):
+        while self.helpers < self.threads - 1 and rw_start_thread(help_with, <void *>self):
             self.helpers += 1
         helped = self.helpers > 0  # the system may have no more threads: fewer will do
         self.take_chunks()

@@ -100,6 +100,46 @@ def test_hashes_are_the_same_for_any_number_of_threads(column: str, size: int, t
     assert np.array_equal(two, ring.assign_hashes(hashes, count=2, threads=1))
 
 
+@given(
+    st.sampled_from(sorted(ROUTERS)),
+    st.sampled_from([("mark_down", "a"), ("remove", "a", "b"), ("add", "e"), ("reweigh", "b", 9.0), ("mark_up", "a")]),
+    sizes,
+    thread_counts,
+    st.sampled_from([np.uint16, np.uint32, np.int64]),
+)
+@SOME
+def test_a_transfer_is_the_same_for_any_number_of_threads(
+    kind: str, change: tuple, size: int, threads: int, dtype: type
+) -> None:
+    """Where few nodes lose keys and where all do, with 16, 32 and 64 bits an id, and where nothing moves."""
+    router, hashes = ROUTERS[kind].copy(), rw.hash_keys(NUMBERS[:size])
+    before = router.assign_hashes(hashes, out=np.empty(size, dtype))
+    transfer = getattr(router, change[0])(*change[1:])
+    ids, expected = before.copy(), before.copy()
+    written = transfer.apply(ids, hashes, threads=threads)
+    assert np.array_equal(written, transfer.apply(expected, hashes, threads=1))
+    assert np.array_equal(ids, expected)
+    assert np.array_equal(ids, router.assign_hashes(hashes))
+    assert np.array_equal(written, np.flatnonzero(ids != before))
+    assert np.array_equal(transfer.moved(hashes, threads=threads), written)
+
+
+@pytest.mark.parametrize("threads", [None, 1, 2, 7])
+def test_a_large_transfer_is_right(threads: int | None) -> None:
+    """So many moves that the threads write them too, after additions, removals and the last failure of all."""
+    router, hashes = ROUTERS["HashRing"].copy(), rw.hash_keys(np.arange(1_000_000))
+    ids = router.assign_hashes(hashes)
+    for change in ("add", "e"), ("mark_down", "a", "b"), ("remove", "c", "d"), ("reweigh", "e", 2.0):
+        old = ids.copy()
+        transfer = getattr(router, change[0])(*change[1:])
+        written = transfer.apply(ids, hashes, threads=threads)
+        assert np.array_equal(ids, router.assign_hashes(hashes))
+        assert np.array_equal(written, np.flatnonzero(ids != old))
+    transfer = router.mark_down("e")
+    assert np.array_equal(transfer.apply(ids, hashes, threads=threads), np.arange(len(hashes)))
+    assert (ids == rw.NO_NODE).all()
+
+
 @pytest.mark.parametrize("size", [2**17 - 1, 2**17, 2**18 + 1, 2**19 - 1])
 def test_the_default_gives_the_same_too(size: int) -> None:
     """Below and above the size from which more threads help, and with large chunks."""
@@ -132,12 +172,15 @@ def test_the_first_bad_key_is_the_one_reported(bad: set[int], threads: int, coun
 @pytest.mark.parametrize("threads", [0, -1, 1025, 2**70, True, np.True_, 1.0, "2", [2]])
 def test_threads_must_be_a_number_of_threads(threads: object) -> None:
     """From 1 to 1024, whatever the keys are; anything else is named."""
-    ring = ROUTERS["HashRing"]
+    ring = ROUTERS["HashRing"].copy()
+    transfer = ring.mark_down("a")
     for call in (
         lambda: ring.assign([], threads=threads),
         lambda: ring.assign([b"event1", 5], threads=threads, count=2),
         lambda: ring.assign_hashes(np.zeros(3, np.uint64), threads=threads),
         lambda: rw.hash_keys(np.arange(3), threads=threads),
+        lambda: transfer.moved(np.zeros(3, np.uint64), threads=threads),
+        lambda: transfer.apply(np.zeros(3, np.uint16), np.zeros(3, np.uint64), threads=threads),
     ):
         with pytest.raises((rw.ArgumentError, rw.ArgumentTypeError), match=r"threads must be ") as caught:
             call()
@@ -180,6 +223,8 @@ def test_more_threads_share_the_work() -> None:
     assert max(spent(lambda: ring.assign(keys, out=out, threads=2)) for _ in range(5)) > 1.3
     assert max(spent(lambda: ring.assign(keys[:1_000_000], count=3, threads=2)) for _ in range(5)) > 1.3
     assert max(spent(lambda: rw.hash_keys(keys, SIPHASH, threads=2)) for _ in range(5)) > 1.3
+    hashes, transfer = keys.astype(np.uint64) * np.uint64(LAST // len(keys)), ring.copy().add("another")
+    assert max(spent(lambda: transfer.moved(hashes, threads=2)) for _ in range(5)) > 1.3
     few = keys[: 2**17 - 1]
     assert min(spent(lambda: ring.assign(few, out=out[: len(few)])) for _ in range(5)) < 1.1
 
@@ -385,9 +430,10 @@ def test_calls_leave_neither_threads_nor_memory_behind() -> None:
     """Thousands of calls in threads, good and bad ones: as many threads, references and bytes as before."""
     ring, out = ROUTERS["HashRing"], np.zeros(4 * BLOCK, np.uint32)
     keys, texts = NUMBERS[: 4 * BLOCK].copy(), COLUMNS["U"][: 4 * BLOCK].copy()
+    hashes, transfer = rw.hash_keys(keys), ring.copy().remove("a")
     bad = texts.copy()
     bad[3 * BLOCK :] = "\ud800"
-    watched = (keys, texts, bad, out, ring, None, keys.dtype, bad.dtype)
+    watched = (keys, texts, bad, hashes, transfer, out, ring, None, keys.dtype, bad.dtype)
 
     def run(times: int) -> None:
         for _ in range(times):
@@ -395,6 +441,8 @@ def test_calls_leave_neither_threads_nor_memory_behind() -> None:
             ring.assign(texts, threads=2)
             ring.assign(keys, count=2, threads=4)
             rw.hash_keys(texts, threads=3)
+            transfer.apply(np.zeros(4 * BLOCK, np.uint16), hashes, threads=4)
+            transfer.moved(hashes, threads=4)
             with pytest.raises(rw.KeyValueError):
                 ring.assign(bad, out=out, threads=4)
 
