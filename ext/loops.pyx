@@ -178,8 +178,8 @@ def hash_column(Hasher hasher not None, keys, threads):
     """The hashes of a column of keys: ndarray of uint64, shape (n,)."""
     cdef KeySource source = key_source(keys)
     cdef Py_ssize_t shared = checked_threads(threads, source.size)
-    source.prepare(&hasher.spec)
     refuse_nulls(source)
+    source.prepare(&hasher.spec)
     out = np.empty(source.size, np.uint64)
     HashLoop().read(source, &hasher.spec, out, shared)
     return out

@@ -284,9 +284,9 @@ cdef object assign_source(State state, KeySource source, keys, count, out, threa
         checked_out(state, out, shape)
     if state.table.live == 0:
         refuse_empty()
-    source.prepare(spec)
     if nulls == "raise":
         refuse_nulls(source)
+    source.prepare(spec)
     # Straight into `out` only where nothing can go wrong half-way and no key is overwritten unread.
     direct = (out is not None and count is None and not source.fallible and out.dtype.isnative
               and out.flags.carray and not np.may_share_memory(out, keys))
