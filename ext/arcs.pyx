@@ -2,11 +2,11 @@
 import numpy as np
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memset
+from libc.stdlib cimport calloc, free, realloc
 from .cpu cimport kernels
 from .kernels cimport AHEAD_HASHES
 from .mix cimport rw_prefetch
+from .parallel cimport Loop, checked_threads
 from .table cimport NO_NODE
 
 cimport numpy as cnp
@@ -23,6 +23,8 @@ cdef enum:
     FEW_SOURCES = 4  # up to this many, scanning the ids beats testing the hashes
     MOST_HITS = 128  # found at a time: their hashes are then on their way from memory
     AHEAD_HITS = 32  # ids on their way while others are written
+    SCAN_SPEED = 16  # ids are scanned so many times as fast as others loop over keys
+    FEW_MOVES = 1 << 16  # up to this many, one thread writes them
 
 ARC = np.dtype([("start", np.uint64), ("end", np.uint64), ("source", np.uint64), ("target", np.uint64)])
 
@@ -70,11 +72,12 @@ def difference(const uint64_t[::1] ends_before, const uint32_t[::1] owners_befor
     return room[:found].copy().view(ARC).reshape(found)
 
 
-cdef struct Moves:  # a growing list of what changes, so that nothing is written before all is known
-    int64_t *indices
+cdef struct Moves:  # a growing list of what changes in a chunk, so that nothing is written before all is known
+    int64_t *indices  # in the chunk
     uint32_t *arcs
     Py_ssize_t count
     Py_ssize_t room
+    Py_ssize_t before  # how many there are in the chunks before this one
 
 
 cdef bint push(Moves *moves, Py_ssize_t index, Py_ssize_t arc) noexcept nogil:
@@ -107,7 +110,9 @@ cdef class ArcIndex:
     """
 
     cdef const uint64_t[:, ::1] arcs
-    cdef object bitmap_array, first_array, sources
+    cdef const uint64_t[::1] sources
+    cdef bint few_sources
+    cdef object bitmap_array, first_array
     cdef uint8_t *bitmap  # hash's top bits → may it be in an arc?
     cdef uint32_t *first  # hash's top bits → the first arc that may hold it
     cdef int shift
@@ -121,6 +126,7 @@ cdef class ArcIndex:
         self.size = len(arcs)
         self.arcs = np.ascontiguousarray(arcs).view(np.uint64).reshape(self.size, 4)
         self.sources = np.unique(arcs["source"])
+        self.few_sources = self.sources.shape[0] <= FEW_SOURCES
         self.bitmap_array = np.zeros(1 << (BITMAP_BITS - 3), np.uint8)
         self.bitmap = <uint8_t *>cnp.PyArray_DATA(self.bitmap_array)
         while bits < 24 and (<Py_ssize_t>1 << bits) < 2 * self.size:
@@ -152,69 +158,54 @@ cdef class ArcIndex:
             i += 1
         return i if i < self.size and self.arcs[i, 0] <= h else -1
 
-    cdef bint search(self, const uint64_t[::1] hashes, Moves *moves) noexcept nogil:
+    cdef bint search(self, const uint64_t *hashes, Py_ssize_t size, Moves *moves) noexcept nogil:
         cdef Py_ssize_t i, arc
-        for i in range(hashes.shape[0]):
+        for i in range(size):
             if (i & 7) == 0:
-                rw_prefetch(&hashes[0] + i + AHEAD_HASHES)
+                rw_prefetch(hashes + i + AHEAD_HASHES)
             arc = self.find(hashes[i])
             if arc >= 0 and not push(moves, i, arc):
                 return False
         return True
 
-    def moved(self, const uint64_t[::1] hashes):
+    def moved(self, const uint64_t[::1] hashes, threads):
         """Ascending int64 indices of the hashes that lie in an arc."""
-        cdef Moves moves
-        cdef bint complete
-        memset(&moves, 0, sizeof(Moves))
-        try:
-            with nogil:
-                complete = self.search(hashes, &moves)
-            if not complete:
-                raise MemoryError
-            return indices_of(&moves)
-        finally:
-            free(moves.indices)
-            free(moves.arcs)
+        cdef Py_ssize_t size = hashes.shape[0]
+        cdef Search search = Search(self)
+        cdef Py_ssize_t shared = checked_threads(threads, size)
+        return search.found(&hashes[0] if size else NULL, size, shared)
 
-    def apply(self, id_type[::1] ids, const uint64_t[::1] hashes):
+    def apply(self, id_type[::1] ids, const uint64_t[::1] hashes, threads):
         """Write the new owners of the moved keys into `ids`; the indices written, ascending.
 
         A key moves when its hash lies in an arc and its id is the arc's source.
         """
-        cdef Moves moves
-        cdef bint complete
+        cdef Py_ssize_t size = hashes.shape[0]
+        cdef Search search = Search(self)
+        cdef Py_ssize_t shared = checked_threads(threads, size // SCAN_SPEED if self.few_sources else size)
+        search.ids = <char *>&ids[0] if size else NULL
+        search.width = sizeof(id_type)
+        return search.found(&hashes[0] if size else NULL, size, shared)
+
+    cdef bint search_ids(self, id_type *ids, const uint64_t *hashes, Py_ssize_t size, Moves *moves) noexcept nogil:
+        cdef Py_ssize_t s
+        if not self.few_sources:
+            return self.test(ids, hashes, size, moves)
+        for s in range(self.sources.shape[0]):
+            if not self.scan(ids, hashes, size, self.sources[s], moves):
+                return False
+        return True
+
+    cdef void write(self, id_type *ids, const Moves *moves) noexcept nogil:
         cdef Py_ssize_t i
         cdef uint64_t target
-        cdef const uint64_t[::1] sources = self.sources
-        memset(&moves, 0, sizeof(Moves))
-        try:
-            with nogil:
-                if ids.shape[0] == 0 or self.size == 0:
-                    complete = True
-                elif sources.shape[0] <= FEW_SOURCES:
-                    complete = True
-                    for i in range(sources.shape[0]):
-                        complete = complete and self.scan(ids, hashes, sources[i], &moves)
-                else:
-                    complete = self.test(ids, hashes, &moves)
-            if not complete:
-                raise MemoryError
-            with nogil:
-                for i in range(moves.count):
-                    if i + AHEAD_HITS < moves.count:
-                        rw_prefetch(&ids[0] + moves.indices[i + AHEAD_HITS])
-                    target = self.arcs[moves.arcs[i], 3]
-                    ids[moves.indices[i]] = <id_type>target if target != NO_NODE else nobody(ids)
-            written = indices_of(&moves)
-            if sources.shape[0] > 1:  # found source by source
-                written.sort()
-            return written
-        finally:
-            free(moves.indices)
-            free(moves.arcs)
+        for i in range(moves.count):
+            if i + AHEAD_HITS < moves.count:
+                rw_prefetch(ids + moves.indices[i + AHEAD_HITS])
+            target = self.arcs[moves.arcs[i], 3]
+            ids[moves.indices[i]] = <id_type>target if target != NO_NODE else nobody(ids)
 
-    cdef bint consider(self, id_type[::1] ids, const uint64_t[::1] hashes, Py_ssize_t i, Moves *moves) noexcept nogil:
+    cdef bint consider(self, id_type *ids, const uint64_t *hashes, Py_ssize_t i, Moves *moves) noexcept nogil:
         cdef Py_ssize_t arc = self.find(hashes[i])
         cdef uint64_t source
         if arc < 0:
@@ -224,18 +215,19 @@ cdef class ArcIndex:
             return True
         return push(moves, i, arc)
 
-    cdef bint test(self, id_type[::1] ids, const uint64_t[::1] hashes, Moves *moves) noexcept nogil:
+    cdef bint test(self, id_type *ids, const uint64_t *hashes, Py_ssize_t size, Moves *moves) noexcept nogil:
         cdef Py_ssize_t i
         cdef uint64_t bit
-        for i in range(hashes.shape[0]):
+        for i in range(size):
             if (i & 7) == 0:
-                rw_prefetch(&hashes[0] + i + AHEAD_HASHES)
+                rw_prefetch(hashes + i + AHEAD_HASHES)
             bit = hashes[i] >> (64 - BITMAP_BITS)
             if (self.bitmap[bit >> 3] >> (bit & 7)) & 1 and not self.consider(ids, hashes, i, moves):
                 return False
         return True
 
-    cdef bint scan(self, id_type[::1] ids, const uint64_t[::1] hashes, uint64_t source, Moves *moves) noexcept nogil:
+    cdef bint scan(self, id_type *ids, const uint64_t *hashes, Py_ssize_t size, uint64_t source,
+                   Moves *moves) noexcept nogil:
         """The keys of one source that move."""
         # Only a hit's hash is asked for, and looked at after the next hits are found, when memory has delivered it.
         cdef Py_ssize_t[2][MOST_HITS] hits
@@ -244,11 +236,11 @@ cdef class ArcIndex:
         cdef int now = 0
         cdef id_type wanted = <id_type>source if source != NO_NODE else nobody(ids)
         found[0] = 0
-        while at < ids.shape[0] or found[now]:
+        while at < size or found[now]:
             now ^= 1
-            at = find(&ids[0], at, ids.shape[0], wanted, hits[now], &found[now])
+            at = find(ids, at, size, wanted, hits[now], &found[now])
             for i in range(found[now]):
-                rw_prefetch(&hashes[0] + hits[now][i])
+                rw_prefetch(hashes + hits[now][i])
             for i in range(found[now ^ 1]):
                 if not self.consider(ids, hashes, hits[now ^ 1][i], moves):
                     return False
@@ -265,7 +257,7 @@ cdef inline Py_ssize_t find(const id_type *ids, Py_ssize_t start, Py_ssize_t siz
         return kernels.find64(ids, start, size, wanted, hits, MOST_HITS, found)
 
 
-cdef inline id_type nobody(id_type[::1] ids) noexcept nogil:
+cdef inline id_type nobody(id_type *ids) noexcept nogil:
     """What stands for NO_NODE in ids of this type: its maximum."""
     if id_type is uint16_t:
         return 0xFFFF
@@ -275,11 +267,78 @@ cdef inline id_type nobody(id_type[::1] ids) noexcept nogil:
         return 0x7FFFFFFFFFFFFFFF
 
 
-cdef object indices_of(const Moves *moves):
-    cdef Py_ssize_t i
-    cdef int64_t[::1] view
-    out = np.empty(moves.count, np.int64)
-    view = out
-    for i in range(moves.count):
-        view[i] = moves.indices[i]
-    return out
+cdef class Search(Loop):
+    """What moves in a column, each chunk with a list of its own; then their new owners, if there are ids."""
+
+    cdef ArcIndex index
+    cdef const uint64_t *hashes
+    cdef char *ids
+    cdef Py_ssize_t width
+    cdef Moves *lists
+    cdef Py_ssize_t chunks
+    cdef int64_t *indices  # where the result goes once all is known
+
+    def __cinit__(self, ArcIndex index):
+        self.index = index
+
+    def __dealloc__(self):
+        cdef Py_ssize_t k
+        for k in range(self.chunks):
+            free(self.lists[k].indices)
+            free(self.lists[k].arcs)
+        free(self.lists)
+
+    cdef object found(self, const uint64_t *hashes, Py_ssize_t size, Py_ssize_t threads):
+        cdef Py_ssize_t k, total = 0
+        self.hashes = hashes
+        self.plan(size if self.index.size else 0, threads)
+        self.lists = <Moves *>calloc(<size_t>(self.size // self.chunk + 1), sizeof(Moves))
+        if self.lists == NULL:
+            raise MemoryError
+        self.chunks = self.size // self.chunk + 1
+        self.go()
+        for k in range(self.chunks):
+            self.lists[k].before = total
+            total += self.lists[k].count
+        out = np.empty(total, np.int64)
+        self.indices = <int64_t *>cnp.PyArray_DATA(out)
+        if total > FEW_MOVES:
+            self.go()
+        else:
+            for k in range(self.chunks):
+                self.write(k)
+        if self.ids != NULL and self.index.few_sources and self.index.sources.shape[0] > 1:
+            out.sort()  # each chunk was scanned for one source after another
+        return out
+
+    cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil:
+        if self.indices != NULL:
+            self.write(start // self.chunk)
+        elif not self.search(start, count, self.lists + start // self.chunk):
+            with gil:
+                raise MemoryError
+        return 0
+
+    cdef bint search(self, Py_ssize_t start, Py_ssize_t count, Moves *moves) noexcept nogil:
+        cdef const uint64_t *hashes = self.hashes + start
+        if self.ids == NULL:
+            return self.index.search(hashes, count, moves)
+        if self.width == 2:
+            return self.index.search_ids(<uint16_t *>self.ids + start, hashes, count, moves)
+        if self.width == 4:
+            return self.index.search_ids(<uint32_t *>self.ids + start, hashes, count, moves)
+        return self.index.search_ids(<int64_t *>self.ids + start, hashes, count, moves)
+
+    cdef void write(self, Py_ssize_t k) noexcept nogil:
+        cdef Py_ssize_t i, start = k * self.chunk
+        cdef const Moves *moves = self.lists + k
+        for i in range(moves.count):
+            self.indices[moves.before + i] = start + moves.indices[i]
+        if self.ids == NULL:
+            return
+        if self.width == 2:
+            self.index.write(<uint16_t *>self.ids + start, moves)
+        elif self.width == 4:
+            self.index.write(<uint32_t *>self.ids + start, moves)
+        else:
+            self.index.write(<int64_t *>self.ids + start, moves)

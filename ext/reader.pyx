@@ -5,18 +5,16 @@ in another one at any moment without taking a lock.
 """
 import numpy as np
 
-from ringward.errors import ArgumentError, ArgumentTypeError, KeyTypeError, NoNodeError
+from ringward.errors import ArgumentError, ArgumentTypeError, NoNodeError
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.object cimport PyObject, PyTypeObject
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from .hashing cimport HashSpec, Hasher, hash_scalar
+from .loops cimport HashSource, candidates_into, checked_hashes, owners_into, refuse_nulls
+from .parallel cimport checked_threads
 from .sources cimport KeySource, key_source
-from .table cimport BLOCK, NO_NODE, ListTable, Table
-
-cimport numpy as cnp
-
-cnp.import_array()
+from .table cimport NO_NODE, ListTable, Table
 
 cdef extern from "Python.h":
     PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
@@ -174,7 +172,7 @@ cdef class Reader:
             PyMem_Free(ids)
             PyMem_Free(scratch)
 
-    def assign(self, keys, *, count=None, out=None):
+    def assign(self, keys, *, count=None, out=None, threads=None, nulls="raise"):
         """The owners of a column of keys, as node ids.
 
         Parameters
@@ -185,21 +183,28 @@ cdef class Reader:
             How many candidates of each key, in failover order; without it, its owner.
         out : ndarray of uint16, uint32 or int64, shape (n,) or (n, count), optional
             Where to write the ids; untouched when anything is wrong with `keys`.
+        threads : int, optional
+            How many threads to use at most, from 1 to 1024. By default one below 131,072
+            keys, and above as many as there are cores that this process may run on and
+            65,536 keys for each. Lists, tuples and object arrays are read by one.
+        nulls : {"raise", "skip"}
+            Whether a key that is missing in an Arrow or `StringDType` column is an error,
+            or gets NO_NODE in place of an owner and candidates.
 
         Returns
         -------
         ndarray of uint32 (or `out`), shape (n,) or (n, count)
             `router.names[ids]` gives the names. With `count`, places that no live node
-            fills hold NO_NODE, the dtype's maximum.
+            fills hold NO_NODE, the dtype's maximum. The same for any number of threads.
 
         Raises
         ------
         NoNodeError
-            As `route`.
+            As `route`, whatever the keys are.
         KeyTypeError, KeyValueError
             With the position of the first bad key.
         ArgumentError, ArgumentTypeError
-            When `count` or `out` does not fit.
+            When `count`, `out`, `threads` or `nulls` does not fit.
 
         Examples
         --------
@@ -211,16 +216,16 @@ cdef class Reader:
         array(['node2', 'node3'], dtype=object)
         """
         cdef State state = self.state
-        return assign_source(state, key_source(keys), keys, count, out)
+        return assign_source(state, key_source(keys), keys, count, out, threads, nulls)
 
-    def assign_hashes(self, hashes, *, count=None, out=None):
+    def assign_hashes(self, hashes, *, count=None, out=None, threads=None):
         """As `assign`, for keys that are already hashed by `router.hash`.
 
         Parameters
         ----------
         hashes : ndarray of uint64, shape (n,)
             As `hash_keys` returns them.
-        count, out
+        count, out, threads
             As for `assign`.
 
         Returns
@@ -237,26 +242,7 @@ cdef class Reader:
                [2, 1]], dtype=uint32)
         """
         cdef State state = self.state
-        return assign_source(state, HashSource(checked_hashes(hashes)), hashes, count, out)
-
-
-cdef class HashSource(KeySource):
-    """Hashes that are already there."""
-
-    cdef const uint64_t[::1] hashes
-
-    def __cinit__(self, hashes):
-        self.hashes = hashes
-        self.size = self.hashes.shape[0]
-        self.ready = &self.hashes[0] if self.size else NULL
-
-
-def checked_hashes(hashes, str argument="hashes"):
-    """`hashes` as a contiguous array of native uint64, or an error that names the argument."""
-    if not isinstance(hashes, np.ndarray) or hashes.dtype != np.uint64 or hashes.ndim != 1:
-        shown = f"{hashes.dtype} of shape {hashes.shape}" if isinstance(hashes, np.ndarray) else type(hashes).__name__
-        raise ArgumentTypeError(argument, "a one-dimensional NumPy array of uint64", shown)
-    return np.require(hashes, np.dtype(np.uint64), "CA")
+        return assign_source(state, HashSource(checked_hashes(hashes)), hashes, count, out, threads, "raise")
 
 
 cdef Py_ssize_t checked_count(State state, count) except -1:
@@ -285,137 +271,33 @@ cdef object checked_out(State state, out, tuple shape):
         raise ArgumentError("out", f"wide enough for node id {len(state.name_tuple) - 1}", out.dtype)
 
 
-cdef object assign_source(State state, KeySource source, keys, count, out):
+cdef object assign_source(State state, KeySource source, keys, count, out, threads, nulls):
     cdef Py_ssize_t wanted = 0 if count is None else checked_count(state, count)
+    cdef Py_ssize_t shared = checked_threads(threads, source.size)
+    cdef const HashSpec *spec = &state.hasher.spec
     cdef tuple shape = (source.size,)
+    if nulls not in ("raise", "skip"):
+        raise ArgumentError("nulls", "'raise' or 'skip'", nulls)
     if count is not None:
         shape = (source.size, wanted)
     if out is not None:
         checked_out(state, out, shape)
     if state.table.live == 0:
         refuse_empty()
+    if nulls == "raise":
+        refuse_nulls(source)
+    source.prepare(spec)
     # Straight into `out` only where nothing can go wrong half-way and no key is overwritten unread.
     direct = (out is not None and count is None and not source.fallible and out.dtype.isnative
               and out.flags.carray and not np.may_share_memory(out, keys))
     result = out if direct else np.empty(shape, np.uint32)
     if count is None:
-        owners_into(state, source, result)
+        owners_into(state.table, spec, source, result, shared)
     else:
-        candidates_into(state.table, &state.hasher.spec, source, wanted, result)
+        candidates_into(state.table, spec, source, wanted, result, shared)
     if out is None or direct:
         return result
-    if count is not None and out.dtype != np.uint32:
-        missing = result == NO_NODE
-        np.copyto(out, result, casting="unsafe")
-        out[missing] = np.iinfo(out.dtype).max
-    else:
-        np.copyto(out, result, casting="unsafe")
-    return out
-
-
-cdef inline const uint64_t *hashes_of(KeySource source, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count,
-                                      uint64_t *room) except NULL nogil:
-    """The hashes of a block of keys: where they are, or in `room`."""
-    if source.ready != NULL:
-        return source.ready + start
-    source.fill(spec, start, count, room)
-    return room
-
-
-cdef int owners_into(State state, KeySource source, cnp.ndarray out) except -1:
-    cdef char *p = <char *>cnp.PyArray_DATA(out)
-    cdef Py_ssize_t width = cnp.PyArray_ITEMSIZE(out)
-    state.table.prepare(source.size)
-    if source.needs_gil:
-        return owners_loop(state, source, p, width)
-    with nogil:
-        owners_loop(state, source, p, width)
-    return 0
-
-
-cdef int owners_loop(State state, KeySource source, char *out, Py_ssize_t width) except -1 nogil:
-    cdef uint64_t[BLOCK] hashes
-    cdef uint32_t[BLOCK] ids
-    cdef const uint64_t *h
-    cdef const HashSpec *spec = &state.hasher.spec
-    cdef Py_ssize_t start, count, i
-    cdef Py_ssize_t block = BLOCK if source.ready == NULL or width == 8 else source.size  # a stream goes as one
-    start = 0
-    while start < source.size:
-        count = min(block, source.size - start)
-        h = hashes_of(source, spec, start, count, hashes)
-        if width == 2:
-            state.table.lookup_narrow(h, count, <uint16_t *>out + start)
-        elif width == 4:
-            state.table.lookup_block(h, count, <uint32_t *>out + start)
-        else:
-            state.table.lookup_block(h, count, ids)
-            for i in range(count):
-                (<int64_t *>out)[start + i] = ids[i]
-        start += count
-    return 0
-
-
-cdef int candidates_into(Table table, const HashSpec *spec, KeySource source, Py_ssize_t wanted,
-                         cnp.ndarray out) except -1:
-    cdef uint32_t *p = <uint32_t *>cnp.PyArray_DATA(out)
-    cdef uint8_t *scratch = <uint8_t *>PyMem_Calloc(<size_t>max(1, table.scratch_size()), 1)
-    try:
-        if scratch == NULL:
-            raise MemoryError
-        if source.needs_gil:
-            candidates_loop(table, spec, source, wanted, p, scratch)
-        else:
-            with nogil:
-                candidates_loop(table, spec, source, wanted, p, scratch)
-    finally:
-        PyMem_Free(scratch)
-    return 0
-
-
-cdef int candidates_loop(Table table, const HashSpec *spec, KeySource source, Py_ssize_t wanted, uint32_t *out,
-                         uint8_t *scratch) except -1 nogil:
-    cdef uint64_t[BLOCK] hashes
-    cdef const uint64_t *h
-    cdef Py_ssize_t start, count, i, found
-    start = 0
-    while start < source.size:
-        count = min(<Py_ssize_t>BLOCK, source.size - start)
-        h = hashes_of(source, spec, start, count, hashes)
-        for i in range(count):
-            found = table.walk(h[i], wanted, out, scratch)
-            while found < wanted:
-                out[found] = NO_NODE
-                found += 1
-            out += wanted
-        start += count
-    return 0
-
-
-def hash_column(Hasher hasher not None, keys):
-    """The hashes of a column of keys: ndarray of uint64, shape (n,)."""
-    cdef KeySource source = key_source(keys)
-    out = np.empty(source.size, np.uint64)
-    cdef uint64_t *p = <uint64_t *>cnp.PyArray_DATA(out)
-    if source.needs_gil:
-        hash_loop(hasher, source, p)
-    else:
-        with nogil:
-            hash_loop(hasher, source, p)
-    return out
-
-
-cdef int hash_loop(Hasher hasher, KeySource source, uint64_t *out) except -1 nogil:
-    cdef Py_ssize_t start = 0, count
-    while start < source.size:
-        count = min(<Py_ssize_t>BLOCK, source.size - start)
-        source.fill(&hasher.spec, start, count, out + start)
-        start += count
-    return 0
-
-
-def second_candidates(Table table not None, const uint64_t[::1] hashes):
-    """Owner and first heir of each hash: ndarray of uint32, shape (n, 2), NO_NODE where there is none."""
-    out = np.empty((hashes.shape[0], 2), np.uint32)
-    candidates_into(table, NULL, HashSource(np.asarray(hashes)), 2, out)
+    np.copyto(out, result, casting="unsafe")
+    if out.dtype.itemsize == 8:  # in narrower types, NO_NODE has become the maximum by itself
+        out[result == NO_NODE] = np.iinfo(out.dtype).max
     return out

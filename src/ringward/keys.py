@@ -183,7 +183,7 @@ def family_from(described: dict[str, Any]) -> Family | None:
     return None
 
 
-def hash_keys(keys: Keys, hash: Hasher = XXH3()) -> npt.NDArray[np.uint64]:
+def hash_keys(keys: Keys, hash: Hasher = XXH3(), *, threads: int | None = None) -> npt.NDArray[np.uint64]:
     """Hash a column of keys.
 
     Parameters
@@ -192,6 +192,8 @@ def hash_keys(keys: Keys, hash: Hasher = XXH3()) -> npt.NDArray[np.uint64]:
         Integers, `S`, `U` or objects; strided and of any byte order.
     hash : XXH3, SipHash or Multiplicative
         `router.hash` for the hashes that a router routes by.
+    threads : int, optional
+        How many threads to use at most, as for `Router.assign`.
 
     Returns
     -------
@@ -200,7 +202,9 @@ def hash_keys(keys: Keys, hash: Hasher = XXH3()) -> npt.NDArray[np.uint64]:
     Raises
     ------
     KeyTypeError, KeyValueError
-        With the position of the first bad key.
+        With the position of the first bad key, or of the first that is missing.
+    ArgumentError, ArgumentTypeError
+        When `threads` does not fit.
 
     Examples
     --------
@@ -211,4 +215,4 @@ def hash_keys(keys: Keys, hash: Hasher = XXH3()) -> npt.NDArray[np.uint64]:
     """
     if not isinstance(hash, Hasher):
         raise ArgumentTypeError("hash", "XXH3, SipHash or Multiplicative", hash)
-    return hash_column(hash, keys)
+    return hash_column(hash, keys, threads)

@@ -182,13 +182,15 @@ class Transfer:
     def _index(self) -> ArcIndex:
         return ArcIndex(self.arcs)
 
-    def moved(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    def moved(self, hashes: npt.NDArray[np.uint64], *, threads: int | None = None) -> npt.NDArray[np.int64]:
         """Which keys moved.
 
         Parameters
         ----------
         hashes : ndarray of uint64, shape (n,)
             As `hash_keys(keys, router.hash)` returns them.
+        threads : int, optional
+            How many threads to use at most, as for `Router.assign`.
 
         Returns
         -------
@@ -197,12 +199,14 @@ class Transfer:
 
         Raises
         ------
-        ArgumentTypeError
-            When `hashes` is no one-dimensional uint64 array.
+        ArgumentError, ArgumentTypeError
+            When `hashes` is no one-dimensional uint64 array, or `threads` does not fit.
         """
-        return self._index.moved(checked_hashes(hashes))
+        return self._index.moved(checked_hashes(hashes), threads)
 
-    def apply(self, ids: npt.NDArray[Any], hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    def apply(
+        self, ids: npt.NDArray[Any], hashes: npt.NDArray[np.uint64], *, threads: int | None = None
+    ) -> npt.NDArray[np.int64]:
         """Bring a column of owners up to date, in place.
 
         Parameters
@@ -211,6 +215,10 @@ class Transfer:
             What `assign` returned at `epoch_before`; writeable.
         hashes : ndarray of uint64, shape (n,)
             The hashes of the same keys.
+        threads : int, optional
+            How many threads to use at most, as for `Router.assign`. Where up to four nodes
+            lost keys, only their ids are looked for, and one thread is the default below
+            2,097,152 keys.
 
         Returns
         -------
@@ -220,7 +228,7 @@ class Transfer:
         Raises
         ------
         ArgumentError, ArgumentTypeError
-            When the arrays do not fit; nothing is written then.
+            When the arrays or `threads` do not fit; nothing is written then.
         """
         hashes = checked_hashes(hashes)
         if not isinstance(ids, np.ndarray) or ids.dtype not in (np.uint16, np.uint32, np.int64):
@@ -236,7 +244,7 @@ class Transfer:
         if widest >= np.iinfo(ids.dtype).max:
             raise ArgumentError("ids", f"wide enough for node id {widest}", ids.dtype)
         plain = np.require(ids, ids.dtype.newbyteorder("="), ["C", "A"])
-        moved = self._index.apply(plain, hashes)
+        moved = self._index.apply(plain, hashes, threads)
         if plain is not ids:  # strided or foreign: the moved entries alone are written back
             ids[moved] = plain[moved]
         return moved

@@ -4,9 +4,10 @@ from ringward._core.arcs import ARC, ArcIndex, difference
 from ringward._core.build import filter_points, merge_points, node_points, sort_points
 from ringward._core.cpu import cpu
 from ringward._core.hashing import Hasher
+from ringward._core.loops import checked_hashes, hash_column, second_candidates
 from ringward._core.partition_map import PartitionMap
 from ringward._core.point_table import PointTable
-from ringward._core.reader import Reader, State, adopt_methods, checked_hashes, hash_column, second_candidates
+from ringward._core.reader import Reader, State, adopt_methods
 from ringward._core.rows import rebalance
 from ringward._core.table import ListTable, Table
 

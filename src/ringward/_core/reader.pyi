@@ -1,11 +1,10 @@
-from typing import Any, Self
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import disjoint_base
 
 from ringward._core.hashing import Hasher
-from ringward._core.sources import KeySource
 from ringward._core.table import Table
 from ringward.keys import Key, Keys
 
@@ -39,17 +38,21 @@ class Reader:
     def route(self, key: Key, /) -> str: ...
     def candidates(self, key: Key, /, count: int | None = None) -> list[str]: ...
     def assign(
-        self, keys: Keys, *, count: int | None = None, out: npt.NDArray[Any] | None = None
+        self,
+        keys: Keys,
+        *,
+        count: int | None = None,
+        out: npt.NDArray[Any] | None = None,
+        threads: int | None = None,
+        nulls: Literal["raise", "skip"] = "raise",
     ) -> npt.NDArray[Any]: ...
     def assign_hashes(
-        self, hashes: npt.NDArray[np.uint64], *, count: int | None = None, out: npt.NDArray[Any] | None = None
+        self,
+        hashes: npt.NDArray[np.uint64],
+        *,
+        count: int | None = None,
+        out: npt.NDArray[Any] | None = None,
+        threads: int | None = None,
     ) -> npt.NDArray[Any]: ...
 
-@disjoint_base
-class HashSource(KeySource):
-    def __new__(cls, hashes: npt.NDArray[np.uint64]) -> Self: ...
-
 def adopt_methods(cls: type) -> None: ...
-def checked_hashes(hashes: object, argument: str = "hashes") -> npt.NDArray[np.uint64]: ...
-def hash_column(hasher: Hasher, keys: Keys) -> npt.NDArray[np.uint64]: ...
-def second_candidates(table: Table, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]: ...

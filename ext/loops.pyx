@@ -1,0 +1,192 @@
+"""Loops over columns of keys, a block at a time: hashes, owners, candidates.
+
+The keys' source says what it needs: those that read Python objects run in the calling thread
+with the GIL, all others without it and in as many threads as asked for.
+"""
+import numpy as np
+
+from ringward.errors import ArgumentTypeError, KeyTypeError
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+from .hashing cimport Hasher
+from .parallel cimport Loop, checked_threads
+from .sources cimport key_source
+from .table cimport BLOCK, NO_NODE
+
+cnp.import_array()
+
+cdef int64_t WIDE_NO_NODE = 0x7FFFFFFFFFFFFFFF
+
+
+cdef class HashSource(KeySource):
+    """Hashes that are already there."""
+
+    def __cinit__(self, hashes):
+        self.hashes = hashes
+        self.size = self.hashes.shape[0]
+        self.ready = &self.hashes[0] if self.size else NULL
+
+
+cpdef object checked_hashes(object hashes, str argument="hashes"):
+    """`hashes` as a contiguous array of native uint64, or an error that names the argument."""
+    if not isinstance(hashes, np.ndarray) or hashes.dtype != np.uint64 or hashes.ndim != 1:
+        shown = f"{hashes.dtype} of shape {hashes.shape}" if isinstance(hashes, np.ndarray) else type(hashes).__name__
+        raise ArgumentTypeError(argument, "a one-dimensional NumPy array of uint64", shown)
+    return np.require(hashes, np.dtype(np.uint64), "CA")
+
+
+cdef int refuse_nulls(KeySource source) except -1:
+    if source.nulls:
+        raise KeyTypeError(f"keys must have no null (had {source.nulls}, the first at {source.first_null})",
+                           position=source.first_null)
+    return 0
+
+
+cdef class KeyLoop(Loop):
+    """A loop over the keys of a source."""
+
+    cdef KeySource source
+    cdef const HashSpec *spec
+    cdef char *out
+
+    cdef int read(self, KeySource source, const HashSpec *spec, cnp.ndarray out, Py_ssize_t threads) except -1:
+        self.source = source
+        self.spec = spec
+        self.out = <char *>cnp.PyArray_DATA(out)
+        if source.needs_gil:
+            return self.run(0, source.size)
+        self.plan(source.size, threads)
+        return self.go()
+
+    cdef inline const uint64_t *hashes_of(self, Py_ssize_t start, Py_ssize_t count,
+                                          uint64_t *room) except NULL nogil:
+        """The hashes of a block of keys: where they are, or in `room`."""
+        if self.source.ready != NULL:
+            return self.source.ready + start
+        self.source.fill(self.spec, start, count, room)
+        return room
+
+    cdef inline void blank_nulls(self, Py_ssize_t start, Py_ssize_t count, char *out, size_t width) noexcept nogil:
+        """NO_NODE, all bits 1, where a key of the block is missing; `width` bytes of `out` are one key's."""
+        cdef uint8_t[BLOCK] missing
+        cdef Py_ssize_t i
+        if self.source.nulls:
+            self.source.mark_nulls(start, count, missing)
+            for i in range(count):
+                if missing[i]:
+                    memset(out + i * <Py_ssize_t>width, 0xFF, width)
+
+
+cdef class HashLoop(KeyLoop):
+
+    cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil:
+        cdef Py_ssize_t end = start + count
+        while start < end:
+            count = min(<Py_ssize_t>BLOCK, end - start)
+            self.source.fill(self.spec, start, count, <uint64_t *>self.out + start)
+            start += count
+        return 0
+
+
+cdef class OwnersLoop(KeyLoop):
+
+    cdef Table table
+    cdef Py_ssize_t width
+
+    def __cinit__(self, Table table, Py_ssize_t width):
+        self.table = table
+        self.width = width
+
+    cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil:
+        cdef uint64_t[BLOCK] room
+        cdef uint32_t[BLOCK] ids
+        cdef const uint64_t *h
+        cdef Py_ssize_t end = start + count, i
+        cdef char *out
+        while start < end:
+            count = min(<Py_ssize_t>BLOCK, end - start)
+            h = self.hashes_of(start, count, room)
+            out = self.out + start * self.width
+            if self.width == 2:
+                self.table.lookup_narrow(h, count, <uint16_t *>out)
+                self.blank_nulls(start, count, out, sizeof(uint16_t))
+            elif self.width == 4:
+                self.table.lookup_block(h, count, <uint32_t *>out)
+                self.blank_nulls(start, count, out, sizeof(uint32_t))
+            else:
+                self.table.lookup_block(h, count, ids)
+                self.blank_nulls(start, count, <char *>ids, sizeof(uint32_t))
+                for i in range(count):
+                    (<int64_t *>out)[i] = ids[i] if ids[i] != NO_NODE else WIDE_NO_NODE
+            start += count
+        return 0
+
+
+cdef class CandidatesLoop(KeyLoop):
+
+    cdef Table table
+    cdef Py_ssize_t wanted
+
+    def __cinit__(self, Table table, Py_ssize_t wanted):
+        self.table = table
+        self.wanted = wanted
+
+    cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil:
+        cdef uint8_t *scratch = <uint8_t *>calloc(<size_t>max(<Py_ssize_t>1, self.table.scratch_size()), 1)
+        if scratch == NULL:
+            with gil:
+                raise MemoryError
+        try:
+            self.walk_all(start, start + count, scratch)
+        finally:
+            free(scratch)
+        return 0
+
+    cdef int walk_all(self, Py_ssize_t start, Py_ssize_t end, uint8_t *scratch) except -1 nogil:
+        cdef uint64_t[BLOCK] room
+        cdef const uint64_t *h
+        cdef Py_ssize_t count, i, found
+        cdef uint32_t *out
+        while start < end:
+            count = min(<Py_ssize_t>BLOCK, end - start)
+            h = self.hashes_of(start, count, room)
+            out = <uint32_t *>self.out + start * self.wanted
+            for i in range(count):
+                found = self.table.walk(h[i], self.wanted, out, scratch)
+                memset(out + found, 0xFF, <size_t>(self.wanted - found) * sizeof(uint32_t))
+                out += self.wanted
+            out -= count * self.wanted
+            self.blank_nulls(start, count, <char *>out, <size_t>self.wanted * sizeof(uint32_t))
+            start += count
+        return 0
+
+
+cdef int owners_into(Table table, const HashSpec *spec, KeySource source, cnp.ndarray out,
+                     Py_ssize_t threads) except -1:
+    table.prepare(source.size)
+    return OwnersLoop(table, cnp.PyArray_ITEMSIZE(out)).read(source, spec, out, threads)
+
+
+cdef int candidates_into(Table table, const HashSpec *spec, KeySource source, Py_ssize_t wanted, cnp.ndarray out,
+                         Py_ssize_t threads) except -1:
+    return CandidatesLoop(table, wanted).read(source, spec, out, threads)
+
+
+def hash_column(Hasher hasher not None, keys, threads):
+    """The hashes of a column of keys: ndarray of uint64, shape (n,)."""
+    cdef KeySource source = key_source(keys)
+    cdef Py_ssize_t shared = checked_threads(threads, source.size)
+    refuse_nulls(source)
+    source.prepare(&hasher.spec)
+    out = np.empty(source.size, np.uint64)
+    HashLoop().read(source, &hasher.spec, out, shared)
+    return out
+
+
+def second_candidates(Table table not None, const uint64_t[::1] hashes):
+    """Owner and first heir of each hash: ndarray of uint32, shape (n, 2), NO_NODE where there is none."""
+    out = np.empty((hashes.shape[0], 2), np.uint32)
+    candidates_into(table, NULL, HashSource(np.asarray(hashes)), 2, out, 1)
+    return out

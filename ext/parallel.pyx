@@ -1,0 +1,143 @@
+"""Loops over columns, shared by threads that live as long as the call.
+
+There is no pool and nothing global: a call starts its helpers, works beside them and returns
+when the last one has left, so it is safe from many threads, beside a fork and in the child.
+Each thread takes the next chunk until none is left, so a busy core delays nobody for long.
+"""
+import os
+from operator import index
+from sys import is_finalizing
+
+import numpy as np
+
+from ringward.errors import ArgumentError, ArgumentTypeError
+
+from cpython.pythread cimport (
+    NOWAIT_LOCK, WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock)
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #if defined(_MSC_VER)
+    #include <intrin.h>
+    #define rw_fetch_add(p, x) _InterlockedExchangeAdd64((p), (x))
+    #else
+    #define rw_fetch_add(p, x) __atomic_fetch_add((p), (x), __ATOMIC_RELAXED)
+    #endif
+    /* The type of its result has changed between versions of Python. */
+    #define rw_start_thread(f, x) (PyThread_start_new_thread((f), (x)) != (unsigned long)-1)
+    """
+    int64_t rw_fetch_add(int64_t *p, int64_t x) noexcept nogil
+    bint rw_start_thread(void (*function)(void *) noexcept, void *argument)
+
+cdef enum:
+    CHUNK_MIN = 1024
+    CHUNK_MAX = 1 << 15  # keys a thread takes at a time; larger ones leave the others waiting at the end
+    CHUNKS_PER_THREAD = 8
+    THREADS_MAX = 1024
+    SHARED_MIN = 1 << 17  # keys from which helpers pay by default ...
+    KEYS_PER_THREAD = 1 << 16  # ... and the share that pays for starting one
+
+
+cdef Py_ssize_t checked_threads(threads, Py_ssize_t size) except -1:
+    """How many threads to loop over `size` keys in, as the argument `threads` has it."""
+    if threads is None:
+        return 1 if size < SHARED_MIN else min(<Py_ssize_t>usable_cores(), size // KEYS_PER_THREAD)
+    if isinstance(threads, (bool, np.bool_)) or not hasattr(threads, "__index__"):
+        raise ArgumentTypeError("threads", "an int or None", threads)
+    number = index(threads)
+    if not 1 <= number <= THREADS_MAX:
+        raise ArgumentError("threads", f"at least 1 and at most {THREADS_MAX}", number)
+    return number
+
+
+def usable_cores():
+    """How many cores this process may run on."""
+    if hasattr(os, "process_cpu_count"):  # Python 3.13: affinity, unless PYTHON_CPU_COUNT says otherwise
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+cdef class Loop:
+    """Work over `size` keys that needs no GIL; subclasses `run` any block of it.
+
+    `run` is called from several threads at once with disjoint blocks, in rising order.
+    """
+
+    cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil:
+        return 0
+
+    cdef void plan(self, Py_ssize_t size, Py_ssize_t threads) noexcept:
+        """Cut `size` keys into chunks for up to so many threads, the calling one among them."""
+        cdef Py_ssize_t share = size // (CHUNKS_PER_THREAD * threads) // CHUNK_MIN * CHUNK_MIN
+        self.size = size
+        self.chunk = min(<Py_ssize_t>CHUNK_MAX, max(<Py_ssize_t>CHUNK_MIN, share))
+        self.threads = min(threads, (size + self.chunk - 1) // self.chunk)
+        if self.threads <= 1 or is_finalizing():  # an interpreter that ends lets no new thread in
+            self.threads = 1
+            self.chunk = max(<Py_ssize_t>1, size)
+
+    cdef int go(self) except -1:
+        """Run over all chunks; of several errors the first in the order of keys is raised."""
+        if self.threads > 1:
+            return self.share()
+        with nogil:
+            return self.run(0, self.size)
+
+    cdef int share(self) except -1:
+        cdef bint helped
+        self.next = 0
+        self.error = None
+        self.all_left = PyThread_allocate_lock()
+        if self.all_left == NULL:
+            raise MemoryError
+        PyThread_acquire_lock(self.all_left, NOWAIT_LOCK)
+        self.helpers = 0
+        # The GIL is held, so none begins, let alone leaves, before all are counted. Threads of the
+        # operating system: none of the substitutes that some frameworks put in place of Python's.
+        while self.helpers < self.threads - 1 and rw_start_thread(help_with, <void *>self):
+            self.helpers += 1
+        helped = self.helpers > 0  # the system may have no more threads: fewer will do
+        self.take_chunks()
+        if helped:
+            with nogil:
+                PyThread_acquire_lock(self.all_left, WAIT_LOCK)  # no signal ends this
+        PyThread_release_lock(self.all_left)
+        PyThread_free_lock(self.all_left)
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        return 0
+
+    cdef void take_chunks(self) noexcept:
+        cdef Py_ssize_t start = 0
+        try:
+            with nogil:
+                self.next_chunks(&start)
+        except BaseException as error:
+            # Chunks are taken in order, so those before this one are done or will be: with the
+            # least position of all errors, this is what one thread would have met first.
+            rw_fetch_add(&self.next, self.size)
+            if self.error is None or start < self.error_start:
+                self.error = error
+                self.error_start = start
+
+    cdef int next_chunks(self, Py_ssize_t *start) except -1 nogil:
+        while True:
+            start[0] = <Py_ssize_t>rw_fetch_add(&self.next, self.chunk)
+            if start[0] >= self.size:
+                return 0
+            self.run(start[0], min(self.chunk, self.size - start[0]))
+
+    cdef void leave(self) noexcept:
+        # The caller cannot go on before it has the GIL, and this thread keeps it to its very end.
+        self.helpers -= 1
+        if self.helpers == 0:
+            PyThread_release_lock(self.all_left)
+
+
+cdef void help_with(void *loop) noexcept with gil:
+    (<Loop>loop).take_chunks()
+    (<Loop>loop).leave()
