@@ -55,6 +55,18 @@ cdef extern from *:
     #endif
     }
 
+    static inline unsigned rw_lowest_bit64(uint64_t x) {
+    #if defined(_MSC_VER) && defined(_M_X64)
+        unsigned long index;
+        _BitScanForward64(&index, x);
+        return index;
+    #elif defined(__GNUC__)
+        return (unsigned)__builtin_ctzll(x);
+    #else
+        return (uint32_t)x ? rw_lowest_bit((uint32_t)x) : 32 + rw_lowest_bit((uint32_t)(x >> 32));
+    #endif
+    }
+
     /* The first of 16 rising fragments that is not below key; the last one is 0xFFFF. */
     static inline unsigned rw_rank16(const uint16_t *fragments, uint16_t key) {
     #if defined(RW_AVX512)
@@ -83,7 +95,6 @@ cdef extern from *:
         __m128i k = _mm_set1_epi16((short)id);
         __m128i a = _mm_cmpeq_epi16(_mm_loadu_si128(v), k), b = _mm_cmpeq_epi16(_mm_loadu_si128(v + 1), k);
         __m128i c = _mm_cmpeq_epi16(_mm_loadu_si128(v + 2), k), d = _mm_cmpeq_epi16(_mm_loadu_si128(v + 3), k);
-        if (!_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d)))) return 0;
         return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(a, b))
              | (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(c, d)) << 16;
     #else
@@ -129,6 +140,12 @@ cdef extern from *:
             _mm512_storeu_si512(out + found, _mm512_maskz_compress_epi16(mixed, at));
             found += (Py_ssize_t)_mm_popcnt_u32(mixed);
             at = _mm512_add_epi16(at, _mm512_set1_epi16(32));
+        }
+    #endif
+    #if defined(RW_SSE2) && !defined(RW_AVX512)
+        for (; i + 64 <= count; i += 64) {  /* a branch for 64 of them, since it is hard to foretell */
+            uint64_t mixed = rw_match16(owners + i, 0xFFFF) | (uint64_t)rw_match16(owners + i + 32, 0xFFFF) << 32;
+            for (; mixed; mixed &= mixed - 1) out[found++] = (uint16_t)(i + rw_lowest_bit64(mixed));
         }
     #endif
         for (; i < count; i++) {

@@ -104,9 +104,11 @@ cdef class OwnersLoop(KeyLoop):
         cdef uint32_t[BLOCK] ids
         cdef const uint64_t *h
         cdef Py_ssize_t end = start + count, i
+        # Hashes that are there already go as one stream, so that the table fetches them ahead.
+        cdef Py_ssize_t block = BLOCK if self.source.ready == NULL or self.width == 8 else count
         cdef char *out
         while start < end:
-            count = min(<Py_ssize_t>BLOCK, end - start)
+            count = min(block, end - start)
             h = self.hashes_of(start, count, room)
             out = self.out + start * self.width
             if self.width == 2:
