@@ -2,13 +2,15 @@
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from .kernels cimport AHEAD_HASHES, MIXED, MOST_AT_ONCE, Kernels, Line, Ring
-from .lanes cimport RW_AHEAD, rw_lowest_bit, rw_match16, rw_match32, rw_match64, rw_mixed, rw_rank16
-from .lanes_xxh3 cimport HASHES_EIGHT, Flips, rw_hash_eights, rw_hash_padded8
+from .lanes cimport rw_lowest_bit, rw_match16, rw_match32, rw_match64, rw_mixed, rw_rank16
+from .lanes_xxh3 cimport Flips, rw_hash_eights, rw_hash_padded8
 from .mix cimport mul_high, rw_load32, rw_load64, rw_mul128, rw_prefetch, rw_used_bytes
-from .xxh3 cimport flip_4to8, flip_9to16_high, flip_9to16_low, xxh3_1to3, xxh3_4to8, xxh3_9to16, xxh3_empty, xxh3_u64
+from .xxh3 cimport (
+    finish_4to8, finish_9to16, flip_4to8, flip_9to16_high, flip_9to16_low, xxh3_1to3, xxh3_empty, xxh3_u64)
 
 cdef enum:
     AHEAD_BYTES = 16384  # of other streams, as of hashes
+    ALL_EIGHT = 0xFF
 
 
 cdef void hash_integers(const uint64_t *keys, Py_ssize_t count, uint64_t flip, uint64_t *out) noexcept nogil:
@@ -18,25 +20,27 @@ cdef void hash_integers(const uint64_t *keys, Py_ssize_t count, uint64_t flip, u
         out[i] = xxh3_u64(keys[i], flip)
 
 
-cdef inline uint64_t hash_words(uint64_t low, uint64_t high, uint64_t seed) noexcept nogil:
+cdef inline uint64_t hash_words(uint64_t low, uint64_t high, const Flips *flips) noexcept nogil:
     """XXH3 of the up to 16 bytes of two words, little-endian, without their trailing NULs."""
-    cdef unsigned size, shift
+    cdef uint64_t last
+    cdef unsigned size
     if high:
         size = rw_used_bytes(high)  # 1 to 8 of the second word
-        shift = 8 * size
-        return xxh3_9to16(low, (low >> (shift & 63) if size < 8 else 0) | (high << (64 - shift)), 8 + size, seed)
+        last = high if size == 8 else (low >> (8 * size)) | (high << (64 - 8 * size))
+        return finish_9to16(low ^ flips.flip_low, last ^ flips.flip_high, 8 + size)
     if not low:
-        return xxh3_empty(seed)
+        return xxh3_empty(flips.seed)
     size = rw_used_bytes(low)
     if size >= 4:
-        return xxh3_4to8(low & 0xFFFFFFFFU, low >> (8 * (size - 4)) & 0xFFFFFFFFU, size, seed)
-    return xxh3_1to3(low & 0xFF, low >> (8 * (size >> 1)) & 0xFF, low >> (8 * (size - 1)) & 0xFF, size, seed)
+        last = low >> (8 * (size - 4)) & 0xFFFFFFFFU
+        return finish_4to8((last + (low << 32)) ^ flips.flip, size)
+    return xxh3_1to3(low & 0xFF, low >> (8 * (size >> 1)) & 0xFF, low >> (8 * (size - 1)) & 0xFF, size, flips.seed)
 
 
-cdef inline uint64_t hash_one_padded(const unsigned char *p, Py_ssize_t width, uint64_t seed) noexcept nogil:
+cdef inline uint64_t hash_one_padded(const unsigned char *p, Py_ssize_t width, const Flips *flips) noexcept nogil:
     cdef uint64_t low = 0, high = 0
     if width > 8 and p[width - 1]:  # no padding
-        return xxh3_9to16(rw_load64(p), rw_load64(p + width - 8), width, seed)
+        return finish_9to16(rw_load64(p) ^ flips.flip_low, rw_load64(p + width - 8) ^ flips.flip_high, width)
     if width >= 8:  # loads that overlap agree on the bytes they share
         low = rw_load64(p)
         if width > 8:
@@ -45,33 +49,34 @@ cdef inline uint64_t hash_one_padded(const unsigned char *p, Py_ssize_t width, u
         low = rw_load32(p) | (rw_load32(p + width - 4) << (8 * (width - 4)))
     elif width:
         low = p[0] | (<uint64_t>p[width >> 1] << (8 * (width >> 1))) | (<uint64_t>p[width - 1] << (8 * (width - 1)))
-    return hash_words(low, high, seed)
+    return hash_words(low, high, flips)
 
 
 cdef void hash_padded(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, Py_ssize_t count, uint64_t seed,
                       uint64_t *out) noexcept nogil:
     cdef Flips flips
-    cdef Py_ssize_t i = 0
+    cdef Py_ssize_t i = 0, lane
     cdef uint32_t left
-    cdef unsigned lane
-    if HASHES_EIGHT:
-        flips.flip = flip_4to8(seed)
-        flips.flip_low = flip_9to16_low(seed)
-        flips.flip_high = flip_9to16_high(seed)
-        while i + 8 <= count:
-            RW_AHEAD(p + AHEAD_BYTES)
-            RW_AHEAD(p + AHEAD_BYTES + 64)
-            left = rw_hash_padded8(p, stride, width, &flips, out + i)
+    flips.seed = seed
+    flips.flip = flip_4to8(seed)
+    flips.flip_low = flip_9to16_low(seed)
+    flips.flip_high = flip_9to16_high(seed)
+    while i + 8 <= count:
+        rw_prefetch(p + AHEAD_BYTES)
+        rw_prefetch(p + AHEAD_BYTES + 64)
+        left = rw_hash_padded8(p, stride, width, &flips, out + i)
+        if left == ALL_EIGHT:
+            for lane in range(8):
+                out[i + lane] = hash_one_padded(p + lane * stride, width, &flips)
+        else:
             while left:
                 lane = rw_lowest_bit(left)
                 left &= left - 1
-                out[i + lane] = hash_one_padded(p + lane * stride, width, seed)
-            p += 8 * stride
-            i += 8
+                out[i + lane] = hash_one_padded(p + lane * stride, width, &flips)
+        p += 8 * stride
+        i += 8
     while i < count:
-        if i & 3 == 0:
-            RW_AHEAD(p + AHEAD_BYTES)
-        out[i] = hash_one_padded(p, width, seed)
+        out[i] = hash_one_padded(p, width, &flips)
         p += stride
         i += 1
 
@@ -95,14 +100,14 @@ cdef Py_ssize_t look_up(const Ring *ring, const uint64_t *h, Py_ssize_t count, P
     if direct == NULL:
         for i in range(count):
             if i & 7 == 0:
-                RW_AHEAD(h + i + ahead)
+                rw_prefetch(h + i + ahead)
             rw_prefetch(ring.lines + mul_high(h[i], ring.buckets))
         for i in range(count):
             unresolved[found] = <uint16_t>i
             found += not find_in_line(ring, h[i], out + i)
         return found
     while i + 8 <= count:
-        RW_AHEAD(h + i + ahead)
+        rw_prefetch(h + i + ahead)
         for k in range(8):
             out[i + k] = direct[h[i + k] >> shift]
         i += 8
@@ -135,7 +140,7 @@ cdef inline void owners_of_partitions(const uint64_t *h, Py_ssize_t count, Py_ss
             partitions >>= 1
             shift -= 1
         while i + 8 <= count:
-            RW_AHEAD(h + i + ahead)
+            rw_prefetch(h + i + ahead)
             for k in range(8):
                 out[i + k] = owners[h[i + k] >> shift]
             i += 8
@@ -144,7 +149,7 @@ cdef inline void owners_of_partitions(const uint64_t *h, Py_ssize_t count, Py_ss
             i += 1
         return
     while i + 8 <= count:
-        RW_AHEAD(h + i + ahead)
+        rw_prefetch(h + i + ahead)
         for k in range(8):
             out[i + k] = owners[mul_high(h[i + k], partitions)]
         i += 8
@@ -177,7 +182,7 @@ cdef inline Py_ssize_t find(const id_type *ids, Py_ssize_t start, Py_ssize_t siz
     while start + step <= size:
         if found[0] + step > room:
             return start
-        RW_AHEAD(<const char *>(ids + start) + AHEAD_BYTES)
+        rw_prefetch(<const char *>(ids + start) + AHEAD_BYTES)
         if id_type is uint16_t:
             bits = rw_match16(ids + start, id)
         elif id_type is uint32_t:

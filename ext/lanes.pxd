@@ -156,7 +156,6 @@ cdef extern from *:
     }
     #endif
     """
-    void RW_AHEAD(const void *p) noexcept nogil
     unsigned rw_lowest_bit(uint32_t x) noexcept nogil
     unsigned rw_rank16(const uint16_t *fragments, uint16_t key) noexcept nogil
     uint32_t rw_match16(const uint16_t *p, uint16_t id) noexcept nogil

@@ -13,11 +13,10 @@ cdef extern from *:
     #define RW_MX1 0x165667919E3779F9ULL
     #define RW_MX2 0x9FB21C651E98DF25ULL
 
-    /* Secret words mixed with the seed, by length of key: 4 to 8 bytes, and the two of 9 to 16. */
-    typedef struct rw_flips { uint64_t flip, flip_low, flip_high; } rw_flips;
+    /* The seed, and secret words mixed with it by length of key: 4 to 8 bytes, and the two of 9 to 16. */
+    typedef struct rw_flips { uint64_t seed, flip, flip_low, flip_high; } rw_flips;
 
     #if defined(RW_AVX512)
-    #define RW_HASHES_EIGHT 1
     RW_INLINE __m512i rw_finish_4to8(__m512i k, __m512i size) {
         __m512i m = _mm512_set1_epi64((long long)RW_MX2);
         k = _mm512_ternarylogic_epi64(k, _mm512_rol_epi64(k, 49), _mm512_rol_epi64(k, 24), 0x96);
@@ -97,14 +96,43 @@ cdef extern from *:
         _mm512_storeu_si512(out, result);
         return left;
     }
-    #else
-    #define RW_HASHES_EIGHT 0
-    #define rw_hash_padded8(p, stride, width, flips, out) 0xFFu
-    #if defined(RW_AVX2)
+    #elif defined(RW_AVX2)
     RW_INLINE __m256i rw_mullo64x4(__m256i a, uint64_t b) {
         __m256i low = _mm256_set1_epi64x((long long)(b & 0xFFFFFFFF)), high = _mm256_set1_epi64x((long long)(b >> 32));
         __m256i cross = _mm256_add_epi64(_mm256_mul_epu32(a, high), _mm256_mul_epu32(_mm256_srli_epi64(a, 32), low));
         return _mm256_add_epi64(_mm256_mul_epu32(a, low), _mm256_slli_epi64(cross, 32));
+    }
+    RW_INLINE __m256i rw_mul_fold4(__m256i a, __m256i b) {
+        __m256i a_high = _mm256_srli_epi64(a, 32), b_high = _mm256_srli_epi64(b, 32);
+        __m256i ll = _mm256_mul_epu32(a, b), lh = _mm256_mul_epu32(a, b_high);
+        __m256i hl = _mm256_mul_epu32(a_high, b), hh = _mm256_mul_epu32(a_high, b_high);
+        __m256i middle = _mm256_add_epi64(_mm256_srli_epi64(ll, 32), _mm256_blend_epi32(lh, _mm256_setzero_si256(), 0xAA));
+        middle = _mm256_add_epi64(middle, hl);
+        __m256i high = _mm256_add_epi64(_mm256_add_epi64(hh, _mm256_srli_epi64(lh, 32)), _mm256_srli_epi64(middle, 32));
+        return _mm256_xor_si256(_mm256_blend_epi32(ll, _mm256_slli_epi64(middle, 32), 0xAA), high);
+    }
+    /* Eight keys of at most 16 bytes, NUL-padded. Returns the bits of those it left: all, unless none is padded. */
+    RW_INLINE uint32_t rw_hash_padded8(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, const rw_flips *flips,
+                                       uint64_t *out) {
+        const __m256i *v = (const __m256i *)p;
+        const __m256i zero = _mm256_setzero_si256();
+        const __m256i swap = _mm256_broadcastsi128_si256(_mm_set_epi8(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+        if (stride != 16 || width != 16) return 0xFF;
+        __m256i nul = _mm256_min_epu8(_mm256_min_epu8(_mm256_loadu_si256(v), _mm256_loadu_si256(v + 1)),
+                                      _mm256_min_epu8(_mm256_loadu_si256(v + 2), _mm256_loadu_si256(v + 3)));
+        if ((uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(nul, zero)) & 0x80008000u) return 0xFF;
+        for (int i = 0; i < 4; i += 2) {
+            __m256i a = _mm256_loadu_si256(v + i), b = _mm256_loadu_si256(v + i + 1);
+            __m256i low = _mm256_xor_si256(_mm256_unpacklo_epi64(a, b), _mm256_set1_epi64x((long long)flips->flip_low));
+            __m256i high = _mm256_xor_si256(_mm256_unpackhi_epi64(a, b), _mm256_set1_epi64x((long long)flips->flip_high));
+            __m256i h = _mm256_add_epi64(_mm256_set1_epi64x(16), _mm256_shuffle_epi8(low, swap));
+            h = _mm256_add_epi64(h, _mm256_add_epi64(high, rw_mul_fold4(low, high)));
+            h = rw_mullo64x4(_mm256_xor_si256(h, _mm256_srli_epi64(h, 37)), RW_MX1);
+            h = _mm256_xor_si256(h, _mm256_srli_epi64(h, 32));
+            /* Unpacking has paired keys 0 with 2 and 1 with 3. */
+            _mm256_storeu_si256((__m256i *)(out + 2 * i), _mm256_permute4x64_epi64(h, 0xD8));
+        }
+        return 0;
     }
     RW_INLINE void rw_hash_integers8(const uint64_t *keys, uint64_t flip, uint64_t *out) {
         for (int i = 0; i < 8; i += 4) {
@@ -120,6 +148,7 @@ cdef extern from *:
         }
     }
     #else
+    #define rw_hash_padded8(p, stride, width, flips, out) 0xFFu
     RW_INLINE void rw_hash_integers8(const uint64_t *keys, uint64_t flip, uint64_t *out) {
         for (int i = 0; i < 8; i++) {
             uint64_t k = (keys[i] << 32 | keys[i] >> 32) ^ flip;
@@ -130,7 +159,6 @@ cdef extern from *:
             out[i] = k ^ (k >> 28);
         }
     }
-    #endif
     #endif
 
     RW_SCALAR static void rw_hash_eights(const uint64_t *keys, Py_ssize_t count, uint64_t flip, Py_ssize_t ahead,
@@ -143,10 +171,10 @@ cdef extern from *:
     #endif
     """
     cdef struct Flips "rw_flips":
+        uint64_t seed
         uint64_t flip
         uint64_t flip_low
         uint64_t flip_high
-    bint HASHES_EIGHT "RW_HASHES_EIGHT"
     uint32_t rw_hash_padded8(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, const Flips *flips,
                              uint64_t *out) noexcept nogil
     void rw_hash_eights(const uint64_t *keys, Py_ssize_t count, uint64_t flip, Py_ssize_t ahead,

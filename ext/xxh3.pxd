@@ -108,16 +108,8 @@ cdef inline uint64_t flip_9to16_high(uint64_t seed) noexcept nogil:
     return (rw_load64(SECRET + 40) ^ rw_load64(SECRET + 48)) - seed
 
 
-cdef inline uint64_t xxh3_9to16(uint64_t first, uint64_t last, size_t size, uint64_t seed) noexcept nogil:
-    """The hash of 9 to 16 bytes, by their first and their last 8."""
-    cdef uint64_t low = first ^ flip_9to16_low(seed)
-    cdef uint64_t high = last ^ flip_9to16_high(seed)
+cdef inline uint64_t finish_9to16(uint64_t low, uint64_t high, size_t size) noexcept nogil:
     return avalanche(size + rw_swap64(low) + high + mul_fold(low, high))
-
-
-cdef inline uint64_t xxh3_4to8(uint64_t first, uint64_t last, size_t size, uint64_t seed) noexcept nogil:
-    """The hash of 4 to 8 bytes, by their first and their last 4."""
-    return finish_4to8((last + (first << 32)) ^ flip_4to8(seed), size)
 
 
 cdef inline uint64_t xxh3_1to3(uint64_t first, uint64_t middle, uint64_t last, size_t size,
@@ -133,9 +125,9 @@ cdef inline uint64_t xxh3_empty(uint64_t seed) noexcept nogil:
 
 cdef inline uint64_t xxh3_0to16(const unsigned char *p, size_t size, uint64_t seed) noexcept nogil:
     if size > 8:
-        return xxh3_9to16(rw_load64(p), rw_load64(p + size - 8), size, seed)
+        return finish_9to16(rw_load64(p) ^ flip_9to16_low(seed), rw_load64(p + size - 8) ^ flip_9to16_high(seed), size)
     if size >= 4:
-        return xxh3_4to8(rw_load32(p), rw_load32(p + size - 4), size, seed)
+        return finish_4to8((rw_load32(p + size - 4) + (rw_load32(p) << 32)) ^ flip_4to8(seed), size)
     if size:
         return xxh3_1to3(p[0], p[size >> 1], p[size - 1], size, seed)
     return xxh3_empty(seed)
