@@ -2,7 +2,7 @@
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from .kernels cimport AHEAD_HASHES, MIXED, MOST_AT_ONCE, Kernels, Line, Ring
-from .lanes cimport rw_lowest_bit, rw_match16, rw_match32, rw_match64, rw_mixed, rw_rank16
+from .lanes cimport rw_eight_owners, rw_lowest_bit, rw_match16, rw_match32, rw_match64, rw_mixed, rw_rank16
 from .lanes_xxh3 cimport Flips, rw_hash_eights, rw_hash_padded8
 from .mix cimport mul_high, rw_load32, rw_load64, rw_mul128, rw_prefetch, rw_used_bytes
 from .xxh3 cimport (
@@ -61,21 +61,19 @@ cdef void hash_padded(const unsigned char *p, Py_ssize_t stride, Py_ssize_t widt
     flips.flip = flip_4to8(seed)
     flips.flip_low = flip_9to16_low(seed)
     flips.flip_high = flip_9to16_high(seed)
-    while i + 8 <= count:
-        rw_prefetch(p + AHEAD_BYTES)
-        rw_prefetch(p + AHEAD_BYTES + 64)
-        left = rw_hash_padded8(p, stride, width, &flips, out + i)
-        if left == ALL_EIGHT:
-            for lane in range(8):
-                out[i + lane] = hash_one_padded(p + lane * stride, width, &flips)
-        else:
-            while left:
-                lane = rw_lowest_bit(left)
-                left &= left - 1
-                out[i + lane] = hash_one_padded(p + lane * stride, width, &flips)
-        p += 8 * stride
-        i += 8
     while i < count:
+        if i & 7 == 0:
+            rw_prefetch(p + AHEAD_BYTES)
+            rw_prefetch(p + AHEAD_BYTES + 64)
+            left = rw_hash_padded8(p, stride, width, &flips, out + i) if i + 8 <= count else ALL_EIGHT
+            if left != ALL_EIGHT:
+                while left:
+                    lane = rw_lowest_bit(left)
+                    left &= left - 1
+                    out[i + lane] = hash_one_padded(p + lane * stride, width, &flips)
+                p += 8 * stride
+                i += 8
+                continue
         out[i] = hash_one_padded(p, width, &flips)
         p += stride
         i += 1
@@ -108,8 +106,7 @@ cdef Py_ssize_t look_up(const Ring *ring, const uint64_t *h, Py_ssize_t count, P
         return found
     while i + 8 <= count:
         rw_prefetch(h + i + ahead)
-        for k in range(8):
-            out[i + k] = direct[h[i + k] >> shift]
+        rw_eight_owners(direct, h + i, shift, out + i)
         i += 8
     while i < count:
         out[i] = direct[h[i] >> shift]
@@ -141,8 +138,11 @@ cdef inline void owners_of_partitions(const uint64_t *h, Py_ssize_t count, Py_ss
             shift -= 1
         while i + 8 <= count:
             rw_prefetch(h + i + ahead)
-            for k in range(8):
-                out[i + k] = owners[h[i + k] >> shift]
+            if id_type is uint16_t:
+                rw_eight_owners(owners, h + i, shift, out + i)
+            else:
+                for k in range(8):
+                    out[i + k] = owners[h[i + k] >> shift]
             i += 8
         while i < count:
             out[i] = owners[h[i] >> shift]

@@ -129,6 +129,23 @@ cdef extern from *:
     #endif
     }
 
+    /* out[i] = owners[h[i] >> shift] for eight hashes: stored at once, which is most of the time in eight stores. */
+    static inline void rw_eight_owners(const uint16_t *owners, const uint64_t *h, int shift, uint16_t *out) {
+    #if defined(RW_SSE2)
+        __m128i v = _mm_cvtsi32_si128(owners[h[0] >> shift]);
+        v = _mm_insert_epi16(v, owners[h[1] >> shift], 1);
+        v = _mm_insert_epi16(v, owners[h[2] >> shift], 2);
+        v = _mm_insert_epi16(v, owners[h[3] >> shift], 3);
+        v = _mm_insert_epi16(v, owners[h[4] >> shift], 4);
+        v = _mm_insert_epi16(v, owners[h[5] >> shift], 5);
+        v = _mm_insert_epi16(v, owners[h[6] >> shift], 6);
+        v = _mm_insert_epi16(v, owners[h[7] >> shift], 7);
+        _mm_storeu_si128((__m128i *)out, v);
+    #else
+        for (int i = 0; i < 8; i++) out[i] = owners[h[i] >> shift];
+    #endif
+    }
+
     /* The positions of the owners that are mixed, of `count` owners; room for 31 more must follow in `out`. */
     static inline Py_ssize_t rw_mixed(const uint16_t *owners, Py_ssize_t count, uint16_t *out) {
         Py_ssize_t i = 0, found = 0;
@@ -161,4 +178,5 @@ cdef extern from *:
     uint32_t rw_match16(const uint16_t *p, uint16_t id) noexcept nogil
     uint32_t rw_match32(const uint32_t *p, uint32_t id) noexcept nogil
     uint32_t rw_match64(const int64_t *p, int64_t id) noexcept nogil
+    void rw_eight_owners(const uint16_t *owners, const uint64_t *h, int shift, uint16_t *out) noexcept nogil
     Py_ssize_t rw_mixed(const uint16_t *owners, Py_ssize_t count, uint16_t *out) noexcept nogil
