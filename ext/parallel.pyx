@@ -61,15 +61,15 @@ def usable_cores():
 
 
 cdef class Loop:
-    """Work over `size` keys that needs no GIL; subclasses `run` any block of it.
+    """Work over `size` keys that needs no GIL; subclasses say what to `run` over a chunk of them.
 
-    `run` is called from several threads at once with disjoint blocks, in rising order.
+    `run` is called from several threads at once; each chunk is taken once, in rising order.
     """
 
     cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil:
         return 0
 
-    cdef void plan(self, Py_ssize_t size, Py_ssize_t threads) noexcept:
+    cdef int plan(self, Py_ssize_t size, Py_ssize_t threads) except -1:
         """Cut `size` keys into chunks for up to so many threads, the calling one among them."""
         cdef Py_ssize_t share = size // (CHUNKS_PER_THREAD * threads) // CHUNK_MIN * CHUNK_MIN
         self.size = size
@@ -78,6 +78,7 @@ cdef class Loop:
         if self.threads <= 1 or is_finalizing():  # an interpreter that ends lets no new thread in
             self.threads = 1
             self.chunk = max(<Py_ssize_t>1, size)
+        return 0
 
     cdef int go(self) except -1:
         """Run over all chunks; of several errors the first in the order of keys is raised."""
