@@ -17,6 +17,9 @@ from .table cimport BLOCK, NO_NODE
 
 cnp.import_array()
 
+cdef enum:
+    HASH_SPEED = 4  # of hashing integers alone, beside assigning them: see `checked_threads`
+
 cdef int64_t WIDE_NO_NODE = 0x7FFFFFFFFFFFFFFF
 
 
@@ -182,7 +185,7 @@ cdef int candidates_into(Table table, const HashSpec *spec, KeySource source, Py
 def hash_column(Hasher hasher not None, keys, threads):
     """The hashes of a column of keys: ndarray of uint64, shape (n,)."""
     cdef KeySource source = key_source(keys)
-    cdef Py_ssize_t shared = checked_threads(threads, source.size)
+    cdef Py_ssize_t shared = checked_threads(threads, source.size, HASH_SPEED)
     refuse_nulls(source)
     source.prepare(&hasher.spec)
     out = np.empty(source.size, np.uint64)

@@ -21,4 +21,4 @@ cdef class Loop:
     cdef void leave(self) noexcept
 
 
-cdef Py_ssize_t checked_threads(threads, Py_ssize_t size) except -1
+cdef Py_ssize_t checked_threads(threads, Py_ssize_t size, Py_ssize_t speed=*) except -1

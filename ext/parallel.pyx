@@ -35,14 +35,17 @@ cdef enum:
     CHUNK_MAX = 1 << 15  # keys a thread takes at a time; larger ones leave the others waiting at the end
     CHUNKS_PER_THREAD = 8
     THREADS_MAX = 1024
-    SHARED_MIN = 1 << 17  # keys from which helpers pay by default ...
-    KEYS_PER_THREAD = 1 << 16  # ... and the share that pays for starting one
+    KEYS_PER_THREAD = 1 << 16  # what it costs to start one, about 30 us, is then less than what it saves
 
 
-cdef Py_ssize_t checked_threads(threads, Py_ssize_t size) except -1:
-    """How many threads to loop over `size` keys in, as the argument `threads` has it."""
+cdef Py_ssize_t checked_threads(threads, Py_ssize_t size, Py_ssize_t speed=1) except -1:
+    """How many threads to loop over `size` keys in, as the argument `threads` has it.
+
+    `speed`: how many times as many keys the loop must have as `assign`, for helpers to pay.
+    """
+    cdef Py_ssize_t shares = size // (speed * KEYS_PER_THREAD)
     if threads is None:
-        return 1 if size < SHARED_MIN else min(<Py_ssize_t>usable_cores(), size // KEYS_PER_THREAD)
+        return 1 if shares < 2 else min(<Py_ssize_t>usable_cores(), shares)
     if isinstance(threads, (bool, np.bool_)) or not hasattr(threads, "__index__"):
         raise ArgumentTypeError("threads", "an int or None", threads)
     number = index(threads)

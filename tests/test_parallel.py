@@ -136,7 +136,7 @@ def test_a_large_transfer_is_right(threads: int | None) -> None:
     assert (ids == rw.NO_NODE).all()
 
 
-@pytest.mark.parametrize("size", [2**17 - 1, 2**17, 2**18 + 1, 2**19 - 1])
+@pytest.mark.parametrize("size", [2**17 - 1, 2**17, 2**18 + 1, 2**19 + 1])
 def test_the_default_gives_the_same_too(size: int) -> None:
     """Below and above the size from which more threads help, and with large chunks."""
     ring, keys = ROUTERS["HashRing"], np.arange(size)
