@@ -23,7 +23,8 @@ cdef enum:
     FEW_SOURCES = 4  # up to this many, scanning the ids beats testing the hashes
     MOST_HITS = 128  # found at a time: their hashes are then on their way from memory
     AHEAD_HITS = 32  # ids on their way while others are written
-    SCAN_SPEED = 16  # ids are scanned so many times as fast as others loop over keys
+    TEST_SPEED = 2  # of testing hashes, and of scanning ids, beside assigning keys: see `checked_threads`
+    SCAN_SPEED = 32
     FEW_MOVES = 1 << 16  # up to this many, one thread writes them
 
 ARC = np.dtype([("start", np.uint64), ("end", np.uint64), ("source", np.uint64), ("target", np.uint64)])
@@ -172,7 +173,7 @@ cdef class ArcIndex:
         """Ascending int64 indices of the hashes that lie in an arc."""
         cdef Py_ssize_t size = hashes.shape[0]
         cdef Search search = Search(self)
-        cdef Py_ssize_t shared = checked_threads(threads, size)
+        cdef Py_ssize_t shared = checked_threads(threads, size, TEST_SPEED)
         return search.found(&hashes[0] if size else NULL, size, shared)
 
     def apply(self, id_type[::1] ids, const uint64_t[::1] hashes, threads):
@@ -182,7 +183,7 @@ cdef class ArcIndex:
         """
         cdef Py_ssize_t size = hashes.shape[0]
         cdef Search search = Search(self)
-        cdef Py_ssize_t shared = checked_threads(threads, size // SCAN_SPEED if self.few_sources else size)
+        cdef Py_ssize_t shared = checked_threads(threads, size, SCAN_SPEED if self.few_sources else TEST_SPEED)
         search.ids = <char *>&ids[0] if size else NULL
         search.width = sizeof(id_type)
         return search.found(&hashes[0] if size else NULL, size, shared)

@@ -17,6 +17,9 @@ from .table cimport BLOCK, NO_NODE
 
 cnp.import_array()
 
+cdef enum:
+    HASH_SPEED = 4  # of hashing integers alone, beside assigning them: see `checked_threads`
+
 cdef int64_t WIDE_NO_NODE = 0x7FFFFFFFFFFFFFFF
 
 
@@ -80,6 +83,7 @@ cdef class KeyLoop(Loop):
 
 
 cdef class HashLoop(KeyLoop):
+    """Keys → hashes."""
 
     cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil:
         cdef Py_ssize_t end = start + count
@@ -91,6 +95,7 @@ cdef class HashLoop(KeyLoop):
 
 
 cdef class OwnersLoop(KeyLoop):
+    """Keys → node ids of `width` bytes."""
 
     cdef Table table
     cdef Py_ssize_t width
@@ -103,10 +108,10 @@ cdef class OwnersLoop(KeyLoop):
         cdef uint64_t[BLOCK] room
         cdef uint32_t[BLOCK] ids
         cdef const uint64_t *h
-        cdef Py_ssize_t end = start + count, i
-        # Hashes that are there already go as one stream, so that the table fetches them ahead.
-        cdef Py_ssize_t block = BLOCK if self.source.ready == NULL or self.width == 8 else count
+        cdef Py_ssize_t end = start + count, block = count, i
         cdef char *out
+        if self.source.ready == NULL or self.source.nulls or self.width == 8:
+            block = BLOCK  # others go as one stream, so that the table fetches the hashes ahead
         while start < end:
             count = min(block, end - start)
             h = self.hashes_of(start, count, room)
@@ -127,6 +132,7 @@ cdef class OwnersLoop(KeyLoop):
 
 
 cdef class CandidatesLoop(KeyLoop):
+    """Keys → rows of `wanted` node ids, 32 bits each."""
 
     cdef Table table
     cdef Py_ssize_t wanted
@@ -179,7 +185,7 @@ cdef int candidates_into(Table table, const HashSpec *spec, KeySource source, Py
 def hash_column(Hasher hasher not None, keys, threads):
     """The hashes of a column of keys: ndarray of uint64, shape (n,)."""
     cdef KeySource source = key_source(keys)
-    cdef Py_ssize_t shared = checked_threads(threads, source.size)
+    cdef Py_ssize_t shared = checked_threads(threads, source.size, HASH_SPEED)
     refuse_nulls(source)
     source.prepare(&hasher.spec)
     out = np.empty(source.size, np.uint64)

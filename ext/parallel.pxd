@@ -8,12 +8,12 @@ cdef class Loop:
     cdef Py_ssize_t threads
     cdef Py_ssize_t chunk  # keys in each of them but the last, which may have fewer
     cdef int64_t next  # where the next chunk starts; atomic
-    cdef Py_ssize_t helpers  # threads beside the calling one that have not left yet; held by the GIL
+    cdef Py_ssize_t helpers  # threads beside the calling one that have not left yet; guarded by the GIL
     cdef PyThread_type_lock all_left
     cdef object error
     cdef Py_ssize_t error_start  # the chunk that `error` comes from
     cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil
-    cdef void plan(self, Py_ssize_t size, Py_ssize_t threads) noexcept
+    cdef int plan(self, Py_ssize_t size, Py_ssize_t threads) except -1
     cdef int go(self) except -1
     cdef int share(self) except -1
     cdef void take_chunks(self) noexcept
@@ -21,4 +21,4 @@ cdef class Loop:
     cdef void leave(self) noexcept
 
 
-cdef Py_ssize_t checked_threads(threads, Py_ssize_t size) except -1
+cdef Py_ssize_t checked_threads(threads, Py_ssize_t size, Py_ssize_t speed=*) except -1

@@ -35,14 +35,17 @@ cdef enum:
     CHUNK_MAX = 1 << 15  # keys a thread takes at a time; larger ones leave the others waiting at the end
     CHUNKS_PER_THREAD = 8
     THREADS_MAX = 1024
-    SHARED_MIN = 1 << 17  # keys from which helpers pay by default ...
-    KEYS_PER_THREAD = 1 << 16  # ... and the share that pays for starting one
+    KEYS_PER_THREAD = 1 << 16  # what it costs to start one, about 30 us, is then less than what it saves
 
 
-cdef Py_ssize_t checked_threads(threads, Py_ssize_t size) except -1:
-    """How many threads to loop over `size` keys in, as the argument `threads` has it."""
+cdef Py_ssize_t checked_threads(threads, Py_ssize_t size, Py_ssize_t speed=1) except -1:
+    """How many threads to loop over `size` keys in, as the argument `threads` has it.
+
+    `speed`: how many times as many keys the loop must have as `assign`, for helpers to pay.
+    """
+    cdef Py_ssize_t shares = size // (speed * KEYS_PER_THREAD)
     if threads is None:
-        return 1 if size < SHARED_MIN else min(<Py_ssize_t>usable_cores(), size // KEYS_PER_THREAD)
+        return 1 if shares < 2 else min(<Py_ssize_t>usable_cores(), shares)
     if isinstance(threads, (bool, np.bool_)) or not hasattr(threads, "__index__"):
         raise ArgumentTypeError("threads", "an int or None", threads)
     number = index(threads)
@@ -61,15 +64,15 @@ def usable_cores():
 
 
 cdef class Loop:
-    """Work over `size` keys that needs no GIL; subclasses `run` any block of it.
+    """Work over `size` keys that needs no GIL; subclasses say what to `run` over a chunk of them.
 
-    `run` is called from several threads at once with disjoint blocks, in rising order.
+    `run` is called from several threads at once; each chunk is taken once, in rising order.
     """
 
     cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil:
         return 0
 
-    cdef void plan(self, Py_ssize_t size, Py_ssize_t threads) noexcept:
+    cdef int plan(self, Py_ssize_t size, Py_ssize_t threads) except -1:
         """Cut `size` keys into chunks for up to so many threads, the calling one among them."""
         cdef Py_ssize_t share = size // (CHUNKS_PER_THREAD * threads) // CHUNK_MIN * CHUNK_MIN
         self.size = size
@@ -78,6 +81,7 @@ cdef class Loop:
         if self.threads <= 1 or is_finalizing():  # an interpreter that ends lets no new thread in
             self.threads = 1
             self.chunk = max(<Py_ssize_t>1, size)
+        return 0
 
     cdef int go(self) except -1:
         """Run over all chunks; of several errors the first in the order of keys is raised."""

@@ -193,7 +193,8 @@ def hash_keys(keys: Keys, hash: Hasher = XXH3(), *, threads: int | None = None) 
     hash : XXH3, SipHash or Multiplicative
         `router.hash` for the hashes that a router routes by.
     threads : int, optional
-        How many threads to use at most, as for `Router.assign`.
+        How many threads to use at most, as for `Router.assign`; by default one below
+        524,288 keys.
 
     Returns
     -------

@@ -190,7 +190,8 @@ class Transfer:
         hashes : ndarray of uint64, shape (n,)
             As `hash_keys(keys, router.hash)` returns them.
         threads : int, optional
-            How many threads to use at most, as for `Router.assign`.
+            How many threads to use at most, as for `Router.assign`; by default one below
+            262,144 keys.
 
         Returns
         -------
@@ -216,9 +217,9 @@ class Transfer:
         hashes : ndarray of uint64, shape (n,)
             The hashes of the same keys.
         threads : int, optional
-            How many threads to use at most, as for `Router.assign`. Where up to four nodes
-            lost keys, only their ids are looked for, and one thread is the default below
-            2,097,152 keys.
+            How many threads to use at most, as for `Router.assign`; by default one below
+            262,144 keys, and below 4,194,304 where up to four nodes lost keys: then only
+            their ids are looked for.
 
         Returns
         -------
