@@ -10,10 +10,11 @@ from ringward.errors import ArgumentError, ArgumentTypeError, NoNodeError
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from .columns cimport key_source
 from .hashing cimport HashSpec, Hasher, hash_scalar
 from .loops cimport HashSource, candidates_into, checked_hashes, owners_into, refuse_nulls
 from .parallel cimport checked_threads
-from .sources cimport KeySource, key_source
+from .sources cimport KeySource
 from .table cimport NO_NODE, ListTable, Table
 
 cdef extern from "Python.h":
