@@ -178,8 +178,9 @@ cdef class Reader:
 
         Parameters
         ----------
-        keys : list, tuple or ndarray, shape (n,)
-            Integers, `S`, `U` or objects; strided and of any byte order.
+        keys : list, tuple, ndarray or Arrow column, shape (n,)
+            Arrays of integers, `S`, `U`, `StringDType` or objects, strided and of any byte order;
+            columns of pyarrow, Polars, pandas, nanoarrow and whatever else exports Arrow.
         count : int, optional
             How many candidates of each key, in failover order; without it, its owner.
         out : ndarray of uint16, uint32 or int64, shape (n,) or (n, count), optional

@@ -479,7 +479,7 @@ NO_COLUMNS: dict[str, tuple[Any, str]] = {
     "polars struct": (pl.DataFrame({"key": ["a"]}).to_struct(), "column of this table.*'key'"),
     "pandas DataFrame": (pd.DataFrame({"key": ["a"]}), "column of this DataFrame"),
     "pandas DataFrame of dtype": (pd.DataFrame({"dtype": [1]}), "column of this DataFrame"),
-    "duckdb relation": (duckdb.sql("select 'a' as key"), "column of this DuckDBPyRelation"),
+    "duckdb relation": (lambda: duckdb.sql("select 'a' as key"), "column of this DuckDBPyRelation"),
     "nanoarrow struct": (na.Array(pa.record_batch({"key": ["a"]})), "column of this table.*'key'"),
     "pyarrow bool": (pa.array([True]), "of bool"),
     "pyarrow float": (pa.array([1.5]), "of float64"),
@@ -540,3 +540,67 @@ def test_a_column_of_an_unknown_library_is_read_through_its_to_numpy() -> None:
         rw.hash_keys(Odd(["a"]))
     with pytest.raises(rw.KeyTypeError, match="1 dimension"):
         rw.hash_keys(Odd(np.zeros((2, 2), int)))
+
+
+# ---- skipped nulls, threads ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", WITH_NULLS)
+def test_skipped_nulls_get_nobody(name: str) -> None:
+    """Missing keys get NO_NODE, the others what they get without them."""
+    column, count, first = WITH_NULLS[name]
+    keys = column.to_pylist() if hasattr(column, "to_pylist") else list(column)
+    keys = [None if pd.isna(key) else key for key in keys]
+    router = rw.HashRing(["a", "b", "c"])
+    expected = [rw.NO_NODE if key is None else int(router.assign([key])[0]) for key in keys]
+    assert (expected.count(rw.NO_NODE), expected.index(rw.NO_NODE)) == (count, first)
+    assert router.assign(column, nulls="skip").tolist() == expected
+    assert router.assign(column, nulls="skip", count=2)[:, 0].tolist() == expected
+
+
+def test_skipped_nulls_may_be_anywhere() -> None:
+    """Over blocks and chunks, in StringDType, in slices, in indices and in dictionaries."""
+    numbers = np.arange(200_000)
+    texts = [None if i % 7 == 3 or 5000 < i < 9000 else f"event{i % 1000}" for i in numbers.tolist()]
+    router = rw.HashRing(["a", "b", "c"])
+    known = dict(zip(texts, router.assign([text or "" for text in texts]).tolist(), strict=True))
+    expected = np.array([rw.NO_NODE if text is None else known[text] for text in texts], np.uint32)
+    array = pa.array(texts)
+    holed = pa.array([*(f"event{i}" for i in range(1000)), None])
+    indices = pa.array([1000 if text is None else int(text[5:]) for text in texts], pa.uint16())
+    columns = {
+        "string": array,
+        "sliced": pa.concat_arrays([array[:13], array])[13:],
+        "chunked": pa.chunked_array([array[:5], array[5:4999], array[4999:]]),
+        "dictionary": array.dictionary_encode(),
+        "dictionary with a null": pa.DictionaryArray.from_arrays(indices, holed),
+        "view": array.cast(pa.string_view()),
+        "StringDType": np.array(texts, StringDType(na_object=None)),
+        "polars": pl.Series(texts),
+    }
+    for name, column in columns.items():
+        for threads in (1, 3):
+            assert np.array_equal(router.assign(column, nulls="skip", threads=threads), expected), name
+
+
+def test_any_number_of_threads_reads_any_column_alike() -> None:
+    """Blocks of every kind of column are filled side by side."""
+    texts = [f"event{i * 7919 % 5003}" * (1 + i % 3) for i in range(150_000)]
+    expected = rw.hash_keys(texts, threads=1)
+    columns = {
+        "U": np.array(texts),
+        "StringDType": np.array(texts, StringDType()),
+        "string": pa.array(texts),
+        "view": pa.array(texts, pa.string_view()),
+        "dictionary": pa.array(texts).dictionary_encode(),
+        "chunked": pa.chunked_array([texts[:7], texts[7:70_000], texts[70_000:]]),
+        "polars": pl.Series(texts),
+    }
+    for name, column in columns.items():
+        for threads in (1, 2, 5):
+            assert np.array_equal(rw.hash_keys(column, threads=threads), expected), name
+    broken = pa.DictionaryArray.from_arrays(pa.array([*range(100)] * 2000 + [100]), pa.array(texts[:100]), safe=False)
+    for threads in (1, 5):
+        with pytest.raises(rw.KeyValueError) as caught:
+            rw.hash_keys(broken, threads=threads)
+        assert caught.value.position == 200_000
