@@ -10,9 +10,9 @@ from ringward.errors import ArgumentTypeError, KeyTypeError
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
+from .columns cimport key_source
 from .hashing cimport Hasher
 from .parallel cimport Loop, checked_threads
-from .sources cimport key_source
 from .table cimport BLOCK, NO_NODE
 
 cnp.import_array()

@@ -10,10 +10,11 @@ from ringward.errors import ArgumentError, ArgumentTypeError, NoNodeError
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from .columns cimport key_source
 from .hashing cimport HashSpec, Hasher, hash_scalar
 from .loops cimport HashSource, candidates_into, checked_hashes, owners_into, refuse_nulls
 from .parallel cimport checked_threads
-from .sources cimport KeySource, key_source
+from .sources cimport KeySource
 from .table cimport NO_NODE, ListTable, Table
 
 cdef extern from "Python.h":
@@ -177,8 +178,9 @@ cdef class Reader:
 
         Parameters
         ----------
-        keys : list, tuple or ndarray, shape (n,)
-            Integers, `S`, `U` or objects; strided and of any byte order.
+        keys : list, tuple, ndarray or Arrow column, shape (n,)
+            Arrays of integers, `S`, `U`, `StringDType` or objects, strided and of any byte order;
+            columns of pyarrow, Polars, pandas, nanoarrow and whatever else exports Arrow.
         count : int, optional
             How many candidates of each key, in failover order; without it, its owner.
         out : ndarray of uint16, uint32 or int64, shape (n,) or (n, count), optional

@@ -2,6 +2,8 @@
 from libc.stdint cimport uint8_t, uint64_t
 from .hashing cimport HashSpec
 
+cimport numpy as cnp
+
 
 cdef class KeySource:
     cdef readonly Py_ssize_t size
@@ -15,4 +17,9 @@ cdef class KeySource:
     cdef void mark_nulls(self, Py_ssize_t start, Py_ssize_t count, uint8_t *out) noexcept nogil
 
 
-cpdef KeySource key_source(object keys)
+cdef class ArraySource(KeySource):
+    cdef cnp.ndarray array
+    cdef const char *base
+    cdef Py_ssize_t stride
+    cdef Py_ssize_t item_size
+    cdef bint swapped

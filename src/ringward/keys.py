@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,23 @@ from ringward.errors import ArgumentError, ArgumentTypeError
 __all__ = ["XXH3", "Family", "Key", "Keys", "Multiplicative", "SipHash", "family_from", "hash_keys"]
 
 Key: TypeAlias = str | bytes | bytearray | memoryview | int | np.integer[Any] | uuid.UUID
-Keys: TypeAlias = Sequence[Key] | npt.NDArray[Any]
+
+
+class ArrowArray(Protocol):
+    """Exports one array by the Arrow PyCapsule interface: `pyarrow.Array`."""
+
+    def __arrow_c_array__(self, requested_schema: Any = ..., /) -> tuple[Any, Any]:
+        """Two capsules: the schema and the array."""
+
+
+class ArrowStream(Protocol):
+    """Exports chunks by the Arrow PyCapsule interface: `pyarrow.ChunkedArray`, Series of Polars and pandas."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = ..., /) -> Any:
+        """One capsule: the stream."""
+
+
+Keys: TypeAlias = Sequence[Key] | npt.NDArray[Any] | ArrowArray | ArrowStream
 
 _XXH3, _SIPHASH, _MULTIPLICATIVE = range(3)
 _UINT64_MAX = 2**64 - 1
@@ -188,8 +204,9 @@ def hash_keys(keys: Keys, hash: Hasher = XXH3(), *, threads: int | None = None) 
 
     Parameters
     ----------
-    keys : list, tuple or ndarray, shape (n,)
-        Integers, `S`, `U` or objects; strided and of any byte order.
+    keys : list, tuple, ndarray or Arrow column, shape (n,)
+        Arrays of integers, `S`, `U`, `StringDType` or objects, strided and of any byte order;
+        columns of pyarrow, Polars, pandas, nanoarrow and whatever else exports Arrow.
     hash : XXH3, SipHash or Multiplicative
         `router.hash` for the hashes that a router routes by.
     threads : int, optional

@@ -1,0 +1,55 @@
+"""What may hold a column of keys, and which source reads it."""
+import numpy as np
+
+from ringward._core.arrow_source import arrow_source
+from ringward._core.objects import ObjectArraySource, SequenceSource
+from ringward._core.sources import BytesSource, IntSource
+from ringward._core.text import StringSource, TextSource
+from ringward.errors import KeyTypeError, RingwardError
+
+cdef dict ARRAY_SOURCES = {"i": IntSource, "u": IntSource, "S": BytesSource, "U": TextSource,
+                           "O": ObjectArraySource, "T": StringSource}
+
+
+cpdef KeySource key_source(object keys):
+    """The source for a container of keys; KeyTypeError when it is no such container."""
+    if isinstance(keys, (list, tuple)):
+        return SequenceSource(keys)
+    if isinstance(keys, np.ndarray):
+        return array_source(keys)
+    kind = type(keys)  # attributes of the class: those of a frame or a Series may be its columns or labels
+    if hasattr(kind, "columns"):
+        raise KeyTypeError(f"keys must be one column: pass a column of this {kind.__name__}, not the whole")
+    has_array = hasattr(kind, "to_numpy") and hasattr(kind, "dtype")
+    if has_array and isinstance(keys.dtype, np.dtype):
+        return array_source(converted(keys))  # backed by NumPy: read in place
+    if hasattr(kind, "__arrow_c_stream__") or hasattr(kind, "__arrow_c_array__"):
+        try:
+            return arrow_source(keys)
+        except (RingwardError, MemoryError):
+            raise
+        except Exception as error:  # pandas raises ImportError where there is no pyarrow
+            if not has_array:
+                raise KeyTypeError(f"keys must export an Arrow column ({type(error).__name__}: {error})") from error
+    if has_array:
+        return array_source(converted(keys))
+    raise KeyTypeError(
+        f"keys must be a list, a tuple, a NumPy array or a column with Arrow's interface (was {kind.__name__})")
+
+
+cdef object converted(keys):
+    array = keys.to_numpy()
+    if not isinstance(array, np.ndarray):
+        raise KeyTypeError(f"keys must give a NumPy array (to_numpy() gave {type(array).__name__})")
+    return array
+
+
+cdef KeySource array_source(keys):
+    if isinstance(keys, np.ma.MaskedArray):
+        raise KeyTypeError("keys must have no mask: a masked array has keys that are not there")
+    if keys.ndim != 1:
+        raise KeyTypeError(f"keys must have 1 dimension (had {keys.ndim})")
+    source = ARRAY_SOURCES.get(keys.dtype.kind)
+    if source is None:
+        raise KeyTypeError(f"keys must be integers, bytes, text or objects (dtype was {keys.dtype})")
+    return source(keys)

@@ -1,0 +1,99 @@
+"""Columns of Python objects, read in place: lists, tuples and object arrays.
+
+A key's own code (an int subclass, say) may change the container, so its length and its items are
+read afresh for every key. Objects lie scattered in memory: those ahead are fetched while one is hashed.
+"""
+from ringward.errors import KeyTypeError
+
+from cpython.list cimport PyList_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.tuple cimport PyTuple_GET_SIZE
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
+from .hashing cimport HashSpec, hash_key
+from .mix cimport rw_prefetch
+from .sources cimport KeySource
+
+cimport numpy as cnp
+
+cnp.import_array()
+
+cdef extern from "Python.h":
+    PyObject **PySequence_Fast_ITEMS(PyObject *)
+
+cdef enum:
+    AHEAD_OBJECTS = 32
+
+
+cdef inline void fetch(PyObject *key) noexcept nogil:
+    rw_prefetch(key)
+    rw_prefetch(<const char *>key + 63)  # text of 16 characters may end in the next cache line
+
+
+cdef class ObjectSource(KeySource):
+    """`size` objects somewhere; subclasses know where."""
+
+    def __cinit__(self, keys):
+        self.size = len(keys)
+        self.fallible = True
+        self.needs_gil = True
+
+    cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
+        with gil:
+            return self.fill_with_gil(spec, start, count, out)
+
+    cdef int fill_with_gil(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1:
+        return 0
+
+    cdef int refuse_length(self, Py_ssize_t length) except -1:
+        raise KeyTypeError(f"keys must not shrink while they are read (were {self.size}, are {length})")
+
+
+cdef class SequenceSource(ObjectSource):
+    """A list or tuple."""
+
+    cdef object keys
+    cdef bint is_list
+
+    def __cinit__(self, keys):
+        self.keys = keys
+        self.is_list = isinstance(keys, list)
+
+    cdef int fill_with_gil(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1:
+        cdef PyObject **items
+        cdef Py_ssize_t i, length
+        for i in range(start, start + count):
+            length = PyList_GET_SIZE(self.keys) if self.is_list else PyTuple_GET_SIZE(self.keys)
+            if i >= length:
+                self.refuse_length(length)
+            items = PySequence_Fast_ITEMS(<PyObject *>self.keys)
+            if i + AHEAD_OBJECTS < length:
+                fetch(items[i + AHEAD_OBJECTS])
+            hash_key(spec, items[i], i, out + i - start)
+        return 0
+
+
+cdef class ObjectArraySource(ObjectSource):
+    """A one-dimensional object array of any stride."""
+
+    cdef cnp.ndarray array
+
+    def __cinit__(self, cnp.ndarray array):
+        self.array = array
+
+    cdef int fill_with_gil(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1:
+        cdef Py_ssize_t i, length
+        for i in range(start, start + count):
+            length = cnp.PyArray_DIM(self.array, 0)
+            if i >= length:
+                self.refuse_length(length)
+            if i + AHEAD_OBJECTS < length:
+                fetch(self.item(i + AHEAD_OBJECTS))
+            hash_key(spec, self.item(i), i, out + i - start)
+        return 0
+
+    cdef inline PyObject *item(self, Py_ssize_t index) noexcept:
+        cdef const char *p = <const char *>cnp.PyArray_DATA(self.array)
+        cdef PyObject *key
+        memcpy(&key, p + index * cnp.PyArray_STRIDE(self.array, 0), sizeof(key))
+        return key if key != NULL else <PyObject *>None  # NumPy may leave NULL where it means None

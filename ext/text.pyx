@@ -1,0 +1,163 @@
+"""Columns of NumPy text: fixed-width `U`, and `StringDType` through NumPy's C API."""
+from ringward.errors import KeyValueError
+
+from cpython.pythread cimport (
+    PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, PyThread_type_lock,
+    WAIT_LOCK)
+from libc.stdint cimport uint8_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+from .hashing cimport HashSpec, hash_bytes
+from .sources cimport ArraySource
+from .utf8 cimport encode_utf8, rw_narrow, rw_trimmed
+
+cimport numpy as cnp
+
+cnp.import_array()
+
+cdef enum:
+    PAD = 16  # before the scratch text NULs, so that its end can be sought 8 bytes at a time; room after it
+    SCRATCH = 2048  # on the stack: enough for 504 characters
+
+
+cdef class TextSource(ArraySource):
+    """Fixed-width text (`U`): UTF-32 with NUL padding, encoded to UTF-8 in a scratch buffer."""
+
+    def __cinit__(self, cnp.ndarray array):
+        self.fallible = True
+
+    cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
+        cdef unsigned char[SCRATCH] small
+        cdef size_t needed = <size_t>self.item_size + 2 * PAD
+        cdef unsigned char *scratch = &small[0]
+        cdef Py_ssize_t done
+        if needed > SCRATCH:
+            scratch = <unsigned char *>malloc(needed)
+            if scratch == NULL:
+                with gil:
+                    raise MemoryError
+        memset(scratch, 0, PAD)
+        done = self.fill_through(spec, start, count, out, scratch + PAD)
+        if needed > SCRATCH:
+            free(scratch)
+        if done < count:
+            with gil:
+                raise KeyValueError(
+                    f"keys[{start + done}] must be Unicode text without lone surrogates", position=start + done)
+        return 0
+
+    cdef Py_ssize_t fill_through(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out,
+                                 unsigned char *scratch) noexcept nogil:
+        """How many keys were hashed before one that has no UTF-8."""
+        cdef const unsigned char *p = <const unsigned char *>self.base + start * self.stride
+        cdef size_t characters = <size_t>self.item_size // 4
+        cdef Py_ssize_t i, size
+        for i in range(count):
+            if rw_narrow(p, characters, self.swapped, scratch):
+                size = <Py_ssize_t>rw_trimmed(scratch, characters)
+            else:
+                size = encode_utf8(p, characters, self.swapped, scratch)
+                if size < 0:
+                    return i
+            out[i] = hash_bytes(spec, scratch, <size_t>size)
+            p += self.stride
+        return count
+
+
+# NumPy's own declarations of these leave `nogil` out.
+cdef extern from "numpy/arrayobject.h" nogil:
+    ctypedef struct npy_string_allocator:
+        pass
+    ctypedef struct npy_packed_static_string:
+        pass
+    ctypedef struct npy_static_string:
+        size_t size
+        const char *buf
+    ctypedef struct PyArray_StringDTypeObject:
+        pass
+    npy_string_allocator *NpyString_acquire_allocator(const PyArray_StringDTypeObject *)
+    void NpyString_release_allocator(npy_string_allocator *)
+    int NpyString_load(npy_string_allocator *, const npy_packed_static_string *, npy_static_string *)
+
+
+cdef class StringSource(ArraySource):
+    """`StringDType`: UTF-8 in place; missing values (the dtype's `na_object`) are nulls.
+
+    Strings may only be read while their dtype's allocator is locked, and one thread must not lock it twice. The
+    first thread that fills a block locks it and the last one unlocks it, so that blocks are filled side by side.
+    None of them takes the GIL in between: whoever waits for the allocator may hold it.
+    """
+
+    cdef cnp.dtype dtype  # kept: the array may be given another one
+    cdef bint has_missing
+    cdef PyThread_type_lock gate
+    cdef npy_string_allocator *allocator
+    cdef Py_ssize_t readers
+
+    def __cinit__(self, cnp.ndarray array):
+        self.dtype = array.dtype
+        self.fallible = True
+        self.has_missing = hasattr(self.dtype, "na_object")
+        self.gate = PyThread_allocate_lock()
+        if self.gate == NULL:
+            raise MemoryError
+        if self.has_missing:
+            with nogil:
+                self.count_nulls()
+
+    def __dealloc__(self):
+        if self.gate != NULL:
+            PyThread_free_lock(self.gate)
+
+    cdef void enter(self) noexcept nogil:
+        PyThread_acquire_lock(self.gate, WAIT_LOCK)
+        if self.readers == 0:
+            self.allocator = NpyString_acquire_allocator(<const PyArray_StringDTypeObject *><void *>self.dtype)
+        self.readers += 1
+        PyThread_release_lock(self.gate)
+
+    cdef void leave(self) noexcept nogil:
+        PyThread_acquire_lock(self.gate, WAIT_LOCK)
+        self.readers -= 1
+        if self.readers == 0:
+            NpyString_release_allocator(self.allocator)
+        PyThread_release_lock(self.gate)
+
+    cdef void count_nulls(self) noexcept nogil:
+        cdef npy_static_string text
+        cdef Py_ssize_t i
+        self.enter()
+        for i in range(self.size):
+            if self.load(i, &text) == 1:
+                if self.nulls == 0:
+                    self.first_null = i
+                self.nulls += 1
+        self.leave()
+
+    cdef inline int load(self, Py_ssize_t index, npy_static_string *text) noexcept nogil:
+        """1 where the string is missing, -1 where it cannot be read."""
+        cdef const char *packed = self.base + index * self.stride
+        return NpyString_load(self.allocator, <const npy_packed_static_string *>packed, text)
+
+    cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
+        cdef npy_static_string text
+        cdef Py_ssize_t i, bad = -1
+        self.enter()
+        for i in range(count):
+            if self.load(start + i, &text) < 0:
+                bad = start + i
+                break
+            out[i] = hash_bytes(spec, <const unsigned char *>text.buf, text.size)
+        self.leave()
+        if bad >= 0:
+            with gil:
+                raise KeyValueError(f"keys[{bad}] must be a string that NumPy can read", position=bad)
+        return 0
+
+    cdef void mark_nulls(self, Py_ssize_t start, Py_ssize_t count, uint8_t *out) noexcept nogil:
+        cdef npy_static_string text
+        cdef Py_ssize_t i
+        self.enter()
+        for i in range(count):
+            out[i] = self.load(start + i, &text) == 1
+        self.leave()
