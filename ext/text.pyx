@@ -7,7 +7,8 @@ from cpython.pythread cimport (
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
-from .hashing cimport HashSpec, hash_bytes
+from .cpu cimport kernels
+from .hashing cimport FAMILY_XXH3, HashSpec, hash_bytes
 from .sources cimport ArraySource
 from .utf8 cimport encode_utf8, rw_narrow, rw_trimmed
 
@@ -18,6 +19,8 @@ cnp.import_array()
 cdef enum:
     PAD = 16  # before the scratch text NULs, so that its end can be sought 8 bytes at a time; room after it
     SCRATCH = 2048  # on the stack: enough for 504 characters
+    SHORT = 16  # characters; as ASCII they fit a slot of as many bytes
+    GROUP = 64  # short texts that are narrowed before they are hashed together
 
 
 cdef class TextSource(ArraySource):
@@ -37,7 +40,10 @@ cdef class TextSource(ArraySource):
                 with gil:
                     raise MemoryError
         memset(scratch, 0, PAD)
-        done = self.fill_through(spec, start, count, out, scratch + PAD)
+        if spec.family == FAMILY_XXH3 and self.item_size <= 4 * SHORT:
+            done = self.fill_short(spec, start, count, out, scratch + PAD)
+        else:
+            done = self.fill_through(spec, start, count, out, scratch + PAD)
         if needed > SCRATCH:
             free(scratch)
         if done < count:
@@ -61,6 +67,29 @@ cdef class TextSource(ArraySource):
                     return i
             out[i] = hash_bytes(spec, scratch, <size_t>size)
             p += self.stride
+        return count
+
+    cdef Py_ssize_t fill_short(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out,
+                               unsigned char *scratch) noexcept nogil:
+        """The same for short text, where the kernel of padded bytes does what is ASCII."""
+        cdef unsigned char[GROUP * SHORT] slots
+        cdef Py_ssize_t[GROUP] others
+        cdef const unsigned char *p = <const unsigned char *>self.base + start * self.stride
+        cdef size_t characters = <size_t>self.item_size // 4
+        cdef Py_ssize_t done = 0, part, others_count, i
+        memset(slots, 0, GROUP * SHORT)
+        while done < count:
+            part = min(<Py_ssize_t>GROUP, count - done)
+            others_count = 0
+            for i in range(part):
+                others[others_count] = i
+                others_count += not rw_narrow(p + i * self.stride, characters, self.swapped, slots + SHORT * i)
+            kernels.hash_padded(slots, SHORT, SHORT, part, spec.seed, out + done)
+            for i in range(others_count):
+                if not self.fill_through(spec, start + done + others[i], 1, out + done + others[i], scratch):
+                    return done + others[i]
+            done += part
+            p += part * self.stride
         return count
 
 
