@@ -10,7 +10,8 @@ from ringward.errors import KeyValueError
 from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from .arrow cimport OwnedArray
 from .arrow_abi cimport ArrowArray, count_nulls, is_valid
-from .hashing cimport HashSpec, hash_bytes
+from .hashing cimport HashSpec, hash_bytes, hash_spans
+from .kernels cimport AHEAD_BYTES, Span
 from .mix cimport rw_prefetch
 from .sources cimport KeySource
 
@@ -19,8 +20,7 @@ cimport numpy as cnp
 cnp.import_array()
 
 cdef enum:
-    AHEAD_BYTES = 512  # of the data behind offsets
-    GROUP = 32  # views that are followed before the first of their keys is hashed
+    GROUP = 64  # keys that are found before the first of them is hashed
     VIEW_SIZE = 16
     VIEW_INLINE = 12  # bytes that a view holds itself
 
@@ -155,17 +155,25 @@ cdef class OffsetColumn(ArrowColumn):
 cdef Py_ssize_t hash_between(const HashSpec *spec, const offset_t *offsets, const unsigned char *data, int64_t end,
                              Py_ssize_t start, Py_ssize_t count, uint64_t *out) noexcept nogil:
     """How many keys were hashed before one whose offsets fall, or lie outside of 0 .. `end`."""
+    cdef Span[GROUP] spans
     cdef int64_t low = load(offsets, start), high
-    cdef Py_ssize_t i
+    cdef Py_ssize_t done = 0, part, i
     if low < 0 or low > end:
         return 0
-    for i in range(count):
-        high = load(offsets, start + i + 1)
-        if <uint64_t>(high - low) > <uint64_t>(end - low):
-            return i
-        rw_prefetch(data + low + AHEAD_BYTES)
-        out[i] = hash_bytes(spec, data + low, <size_t>(high - low))
-        low = high
+    while done < count:
+        part = min(<Py_ssize_t>GROUP, count - done)
+        rw_prefetch(<const char *>(offsets + start + done) + AHEAD_BYTES)
+        for i in range(part):
+            high = load(offsets, start + done + i + 1)
+            if <uint64_t>(high - low) > <uint64_t>(end - low):
+                return done + i
+            if i & 3 == 0:
+                rw_prefetch(data + low + AHEAD_BYTES)
+            spans[i].p = data + low
+            spans[i].size = <size_t>(high - low)
+            low = high
+        hash_spans(spec, spans, part, out + done)
+        done += part
     return count
 
 
@@ -193,40 +201,37 @@ cdef class ViewColumn(ArrowColumn):
         return 0
 
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
-        cdef const unsigned char *keys[GROUP]
-        cdef Py_ssize_t[GROUP] sizes
+        cdef Span[GROUP] spans
         cdef Py_ssize_t i, part
         while count:
             part = min(<Py_ssize_t>GROUP, count)
             for i in range(part):
-                keys[i] = self.seek(start + i, &sizes[i])
-                if keys[i] == NULL:
-                    if self.is_present(start + i):
-                        self.refuse(start + i, "a view of bytes that are there")
-                    keys[i], sizes[i] = <const unsigned char *>self.views, 0  # what the view of a null says is undefined
-                elif sizes[i]:
-                    rw_prefetch(keys[i])
-            for i in range(part):
-                out[i] = hash_bytes(spec, keys[i], <size_t>sizes[i])
+                if self.seek(start + i, &spans[i]):
+                    rw_prefetch(spans[i].p)
+                elif self.is_present(start + i):
+                    self.refuse(start + i, "a view of bytes that are there")
+                else:  # what the view of a null says is undefined
+                    spans[i].size = 0
+            hash_spans(spec, spans, part, out)
             start += part
             count -= part
             out += part
         return 0
 
-    cdef inline const unsigned char *seek(self, Py_ssize_t index, Py_ssize_t *size) noexcept nogil:
-        """The bytes of a key, or NULL where its view leads nowhere."""
+    cdef inline bint seek(self, Py_ssize_t index, Span *span) noexcept nogil:
+        """The bytes of a key; False where its view leads nowhere."""
         cdef const char *view = self.views + index * VIEW_SIZE
         cdef int64_t length = load(<const int32_t *>view, 0)
         cdef int64_t buffer = load(<const int32_t *>view, 2)
         cdef int64_t start = load(<const int32_t *>view, 3)
-        size[0] = length
+        span.size = <size_t>length
         if 0 <= length <= VIEW_INLINE:
-            return <const unsigned char *>view + 4
+            span.p = <const unsigned char *>view + 4
+            return True
         if length < 0 or buffer < 0 or buffer >= self.buffers or start < 0:
-            return NULL
-        if start + length > load(self.sizes, buffer):
-            return NULL
-        return self.data[buffer] + start
+            return False
+        span.p = self.data[buffer] + start
+        return start + length <= load(self.sizes, buffer)
 
 
 cdef class FixedColumn(ArrowColumn):

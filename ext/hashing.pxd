@@ -1,6 +1,7 @@
 """One key → one 64-bit hash. `HashSpec` is plain data, so that loops without the GIL can use it."""
 from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
+from .kernels cimport Span
 from .multiplicative cimport Divisor, multiplicative
 from .siphash cimport siphash_u64
 from .xxh3 cimport xxh3_0to16, xxh3_u64
@@ -36,6 +37,7 @@ cdef class Hasher:
     cdef HashSpec spec
 
 
+cdef void hash_spans(const HashSpec *spec, const Span *spans, Py_ssize_t count, uint64_t *out) noexcept nogil
 cdef uint64_t hash_long(const HashSpec *spec, const unsigned char *p, size_t size) noexcept nogil
 
 

@@ -9,6 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_Check
 from cpython.unicode cimport PyUnicode_Check
 from libc.string cimport memset
+from .cpu cimport kernels
 from .multiplicative cimport multiplicative, position
 from .siphash cimport siphash
 from .xxh3 cimport derive_secret, flip_4to8, xxh3_bytes
@@ -29,6 +30,16 @@ cdef uint64_t hash_long(const HashSpec *spec, const unsigned char *p, size_t siz
     if spec.family == FAMILY_MULTIPLICATIVE:
         return multiplicative(xxh3_bytes(p, size, 0, spec.secret), spec.multiplier, &spec.modulus)
     return xxh3_bytes(p, size, spec.seed, spec.secret)
+
+
+cdef void hash_spans(const HashSpec *spec, const Span *spans, Py_ssize_t count, uint64_t *out) noexcept nogil:
+    """Keys of any length, by any family."""
+    cdef Py_ssize_t i
+    if spec.family == FAMILY_XXH3:
+        kernels.hash_spans(spans, count, spec.seed, spec.secret, out)
+        return
+    for i in range(count):
+        out[i] = hash_long(spec, spans[i].p, spans[i].size)
 
 
 cdef uint64_t hash_any(const HashSpec *spec, PyObject *key) except? 0xFFFFFFFFFFFFFFFF:

@@ -8,7 +8,8 @@ cdef enum:
     MIXED = 0xFFFF  # no owner here: ask the exact points
     LINE_POINTS = 15  # the 16th pair closes the line
     MOST_AT_ONCE = 512  # keys a call of `look_up`: their lines, 32 KiB, fit the first cache
-    AHEAD_HASHES = 2048  # fetched ahead of a stream of them: 16 KiB is the measured best
+    AHEAD_BYTES = 16384  # of a stream that are on their way from memory: the measured best
+    AHEAD_HASHES = 2048  # as many bytes of hashes
 
 cdef struct Line:  # one cache line
     uint16_t[16] fragments
@@ -20,12 +21,19 @@ cdef struct Ring:  # what looking up a column on a ring reads
     const uint16_t *direct  # NULL: there are only lines
     int direct_shift
 
+cdef struct Span:  # the bytes of one key, somewhere
+    const unsigned char *p
+    size_t size
+
 cdef struct Kernels:
     # XXH3 of 8-byte keys; `flip` is flip_4to8(seed).
     void (*hash_integers)(const uint64_t *keys, Py_ssize_t count, uint64_t flip, uint64_t *out) noexcept nogil
     # XXH3 of keys of at most 16 bytes, `stride` bytes apart, each without its trailing NULs.
     void (*hash_padded)(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, Py_ssize_t count, uint64_t seed,
                         uint64_t *out) noexcept nogil
+    # XXH3 of keys anywhere; `secret` is derived from the seed (derive_secret).
+    void (*hash_spans)(const Span *spans, Py_ssize_t count, uint64_t seed, const unsigned char *secret,
+                       uint64_t *out) noexcept nogil
     # At most MOST_AT_ONCE hashes → owners, fetching hashes `ahead`. Returns how many positions it wrote to
     # `unresolved`: those of keys that need the exact points.
     Py_ssize_t (*look_up)(const Ring *ring, const uint64_t *h, Py_ssize_t count, Py_ssize_t ahead, uint16_t *out,

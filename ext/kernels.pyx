@@ -1,15 +1,14 @@
 """The bodies of the kernels; compiled once for each instruction set (see kernels.pxd)."""
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
-from .kernels cimport AHEAD_HASHES, MIXED, MOST_AT_ONCE, Kernels, Line, Ring
+from .kernels cimport AHEAD_BYTES, AHEAD_HASHES, MIXED, MOST_AT_ONCE, Kernels, Line, Ring, Span
 from .lanes cimport rw_eight_owners, rw_lowest_bit, rw_match16, rw_match32, rw_match64, rw_mixed, rw_rank16
-from .lanes_xxh3 cimport Flips, rw_hash_eights, rw_hash_padded8
+from .lanes_xxh3 cimport Flips, rw_hash_eights, rw_hash_padded8, rw_hash_spans8
 from .mix cimport mul_high, rw_load32, rw_load64, rw_mul128, rw_prefetch, rw_used_bytes
 from .xxh3 cimport (
-    finish_4to8, finish_9to16, flip_4to8, flip_9to16_high, flip_9to16_low, xxh3_1to3, xxh3_empty, xxh3_u64)
+    finish_4to8, finish_9to16, flip_4to8, flip_9to16_high, flip_9to16_low, xxh3_1to3, xxh3_bytes, xxh3_empty, xxh3_u64)
 
 cdef enum:
-    AHEAD_BYTES = 16384  # of other streams, as of hashes
     ALL_EIGHT = 0xFF
 
 
@@ -52,15 +51,39 @@ cdef inline uint64_t hash_one_padded(const unsigned char *p, Py_ssize_t width, c
     return hash_words(low, high, flips)
 
 
+cdef inline void set_flips(Flips *flips, uint64_t seed) noexcept nogil:
+    flips.seed = seed
+    flips.flip = flip_4to8(seed)
+    flips.flip_low = flip_9to16_low(seed)
+    flips.flip_high = flip_9to16_high(seed)
+
+
+cdef inline uint64_t hash_span(const Span *span, const Flips *flips, const unsigned char *secret) noexcept nogil:
+    if 8 < span.size <= 16:
+        return finish_9to16(
+            rw_load64(span.p) ^ flips.flip_low, rw_load64(span.p + span.size - 8) ^ flips.flip_high, span.size)
+    return xxh3_bytes(span.p, span.size, flips.seed, secret)
+
+
+cdef void hash_spans(const Span *spans, Py_ssize_t count, uint64_t seed, const unsigned char *secret,
+                     uint64_t *out) noexcept nogil:
+    cdef Flips flips
+    cdef Py_ssize_t i = 0
+    set_flips(&flips, seed)
+    while i < count:
+        if i & 7 == 0 and i + 8 <= count and rw_hash_spans8(spans + i, &flips, out + i):
+            i += 8
+            continue
+        out[i] = hash_span(spans + i, &flips, secret)
+        i += 1
+
+
 cdef void hash_padded(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, Py_ssize_t count, uint64_t seed,
                       uint64_t *out) noexcept nogil:
     cdef Flips flips
     cdef Py_ssize_t i = 0, lane
     cdef uint32_t left
-    flips.seed = seed
-    flips.flip = flip_4to8(seed)
-    flips.flip_low = flip_9to16_low(seed)
-    flips.flip_high = flip_9to16_high(seed)
+    set_flips(&flips, seed)
     while i < count:
         if i & 7 == 0:
             rw_prefetch(p + AHEAD_BYTES)
@@ -222,6 +245,7 @@ cdef Py_ssize_t find64(const int64_t *ids, Py_ssize_t start, Py_ssize_t size, in
 cdef Kernels table
 table.hash_integers = hash_integers
 table.hash_padded = hash_padded
+table.hash_spans = hash_spans
 table.look_up = look_up
 table.look_up_partitions = look_up_partitions
 table.look_up_partitions_wide = look_up_partitions_wide

@@ -16,6 +16,8 @@ cdef extern from *:
     /* The seed, and secret words mixed with it by length of key: 4 to 8 bytes, and the two of 9 to 16. */
     typedef struct rw_flips { uint64_t seed, flip, flip_low, flip_high; } rw_flips;
 
+    typedef struct { const unsigned char *p; size_t size; } rw_span;  /* as the kernels' Span */
+
     #if defined(RW_AVX512)
     RW_INLINE __m512i rw_finish_4to8(__m512i k, __m512i size) {
         __m512i m = _mm512_set1_epi64((long long)RW_MX2);
@@ -54,6 +56,22 @@ cdef extern from *:
         h = _mm512_xor_si512(h, _mm512_srli_epi64(h, 37));
         h = _mm512_mullo_epi64(h, _mm512_set1_epi64((long long)RW_MX1));
         return _mm512_xor_si512(h, _mm512_srli_epi64(h, 32));
+    }
+    /* Eight keys by pointer and size. Returns whether all are of 9 to 16 bytes: no other is hashed. */
+    RW_INLINE int rw_hash_spans8(const void *spans, const rw_flips *flips, uint64_t *out) {
+        const rw_span *s = (const rw_span *)spans;
+        __m512i size = _mm512_set_epi64((long long)s[7].size, (long long)s[6].size, (long long)s[5].size, (long long)s[4].size,
+                                        (long long)s[3].size, (long long)s[2].size, (long long)s[1].size, (long long)s[0].size);
+        __m512i above = _mm512_sub_epi64(size, _mm512_set1_epi64(9));
+        if (_mm512_cmplt_epu64_mask(above, _mm512_set1_epi64(8)) != 0xFF) return 0;
+    #define RW_FIRST(i) (long long)rw_load64(s[i].p)
+    #define RW_LAST(i) (long long)rw_load64(s[i].p + s[i].size - 8)
+        __m512i first = _mm512_set_epi64(RW_FIRST(7), RW_FIRST(6), RW_FIRST(5), RW_FIRST(4),
+                                         RW_FIRST(3), RW_FIRST(2), RW_FIRST(1), RW_FIRST(0));
+        __m512i last = _mm512_set_epi64(RW_LAST(7), RW_LAST(6), RW_LAST(5), RW_LAST(4),
+                                        RW_LAST(3), RW_LAST(2), RW_LAST(1), RW_LAST(0));
+        _mm512_storeu_si512(out, rw_9to16x8(first, last, size, flips));
+        return 1;
     }
     /* Eight keys of at most 16 bytes, NUL-padded. Returns the bits of those it left: the ones below 4 bytes. */
     RW_INLINE uint32_t rw_hash_padded8(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, const rw_flips *flips,
@@ -97,6 +115,7 @@ cdef extern from *:
         return left;
     }
     #elif defined(RW_AVX2)
+    #define rw_hash_spans8(spans, flips, out) 0
     RW_INLINE __m256i rw_mullo64x4(__m256i a, uint64_t b) {
         __m256i low = _mm256_set1_epi64x((long long)(b & 0xFFFFFFFF)), high = _mm256_set1_epi64x((long long)(b >> 32));
         __m256i cross = _mm256_add_epi64(_mm256_mul_epu32(a, high), _mm256_mul_epu32(_mm256_srli_epi64(a, 32), low));
@@ -148,6 +167,7 @@ cdef extern from *:
         }
     }
     #else
+    #define rw_hash_spans8(spans, flips, out) 0
     #define rw_hash_padded8(p, stride, width, flips, out) 0xFFu
     RW_INLINE void rw_hash_integers8(const uint64_t *keys, uint64_t flip, uint64_t *out) {
         for (int i = 0; i < 8; i++) {
@@ -175,6 +195,7 @@ cdef extern from *:
         uint64_t flip
         uint64_t flip_low
         uint64_t flip_high
+    bint rw_hash_spans8(const void *spans, const Flips *flips, uint64_t *out) noexcept nogil
     uint32_t rw_hash_padded8(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, const Flips *flips,
                              uint64_t *out) noexcept nogil
     void rw_hash_eights(const uint64_t *keys, Py_ssize_t count, uint64_t flip, Py_ssize_t ahead,

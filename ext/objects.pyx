@@ -1,7 +1,8 @@
 """Columns of Python objects, read in place: lists, tuples and object arrays.
 
 A key's own code (an int subclass, say) may change the container, so its length and its items are
-read afresh for every key. Objects lie scattered in memory: those ahead are fetched while one is hashed.
+read afresh for every key, and plain text that was found before is hashed before such code runs.
+Objects lie scattered in memory: those ahead are fetched meanwhile.
 """
 from ringward.errors import KeyTypeError
 
@@ -10,7 +11,9 @@ from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_SIZE
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
-from .hashing cimport HashSpec, hash_key
+from .hashing cimport (
+    HashSpec, PyUnicode_CheckExact, PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, ascii_data, hash_key, hash_spans)
+from .kernels cimport Span
 from .mix cimport rw_prefetch
 from .sources cimport KeySource
 
@@ -23,6 +26,33 @@ cdef extern from "Python.h":
 
 cdef enum:
     AHEAD_OBJECTS = 32
+    GROUP = 64  # texts that are found before they are hashed together
+
+cdef struct Run:  # of ASCII texts, whose hashes go one after the other to where `out` points
+    Span[GROUP] spans
+    Py_ssize_t count
+    uint64_t *out
+
+
+cdef inline void hash_run(const HashSpec *spec, Run *run) noexcept:
+    hash_spans(spec, run.spans, run.count, run.out)
+    run.out += run.count
+    run.count = 0
+
+
+cdef inline int take(const HashSpec *spec, Run *run, PyObject *key, Py_ssize_t index) except -1:
+    """The next key: kept for the run's end where it is ASCII text, else hashed now."""
+    if PyUnicode_CheckExact(key) and PyUnicode_IS_COMPACT_ASCII(key):
+        run.spans[run.count].p = ascii_data(key)
+        run.spans[run.count].size = <size_t>PyUnicode_GET_LENGTH(key)
+        run.count += 1
+        if run.count == GROUP:
+            hash_run(spec, run)
+        return 0
+    hash_run(spec, run)
+    hash_key(spec, key, index, run.out)
+    run.out += 1
+    return 0
 
 
 cdef inline void fetch(PyObject *key) noexcept nogil:
@@ -62,6 +92,9 @@ cdef class SequenceSource(ObjectSource):
     cdef int fill_with_gil(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1:
         cdef PyObject **items
         cdef Py_ssize_t i, length
+        cdef Run run
+        run.count = 0
+        run.out = out
         for i in range(start, start + count):
             length = PyList_GET_SIZE(self.keys) if self.is_list else PyTuple_GET_SIZE(self.keys)
             if i >= length:
@@ -69,7 +102,8 @@ cdef class SequenceSource(ObjectSource):
             items = PySequence_Fast_ITEMS(<PyObject *>self.keys)
             if i + AHEAD_OBJECTS < length:
                 fetch(items[i + AHEAD_OBJECTS])
-            hash_key(spec, items[i], i, out + i - start)
+            take(spec, &run, items[i], i)
+        hash_run(spec, &run)
         return 0
 
 
@@ -83,13 +117,17 @@ cdef class ObjectArraySource(ObjectSource):
 
     cdef int fill_with_gil(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1:
         cdef Py_ssize_t i, length
+        cdef Run run
+        run.count = 0
+        run.out = out
         for i in range(start, start + count):
             length = cnp.PyArray_DIM(self.array, 0)
             if i >= length:
                 self.refuse_length(length)
             if i + AHEAD_OBJECTS < length:
                 fetch(self.item(i + AHEAD_OBJECTS))
-            hash_key(spec, self.item(i), i, out + i - start)
+            take(spec, &run, self.item(i), i)
+        hash_run(spec, &run)
         return 0
 
     cdef inline PyObject *item(self, Py_ssize_t index) noexcept:

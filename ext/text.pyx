@@ -8,7 +8,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 from .cpu cimport kernels
-from .hashing cimport FAMILY_XXH3, HashSpec, hash_bytes
+from .hashing cimport FAMILY_XXH3, HashSpec, hash_bytes, hash_spans
+from .kernels cimport Span
 from .sources cimport ArraySource
 from .utf8 cimport encode_utf8, rw_narrow, rw_trimmed
 
@@ -170,13 +171,20 @@ cdef class StringSource(ArraySource):
 
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
         cdef npy_static_string text
-        cdef Py_ssize_t i, bad = -1
+        cdef Span[GROUP] spans
+        cdef Py_ssize_t i, done = 0, part, bad = -1
         self.enter()
-        for i in range(count):
-            if self.load(start + i, &text) < 0:
-                bad = start + i
-                break
-            out[i] = hash_bytes(spec, <const unsigned char *>text.buf, text.size)
+        while done < count and bad < 0:
+            part = min(<Py_ssize_t>GROUP, count - done)
+            for i in range(part):
+                if self.load(start + done + i, &text) < 0:
+                    bad = start + done + i
+                    part = i
+                    break
+                spans[i].p = <const unsigned char *>text.buf
+                spans[i].size = text.size
+            hash_spans(spec, spans, part, out + done)
+            done += part
         self.leave()
         if bad >= 0:
             with gil:
