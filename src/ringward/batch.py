@@ -128,7 +128,8 @@ def assign_batch(
         names as plain strings; or node ids, uint32. Where there is no node, names are null or None,
         ids are `NO_NODE`.
     nulls : {"raise", "skip"}
-        What to do about missing keys: `KeyTypeError`, or no owner.
+        What to do about nulls in columns that can have them: `KeyTypeError`, or no owner. None in a list or an
+        array of objects is no null but a key of a wrong type.
     threads : int, optional
         Threads a call; 1 fits engines that run several batches at once. None: as many as pay.
 
