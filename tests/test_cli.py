@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from command import fails, process, run, run_json
 
 import ringward as rw
-from ringward.cli import inputs
+from ringward.cli import inputs, sources
 from ringward.cli.group import group
 
 FLIGHTS = Path(str(files("ringward") / "data" / "flights.csv.gz"))
@@ -74,40 +75,6 @@ def table():
     with Path("keys.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     return rows
-
-
-def run(*args, stdin=None, code=0):
-    """Run the command line, check its exit code, and return what it printed."""
-    result = CliRunner().invoke(group, [str(arg) for arg in args], input=stdin)
-    trouble = result.exception is not None and not isinstance(result.exception, SystemExit)
-    assert not trouble, result.exc_info
-    assert result.exit_code == code, result.output
-    assert (result.stderr == "") == (code == 0)
-    return result.stdout
-
-
-def fails(*args, stdin=None, code=1):
-    """Run the command line where it must fail, and return the last line on stderr; with code 1 it is the only one."""
-    result = CliRunner().invoke(group, [str(arg) for arg in args], input=stdin)
-    assert isinstance(result.exception, SystemExit), result.exc_info
-    assert result.exit_code == code, result.output
-    lines = result.stderr.splitlines()
-    assert code == 2 or len(lines) == 1
-    assert lines[-1].startswith("Error: ")
-    return lines[-1].removeprefix("Error: ")
-
-
-def run_json(*args, **options):
-    """Run a command with --json and return its object."""
-    text = run(*args, "--json", **options)
-    assert text.count("\n") == 1
-    return json.loads(text)
-
-
-def process(*args, **options):
-    """Run `python -m ringward` for real."""
-    command = [sys.executable, "-m", "ringward", *map(str, args)]
-    return subprocess.run(command, capture_output=True, timeout=60, check=False, **options)
 
 
 def parsed(text, delimiter=","):
@@ -232,14 +199,33 @@ def test_assign_streams_in_batches(nodes, table, monkeypatch, batch_rows):
     """The batch size changes how many rows are held at once, and nothing in the result."""
     whole = run("assign", "keys.csv", "--key", "tail", "--nodes", "nodes.csv")
     sizes = []
-    assign = rw.HashRing.assign
+    assign = rw.Snapshot.assign
     monkeypatch.setattr(inputs, "BATCH_ROWS", batch_rows)
     monkeypatch.setattr(
-        rw.HashRing, "assign", lambda self, keys, **kw: (sizes.append(len(keys)), assign(self, keys, **kw))[1]
+        rw.Snapshot, "assign", lambda self, keys, **kw: (sizes.append(len(keys)), assign(self, keys, **kw))[1]
     )
     assert run("assign", "keys.csv", "--key", "tail", "--nodes", "nodes.csv") == whole
     full, rest = divmod(len(table) - 1, batch_rows)
     assert sizes == [batch_rows] * full + [rest] * (rest > 0)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 2, 3, 5, 64])
+def test_assign_does_not_depend_on_where_blocks_end(nodes, monkeypatch, block_bytes):
+    """Neither in the middle of a character, nor of a line end, nor for the line that an error names."""
+    monkeypatch.setattr(sources, "_BLOCK_BYTES", block_bytes)
+    router = rw.HashRing(nodes)
+    lines = ["é€𝄞", "", "x\x0b\x1c\u2028y", "last"]
+    for packed in (bytes, gzip.compress):
+        Path("lines.txt").write_bytes(packed("\ufeff".encode() + "\r\n".join(lines).encode()))
+        out = run("assign", "lines.txt", "--nodes", "nodes.csv")
+        assert out == "".join(f"{line}\t{router.route(line)}\n" for line in lines)
+    Path("lines.txt").write_bytes("a\né\nbc".encode() + b"\xff\nd\n")
+    assert fails("assign", "lines.txt", "--nodes", "nodes.csv") == (
+        "lines.txt, line 3: not UTF-8: invalid start byte (byte 3)"
+    )
+    monkeypatch.setattr(sources, "LINE_BYTES_MAX", 99)
+    Path("lines.txt").write_bytes(b"short\n" + b"x" * 200 + b"\n")
+    assert "lines.txt, line 2: a line must be" in fails("assign", "lines.txt", "--nodes", "nodes.csv")
 
 
 def test_assign_writes_a_file_packed_by_its_name(nodes, table):
@@ -412,7 +398,7 @@ def test_bad_keys_get_one_line_that_says_where(stdin, flags, message):
 @pytest.mark.usefixtures("nodes")
 def test_a_line_beyond_all_bounds_is_an_error(monkeypatch):
     """Memory stays bounded, whatever the file holds."""
-    monkeypatch.setattr(inputs, "LINE_BYTES_MAX", 8)
+    monkeypatch.setattr(sources, "LINE_BYTES_MAX", 8)
     assert fails("assign", "-", "--nodes", "nodes.csv", stdin="short\n" + "x" * 99) == (
         "nodes.csv, line 1: a line must be at most 8 bytes long"
     )

@@ -4,6 +4,7 @@ from importlib.metadata import version as _version
 
 from ringward import errors
 from ringward._core import NO_NODE, cpu
+from ringward.batch import assign_batch
 from ringward.cluster import Cluster, Node
 from ringward.errors import (
     ArgumentError,
@@ -53,6 +54,7 @@ __all__ = [
     "StaleEpochError",
     "Transfer",
     "UnknownNodeError",
+    "assign_batch",
     "cpu",
     "errors",
     "hash_keys",

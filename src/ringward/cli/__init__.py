@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
 __all__ = ["main"]
 
 _NEEDED = ("click", "rich")
+_ALLOCATIONS_BEFORE_COLLECTION = 1 << 20
 
 
 def main() -> None:
@@ -19,6 +21,8 @@ def main() -> None:
             raise
         sys.stderr.write(f"Error: the command line needs {error.name}: pip install 'ringward[cli]'\n")
         sys.exit(1)
+    # Rows are lists of text, which hold no cycles: to look for some again and again takes as long as all the rest.
+    gc.set_threshold(_ALLOCATIONS_BEFORE_COLLECTION)
     if sys.stdout is None:  # the caller closed it
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the process ends
     group(prog_name="ringward")

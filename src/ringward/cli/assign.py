@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import click
 import numpy as np
 
 import ringward as rw
-from ringward.cli.inputs import Batch, ByteSource, InputError, Layout, Rows, byte_source
+from ringward.batch import BatchAssigner
+from ringward.cli.columnar import Columns, RecordRows, TextColumns, needed_pyarrow
+from ringward.cli.inputs import TYPED_KINDS, Batch, Layout, Rows, kind_by_name
 from ringward.cli.options import key_options, membership_options
+from ringward.cli.sinks import record_sink
+from ringward.cli.sources import PACKERS, ByteSource, InputError, byte_source
+from ringward.cli.written import delimited, written
 
 __all__ = ["assign"]
+
+Advance = Callable[[int], None]
 
 
 @click.command()
@@ -31,7 +33,10 @@ __all__ = ["assign"]
 @click.option(
     "--owner-column", default="owner", show_default=True, metavar="NAME", help="What the new column is called."
 )
-@click.option("--output", metavar="FILE", help="Write there, not to stdout; packed if it ends in .gz.")
+@click.option(
+    "--nulls", type=click.Choice(["raise", "skip"]), help="Parquet, Arrow: refuse rows without a key, or leave them."
+)
+@click.option("--output", metavar="FILE", help="Write there, not to stdout, in the format of its ending.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines.")
 def assign(
     *,
@@ -40,48 +45,91 @@ def assign(
     file: str,
     count: int | None,
     owner_column: str,
+    nulls: str | None,
     output: str | None,
     as_json: bool,
 ) -> None:
     """Write the rows of FILE with their keys' owners added.
 
-    FILE is CSV or TSV with --key, else lines that are keys as a whole; it may be packed by gzip,
-    and - is stdin. Rows are read and written in batches, so a file of any length will do.
+    FILE is CSV, TSV, Parquet or Arrow IPC with --key, with --binary integers and nothing else, else lines
+    that are keys as a whole. Text may be packed by gzip or xz, and - is stdin. Rows are read and
+    written in batches, so a file of any length will do.
+
+    FILE and --output are Parquet by the ending .parquet, Arrow IPC by .arrow, .arrows (a stream), .feather or
+    .ipc, else text.
     """
+    _check_output(output, as_json=as_json)
+    # The batches are small beside what a second thread would cost; pyarrow decodes columns in threads of its own.
+    assigner = rw.assign_batch(router, owner=owner_column, count=count, nulls=cast("Any", nulls or "raise"))
     with byte_source(file) as source:
+        if layout.kind(source.name) in TYPED_KINDS:
+            _assign_records(Columns(source, layout), assigner, source, output, as_json=as_json)
+            return
+        if nulls is not None:
+            raise click.UsageError(f"--nulls is for Parquet and Arrow: {source.name} is text, where no key is missing")
         rows = Rows(source, layout)
-        added = [owner_column] if count is None else [f"{owner_column}_{i + 1}" for i in range(count)]
-        for column in added:
-            if column in (rows.columns or ()):
-                raise InputError(source.name, f"there is a column {column!r} already: choose another --owner-column")
-        if as_json and len(set(rows.columns or ())) < len(rows.columns or ()):
-            raise InputError(source.name, f"two columns of one name: {', '.join(rows.columns or ())}")
-        encode = _json_lines if as_json else _table_rows
-        with _written(output) as target, _progress(source, quiet=output is None and sys.stdout.isatty()) as advance:
-            if rows.columns is not None and not as_json:
-                target.write(_delimited([[*rows.columns, *added]], rows.delimiter))
-            for batch in rows.batches():
-                ids = router.assign(batch.keys, count=count)
-                target.write(encode(rows, batch, _names(router, ids)))
-                advance(len(batch.rows))
+        if kind_by_name(output or "") in TYPED_KINDS:
+            _assign_records(TextColumns(rows, layout), assigner, source, output, as_json=as_json)
+        else:
+            _assign_text(rows, assigner, source, output, as_json=as_json)
 
 
-def _names(router: rw.Router, ids: np.ndarray[Any, Any]) -> list[list[str]]:
+def _check_output(output: str | None, *, as_json: bool) -> None:
+    if output is None or kind_by_name(output) not in TYPED_KINDS:
+        return
+    if as_json:
+        raise click.UsageError(f"--json is text, and {output} is not")
+    if output.lower().endswith(PACKERS):
+        raise click.UsageError(f"Parquet and Arrow files are packed inside, never as a whole (was {output})")
+    needed_pyarrow(output)
+
+
+def _check_names(source: ByteSource, columns: list[str], added: list[str], *, unique: bool) -> None:
+    for column in added:
+        if column in columns:
+            raise InputError(source.name, f"there is a column {column!r} already: choose another --owner-column")
+    if unique and len(set(columns)) < len(columns):
+        raise InputError(source.name, f"two columns of one name: {', '.join(columns)}")
+
+
+def _assign_records(
+    rows: RecordRows, assigner: BatchAssigner, source: ByteSource, output: str | None, *, as_json: bool
+) -> None:
+    added = assigner.added
+    _check_names(source, rows.schema.names, added, unique=True)
+    schema = assigner.joined(rows.schema.empty_table(), assigner.ids([])).schema
+    with (
+        written(output) as target,
+        record_sink(output, target, schema, rows.key, added, as_json=as_json) as sink,
+        _progress(source, rows.rows_total, quiet=_on_terminal(output)) as advance,
+    ):
+        for batch in rows.assigned(assigner):
+            sink.write(batch)
+            advance(batch.num_rows)
+
+
+def _assign_text(rows: Rows, assigner: BatchAssigner, source: ByteSource, output: str | None, *, as_json: bool) -> None:
+    _check_names(source, rows.columns or [], assigner.added, unique=as_json)
+    encode = _json_lines if as_json else _table_rows
+    with written(output) as target, _progress(source, None, quiet=_on_terminal(output)) as advance:
+        if rows.columns is not None and not as_json:
+            target.write(delimited([[*rows.columns, *assigner.added]], rows.delimiter))
+        for batch in rows.batches():
+            target.write(encode(rows, batch, _names(assigner, batch)))
+            advance(len(batch.rows))
+
+
+def _names(assigner: BatchAssigner, batch: Batch) -> list[list[str]]:
     """The names in the new columns, shape (n, 1 or count); empty where live nodes ran out."""
-    names = np.append(router.names, "")[np.minimum(ids, len(router.names))]
+    ids = assigner.ids(batch.keys)
+    names = np.append(assigner.snapshot.names, "")[np.minimum(ids, len(assigner.snapshot.names))]
     return cast("list[list[str]]", names.reshape(len(ids), -1).tolist())
 
 
-def _delimited(rows: list[list[str]], delimiter: str | None) -> bytes:
-    if delimiter is None:  # lines are written as they came, so there is no quoting to undo
-        return "".join("\t".join(row) + "\n" for row in rows).encode()
-    text = io.StringIO(newline="")
-    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
-
-
 def _table_rows(rows: Rows, batch: Batch, names: list[list[str]]) -> bytes:
-    return _delimited([row + added for row, added in zip(batch.rows, names, strict=True)], rows.delimiter)
+    for row, added in zip(batch.rows, names, strict=True):
+        row.extend(added)
+    return delimited(batch.rows, rows.delimiter)
 
 
 def _json_lines(rows: Rows, batch: Batch, names: list[list[str]]) -> bytes:
@@ -98,40 +146,12 @@ def _json_lines(rows: Rows, batch: Batch, names: list[list[str]]) -> bytes:
     return "".join(lines).encode()
 
 
-def _opened(path: str, partial: Path) -> IO[bytes]:
-    try:
-        return partial.open("wb")
-    except OSError as error:
-        raise InputError(path, f"cannot be written: {error.strerror}") from error
+def _on_terminal(output: str | None) -> bool:
+    return output is None and sys.stdout.isatty()
 
 
 @contextmanager
-def _written(path: str | None) -> Iterator[IO[bytes]]:
-    """Stdout, or a file that takes its place once all is written: an error leaves no half of one."""
-    if path is None:
-        target = sys.stdout.buffer
-        yield target
-        target.flush()
-        return
-    final = Path(path).resolve()
-    special = final.exists() and not final.is_file()  # a pipe or a device is written to as it is
-    partial = final if special else final.with_name(f".{final.name}.{os.getpid()}.part")
-    try:
-        with _opened(path, partial) as raw:
-            if final.suffix == ".gz":
-                with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
-                    yield cast("IO[bytes]", packed)
-            else:
-                yield raw
-        if not special:
-            partial.replace(final)
-    finally:
-        if not special:
-            partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def _progress(source: ByteSource, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+def _progress(source: ByteSource, rows_total: int | None, *, quiet: bool) -> Iterator[Advance]:
     """A bar on stderr where that is a terminal, and rows on the same terminal would not tear it."""
     if quiet or not sys.stderr.isatty():
         yield lambda _rows: None
@@ -142,12 +162,12 @@ def _progress(source: ByteSource, *, quiet: bool) -> Iterator[Callable[[int], No
     done = 0
     columns = (TextColumn("{task.fields[rows]:,} rows"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("assign", total=source.size_bytes, rows=0)
+        task = progress.add_task("assign", total=rows_total or source.size_bytes, rows=0)
 
         def advance(rows: int) -> None:
             nonlocal done
             done += rows
             consumed = source.raw.tell() if source.size_bytes is not None else None
-            progress.update(task, completed=consumed, rows=done)
+            progress.update(task, completed=done if rows_total else consumed, rows=done)
 
         yield advance

@@ -12,9 +12,9 @@ import click
 import ringward as rw
 from ringward.cli.assign import assign
 from ringward.cli.demo import demo
-from ringward.cli.inputs import InputError
 from ringward.cli.inspect import explain, report
 from ringward.cli.plan import plan
+from ringward.cli.sources import InputError
 
 __all__ = ["group"]
 

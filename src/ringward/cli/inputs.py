@@ -1,119 +1,27 @@
-"""The files of keys that commands read: opened, decoded, split into columns and batches."""
+"""The rows and keys of the files that commands read: where they are, and text split into columns and batches."""
 
 from __future__ import annotations
 
 import csv
-import gzip
-import io
-import sys
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import Any, cast
 
-import click
+import numpy as np
 
-__all__ = ["BATCH_ROWS", "Batch", "ByteSource", "InputError", "Layout", "Rows", "byte_source", "decoded_lines"]
+from ringward.cli.sources import PACKERS, ByteSource, InputError, decoded_lines
+
+__all__ = ["BATCH_ROWS", "TYPED_KINDS", "Batch", "Layout", "Rows", "kind_by_name"]
 
 BATCH_ROWS = 65_536
-LINE_BYTES_MAX = 1 << 24
 INT_MIN, INT_MAX = -(1 << 63), (1 << 64) - 1
-STDIN = "-"
-_GZIP_MAGIC = b"\x1f\x8b"
-_STDIN_USED = "ringward.cli.stdin_used"
-_BOM = "\ufeff"
-
-
-class InputError(Exception):
-    """A file does not hold what it should.
-
-    Parameters
-    ----------
-    name : str
-        The file.
-    message : str
-    line : int, optional
-        Where in it, from 1.
-    """
-
-    def __init__(self, name: str, message: str, line: int | None = None) -> None:
-        place = name if line is None else f"{name}, line {line}"
-        super().__init__(f"{place}: {message}")
-
-
-@dataclass(frozen=True, slots=True)
-class ByteSource:
-    """An open file, unpacked where it was packed.
-
-    Attributes
-    ----------
-    name : str
-        As the user gave it; "stdin" for `-`.
-    stream : IO of bytes
-        Its content.
-    raw : IO of bytes
-        The file itself, whose position tells the progress.
-    size_bytes : int or None
-        Of the file itself; None where that is unknown.
-    """
-
-    name: str
-    stream: IO[bytes]
-    raw: IO[bytes]
-    size_bytes: int | None
-
-
-@contextmanager
-def byte_source(path: str) -> Iterator[ByteSource]:
-    """Open a file, or stdin for `-`; gzip is known by its first bytes, whatever the name."""
-    if path == STDIN:
-        yield _unpacked("stdin", _stdin(), None)
-        return
-    with Path(path).open("rb") as raw:
-        size = Path(path).stat().st_size if raw.seekable() else None
-        yield _unpacked(path, raw, size)
-
-
-def _stdin() -> IO[bytes]:
-    used = click.get_current_context().meta  # of one run of the command line
-    if sys.stdin is None or _STDIN_USED in used:
-        raise InputError("stdin", "closed" if sys.stdin is None else "- can be given once")
-    used[_STDIN_USED] = True
-    return sys.stdin.buffer
-
-
-def _unpacked(name: str, raw: IO[bytes], size_bytes: int | None) -> ByteSource:
-    buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", raw))
-    packed = buffered.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)] == _GZIP_MAGIC
-    stream = cast("IO[bytes]", gzip.GzipFile(fileobj=buffered, mode="rb") if packed else buffered)
-    return ByteSource(name, stream, raw, size_bytes)
-
-
-def decoded_lines(source: ByteSource) -> Iterator[str]:
-    """The lines of a file with their ends, decoded from UTF-8; a byte order mark is dropped.
-
-    Raises
-    ------
-    InputError
-        For bytes that are no UTF-8, a line beyond all bounds, or a damaged gzip file.
-    """
-    number = 0
-    while True:
-        number += 1
-        try:
-            raw = source.stream.readline(LINE_BYTES_MAX + 1)
-            line = raw.decode()
-        except UnicodeDecodeError as error:
-            raise InputError(source.name, f"not UTF-8: {error.reason} (byte {error.start + 1})", number) from error
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise InputError(source.name, f"a damaged gzip file: {error}", number) from error
-        if len(raw) > LINE_BYTES_MAX:
-            raise InputError(source.name, f"a line must be at most {LINE_BYTES_MAX} bytes long", number)
-        if not raw:
-            return
-        yield line.removeprefix(_BOM) if number == 1 else line
+TYPED_KINDS = ("parquet", "arrow", "binary")  # files that know the types of their columns
+_SUFFIXES = {
+    **dict.fromkeys((".tsv", ".tab"), "tsv"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys((".arrow", ".arrows", ".feather", ".ipc"), "arrow"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +37,26 @@ class Layout:
     integers : bool
         Whether keys are integers; text otherwise.
     format : str or None
-        "csv" or "tsv"; None: by the file's name.
+        "csv", "tsv", "parquet" or "arrow"; None: by the file's name.
+    binary : numpy.dtype or None
+        The keys are integers of this type, one after another; nothing else is in the file.
     """
 
     key: str | None
-    header: bool
-    integers: bool
-    format: str | None
+    header: bool = True
+    integers: bool = False
+    format: str | None = None
+    binary: np.dtype[Any] | None = None
 
-    def delimiter(self, name: str) -> str:
-        """What separates the columns of a file of this name."""
-        suffixes = Path(name.lower()).suffixes
-        by_name = "tsv" if {".tsv", ".tab"} & set(suffixes) else "csv"
-        return "\t" if (self.format or by_name) == "tsv" else ","
+    def kind(self, name: str) -> str:
+        """What a file of this name is: "csv" (or plain lines), "tsv", or one of TYPED_KINDS."""
+        return "binary" if self.binary is not None else self.format or kind_by_name(name)
+
+
+def kind_by_name(name: str) -> str:
+    """What a name's ending says of a file; the ending of a packed file stands before the packer's."""
+    suffixes = [suffix for suffix in Path(name.lower()).suffixes if suffix not in PACKERS]
+    return _SUFFIXES.get(suffixes[-1], "csv") if suffixes else "csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +87,7 @@ class Rows:
         self._key_index = 0
         self._rows = self._plain_rows()
         if layout.key is not None:
-            self.delimiter = layout.delimiter(source.name)
+            self.delimiter = "\t" if layout.kind(source.name) == "tsv" else ","
             self._rows = self._table_rows(self.delimiter)
             if layout.header:
                 self._read_header()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import ringward as rw
-from ringward.cli.inputs import InputError, byte_source, decoded_lines
+from ringward.cli.sources import InputError, byte_source, decoded_lines
 
 __all__ = ["read_hash_key", "read_nodes"]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+import numpy as np
 
 import ringward as rw
 from ringward.cli.inputs import Layout
@@ -147,12 +148,21 @@ def key_options(command: Command) -> Command:
     """Add the flags that say where a file has its keys; the command gets them as `layout`."""
 
     @functools.wraps(command)
-    def with_layout(key: str | None, no_header: bool, int_keys: bool, format: str | None, **given: Any) -> None:
+    def with_layout(
+        key: str | None,
+        no_header: bool,
+        int_keys: bool,
+        format: str | None,
+        binary: np.dtype[Any] | None,
+        **given: Any,
+    ) -> None:
+        if binary is not None and (key is not None or int_keys):
+            raise click.UsageError("--binary takes neither --key nor --int")
         if key is None and (no_header or format):
             raise click.UsageError("--no-header and --format need --key")
         if no_header and not (key or "").isdecimal():
             raise click.UsageError(f"--key must be a column's number with --no-header (was {key!r})")
-        command(layout=Layout(key, not no_header, int_keys, format), **given)
+        command(layout=Layout(key, not no_header, int_keys, format, binary), **given)
 
     return _decorated(
         with_layout,
@@ -162,6 +172,28 @@ def key_options(command: Command) -> Command:
             ),
             click.option("--no-header", is_flag=True, help="The first row is data; --key is a number from 1."),
             click.option("--int", "int_keys", is_flag=True, help="Keys are integers: 42 and '42' differ."),
-            click.option("--format", type=click.Choice(["csv", "tsv"]), help="With --key.  [default: by the name]"),
+            click.option(
+                "--format",
+                type=click.Choice(["csv", "tsv", "parquet", "arrow"]),
+                help="With --key.  [default: by the name]",
+            ),
+            click.option(
+                "--binary",
+                metavar="DTYPE",
+                callback=_integer_dtype,
+                help="The file is nothing but integers of this NumPy type: '>u4', '<i8' ...",
+            ),
         ],
     )
+
+
+def _integer_dtype(_ctx: click.Context, _option: click.Parameter, text: str | None) -> np.dtype[Any] | None:
+    if text is None:
+        return None
+    try:
+        dtype = np.dtype(text)
+    except (TypeError, ValueError, SyntaxError):
+        dtype = None
+    if dtype is None or dtype.kind not in "iu":
+        raise click.BadParameter(f"must be a NumPy integer type, such as '>u4' (was {text!r})")
+    return dtype

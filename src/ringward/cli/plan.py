@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import click
 import numpy as np
+import numpy.typing as npt
 
 import ringward as rw
-from ringward.cli.inputs import Layout, Rows, byte_source
+from ringward.cli.columnar import Columns
+from ringward.cli.inputs import TYPED_KINDS, Layout, Rows
 from ringward.cli.nodes import read_nodes
 from ringward.cli.options import Choice, key_options, strategy_options
 from ringward.cli.output import echo_json, echo_table, percent
+from ringward.cli.sources import ByteSource, byte_source
+from ringward.keys import Family
 
 __all__ = ["plan"]
 
@@ -35,8 +40,8 @@ def plan(*, choice: Choice, layout: Layout, before: str, after: str, keys_file: 
     All differences are made as one change of the router of BEFORE, as a running system would:
     nodes that stay keep their ids, and partition tables move the least.
     """
-    if keys_file is None and (layout.key is not None or layout.integers):
-        raise click.UsageError("--key and --int need --keys")
+    if keys_file is None and layout != Layout(None):
+        raise click.UsageError("--key, --int and --binary need --keys")
     old = choice.router(read_nodes(before))
     new, changes = changed(old, read_nodes(after))
     transfer = rw.Transfer.between(old, new)
@@ -151,8 +156,7 @@ def _key_counts(old: rw.Router, transfer: rw.Transfer, path: str, layout: Layout
     total = 0
     routes = Counter[Route]()
     with byte_source(path) as source:
-        for batch in Rows(source, layout).batches():
-            hashes = rw.hash_keys(batch.keys, old.hash)
+        for hashes in _hashes(source, layout, old.hash):
             total += len(hashes)
             moved = hashes[transfer.moved(hashes)]
             arcs = transfer.arcs[np.searchsorted(transfer.arcs["start"], moved, side="right") - 1]
@@ -164,6 +168,13 @@ def _key_counts(old: rw.Router, transfer: rw.Transfer, path: str, layout: Layout
         "moved": routes.total(),
         "routes": [{"source": s, "target": t, "keys": n} for (s, t), n in sorted(routes.items(), key=_largest_first)],
     }
+
+
+def _hashes(source: ByteSource, layout: Layout, hash: Family) -> Iterator[npt.NDArray[np.uint64]]:
+    if layout.kind(source.name) in TYPED_KINDS:
+        columns = Columns(source, layout, key_only=True)
+        return columns.mapped(lambda batch: rw.hash_keys(batch[columns.key], hash))
+    return (rw.hash_keys(batch.keys, hash) for batch in Rows(source, layout).batches())
 
 
 def _largest_first(item: tuple[Route, int]) -> tuple[int, Route]:

@@ -1,0 +1,177 @@
+"""`assign_batch`: the owners of one batch, for engines that spread batches over threads, processes and machines."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
+
+from ringward.checks import checked_int, checked_text
+from ringward.errors import ArgumentError, ArgumentTypeError
+from ringward.frames import Form, Ids, frames_of
+from ringward.keys import Family
+from ringward.router import Router
+from ringward.snapshot import Snapshot
+
+__all__ = ["BatchAssigner", "assign_batch"]
+
+Nulls: TypeAlias = Literal["raise", "skip"]
+
+_SNAPSHOTS_KEPT = 4
+_INT_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchAssigner:
+    """What `assign_batch` returns: call it with a batch. It pickles, and never changes.
+
+    Attributes
+    ----------
+    snapshot : Snapshot
+        What it routes by.
+    key, owner, count, form, nulls, threads
+        As given to `assign_batch`.
+    """
+
+    snapshot: Snapshot
+    key: Hashable | None
+    owner: str
+    count: int | None
+    form: Form
+    nulls: Nulls
+    threads: int | None
+
+    __name__: ClassVar[str] = "assign_batch"  # engines label their tasks with it
+
+    def __call__(self, batch: Any) -> Any:
+        """The frame with the owners of its keys added, or the owners of a column."""
+        frames = frames_of(batch)
+        columns = frames.columns(batch)
+        if columns is None:
+            if self.key is not None:
+                raise ArgumentError("key", f"None for a column on its own ({type(batch).__name__})", self.key)
+            make = frames.owners if self.count is None else frames.candidates
+            return make(self.ids(batch), self.snapshot._state.name_tuple, self.form, batch)
+        if self.key is None or columns.count(self.key) != 1:
+            raise ArgumentError("key", f"the name of one column of {', '.join(map(str, columns))}", self.key)
+        return self.joined(batch, self.ids(batch[self.key]))
+
+    def ids(self, column: Any) -> Ids:
+        """The node ids of a column of keys: `assign` with this object's arguments."""
+        return self.snapshot.assign(column, count=self.count, threads=self.threads, nulls=self.nulls)
+
+    def joined(self, frame: Any, ids: Ids) -> Any:
+        """The frame with the owners of these ids added."""
+        frames = frames_of(frame)
+        rows = [ids] if self.count is None else ids.T.copy()
+        taken = frames.columns(frame) or ()
+        added = {}
+        for name, row in zip(self.added, rows, strict=True):
+            if name in taken:
+                raise ArgumentError("owner", f"such that the frame has no column {name!r} yet", self.owner)
+            added[name] = frames.owners(row, self.snapshot._state.name_tuple, self.form, frame)
+        return frames.joined(frame, added)
+
+    @property
+    def added(self) -> list[str]:
+        """The names of the columns that a frame gets."""
+        return [self.owner] if self.count is None else [f"{self.owner}_{i + 1}" for i in range(self.count)]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        given = (self.key, self.owner, self.count, self.form, self.nulls, self.threads)
+        return _restored, (self.snapshot.to_bytes(), self.snapshot.hash, *given)
+
+
+def _restored(data: bytes, hash: Family, *given: Any) -> BatchAssigner:
+    return BatchAssigner(_snapshot(data, hash), *given)
+
+
+@lru_cache(maxsize=_SNAPSHOTS_KEPT)
+def _snapshot(data: bytes, hash: Family) -> Snapshot:
+    # Engines send the function with every task: a worker compiles its table once, not once a task.
+    return Snapshot.from_bytes(data, hash)
+
+
+def assign_batch(
+    view: Router | Snapshot,
+    key: Hashable | None = None,
+    *,
+    owner: str = "owner",
+    count: int | None = None,
+    form: Form = "category",
+    nulls: Nulls = "raise",
+    threads: int | None = 1,
+) -> BatchAssigner:
+    """A function from a batch to the owners of its keys, to hand to an engine.
+
+    It holds a snapshot: later changes of the router don't reach it, and it can be pickled and
+    sent to other processes and machines, which need ringward and no router. A pickle of one with
+    a `SipHash` holds the secret key.
+
+    Parameters
+    ----------
+    view : Router or Snapshot
+        Whose owners, as of now.
+    key : hashable, optional
+        The column of the keys, for batches that are frames: pyarrow `RecordBatch` and `Table`, pandas and
+        Polars `DataFrame`, dict of arrays. None for batches that are columns: ndarray, pyarrow `Array` and
+        `ChunkedArray`, pandas and Polars `Series`, and whatever else `assign` takes.
+    owner : str
+        The new column of a frame, which must not have one of that name.
+    count : int, optional
+        Candidates in failover order instead of owners alone: the columns `owner_1`, `owner_2` ... of a frame;
+        for a column an ndarray of shape (n, count), fixed-size lists (pyarrow, Polars) or a frame with the
+        columns 0, 1 ... (pandas).
+    form : {"category", "string", "id"}
+        Names as a dictionary column (pyarrow), a categorical (pandas, Polars) or an array of str objects (ndarray);
+        names as plain strings; or node ids, uint32. Where there is no node, names are null or None,
+        ids are `NO_NODE`.
+    nulls : {"raise", "skip"}
+        What to do about nulls in columns that can have them: `KeyTypeError`, or no owner. None in a list or an
+        array of objects is no null but a key of a wrong type.
+    threads : int, optional
+        Threads a call; 1 fits engines that run several batches at once. None: as many as pay.
+
+    Returns
+    -------
+    BatchAssigner
+        Takes a batch, and returns one of the same kind: a frame with columns added, in the order of its rows,
+        or the owners of a column.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        Here for arguments out of their bounds; from a call when a frame lacks the column `key` or has
+        one of the name `owner`.
+    KeyTypeError, KeyValueError, NoNodeError
+        From a call, as from `assign`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ringward as rw
+    >>> ring = rw.HashRing(["node1", "node2", "node3"])
+    >>> owners = rw.assign_batch(ring)
+    >>> owners(np.array(["event1", "event2"]))
+    array(['node2', 'node3'], dtype=object)
+    >>> rw.assign_batch(ring, form="id")(np.arange(3))
+    array([0, 1, 2], dtype=uint32)
+    >>> rw.assign_batch(ring, "tail", count=2)({"tail": ["N14228"]})
+    {'tail': ['N14228'], 'owner_1': array(['node3'], dtype=object), 'owner_2': array(['node2'], dtype=object)}
+    """
+    if not isinstance(view, Router | Snapshot):
+        raise ArgumentTypeError("view", "a Router or a Snapshot", view)
+    snapshot = view.snapshot() if isinstance(view, Router) else view
+    for argument, value, allowed in (("form", form, get_args(Form)), ("nulls", nulls, get_args(Nulls))):
+        if value not in allowed:
+            raise ArgumentError(argument, " or ".join(map(repr, allowed)), value)
+    return BatchAssigner(
+        snapshot,
+        key,
+        checked_text("owner", owner),
+        None if count is None else checked_int("count", count, 1, max(len(snapshot), 1)),
+        form,
+        nulls,
+        None if threads is None else checked_int("threads", threads, 1, _INT_MAX),
+    )

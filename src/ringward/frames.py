@@ -1,0 +1,165 @@
+"""Frames of the libraries that engines hand out: their columns, and columns of owners for them.
+
+No library is imported here before one of its objects turns up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from functools import lru_cache
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ringward._core import NO_NODE
+
+__all__ = ["Form", "Frames", "Ids", "frames_of"]
+
+Form: TypeAlias = Literal["category", "string", "id"]
+Ids: TypeAlias = npt.NDArray[np.uint32]
+Names: TypeAlias = tuple[str, ...]
+
+
+class Frames(Protocol):
+    """What `assign_batch` needs to know of a library."""
+
+    def columns(self, batch: Any) -> list[Hashable] | None:
+        """The names of a frame's columns; None for a column on its own."""
+
+    def owners(self, ids: Ids, names: Names, form: Form, like: Any) -> Any:
+        """A column of owners, shape (n,), that can stand beside `like`."""
+
+    def candidates(self, ids: Ids, names: Names, form: Form, like: Any) -> Any:
+        """A column of the candidates of each row, shape (n, count)."""
+
+    def joined(self, frame: Any, added: dict[str, Any]) -> Any:
+        """The frame with columns added at its end; the given one stays as it was."""
+
+
+class _Arrays:
+    """NumPy arrays and whatever else `assign` takes; a frame is a dict of them."""
+
+    def columns(self, batch: Any) -> list[Hashable] | None:
+        return list(batch) if isinstance(batch, Mapping) else None
+
+    def owners(self, ids: Ids, names: Names, form: Form, like: Any) -> npt.NDArray[Any]:
+        if form == "id":
+            return ids
+        column: npt.NDArray[Any] = _object_names(names)[np.minimum(ids, len(names))]
+        return column
+
+    candidates = owners
+
+    def joined(self, frame: Any, added: dict[str, Any]) -> dict[Hashable, Any]:
+        return {**frame, **added}
+
+
+class _Arrow:
+    """pyarrow: record batches and tables; names are a dictionary column whose indices are the ids."""
+
+    def columns(self, batch: Any) -> list[Hashable] | None:
+        schema = getattr(batch, "schema", None)
+        return None if schema is None else list(schema.names)
+
+    def owners(self, ids: Ids, names: Names, form: Form, like: Any) -> Any:
+        import pyarrow as pa  # noqa: PLC0415
+
+        if form == "id":
+            return pa.array(ids)
+        missing = ids == NO_NODE
+        indices = pa.array(ids.view(np.int32), mask=missing if missing.any() else None)
+        if form == "string":
+            return _arrow_names(names).take(indices)
+        return pa.DictionaryArray.from_arrays(indices, _arrow_names(names))
+
+    def candidates(self, ids: Ids, names: Names, form: Form, like: Any) -> Any:
+        import pyarrow as pa  # noqa: PLC0415
+
+        # DuckDB for one reads a dictionary inside of a list wrongly, so lists hold plain strings.
+        plain: Form = "id" if form == "id" else "string"
+        return pa.FixedSizeListArray.from_arrays(self.owners(ids.ravel(), names, plain, like), ids.shape[1])
+
+    def joined(self, frame: Any, added: dict[str, Any]) -> Any:
+        for name, column in added.items():
+            frame = frame.append_column(name, column)
+        return frame
+
+
+class _Pandas:
+    """pandas: the owners keep the index; names are a categorical."""
+
+    def columns(self, batch: Any) -> list[Hashable] | None:
+        return list(batch.columns) if batch.ndim == 2 else None
+
+    def owners(self, ids: Ids, names: Names, form: Form, like: Any) -> Any:
+        import pandas as pd  # noqa: PLC0415
+
+        values: Any = ids
+        if form == "string":
+            values = _ARRAYS.owners(ids, names, form, like)
+        elif form == "category":
+            values = pd.Categorical.from_codes(ids.astype(np.int32), categories=list(names))
+        return pd.Series(values, index=like.index, name=like.name if like.ndim == 1 else None)
+
+    def candidates(self, ids: Ids, names: Names, form: Form, like: Any) -> Any:
+        import pandas as pd  # noqa: PLC0415
+
+        return pd.DataFrame({i: self.owners(ids[:, i], names, form, like) for i in range(ids.shape[1])})
+
+    def joined(self, frame: Any, added: dict[str, Any]) -> Any:
+        return frame.assign(**added)
+
+
+class _Polars:
+    """Polars: names are a `Categorical`."""
+
+    def columns(self, batch: Any) -> list[Hashable] | None:
+        return getattr(batch, "columns", None)
+
+    def owners(self, ids: Ids, names: Names, form: Form, like: Any) -> Any:
+        import polars as pl  # noqa: PLC0415
+
+        owners = pl.Series(ids) if form == "id" else _polars_names(names, form).gather(np.minimum(ids, len(names)))
+        return owners.alias(like.name) if isinstance(like, pl.Series) else owners
+
+    def candidates(self, ids: Ids, names: Names, form: Form, like: Any) -> Any:
+        return self.owners(ids.ravel(), names, form, like).reshape(ids.shape)
+
+    def joined(self, frame: Any, added: dict[str, Any]) -> Any:
+        return frame.with_columns(**added)
+
+
+# An engine calls once a batch, and a batch may be small: the names' columns are worth keeping.
+@lru_cache(maxsize=8)
+def _object_names(names: Names) -> npt.NDArray[np.object_]:
+    column = np.empty(len(names) + 1, object)  # the last one stands for nobody
+    column[:-1] = names
+    return column
+
+
+@lru_cache(maxsize=8)
+def _arrow_names(names: Names) -> Any:
+    import pyarrow as pa  # noqa: PLC0415
+
+    return pa.array(names, pa.string())
+
+
+@lru_cache(maxsize=8)
+def _polars_names(names: Names, form: Form) -> Any:
+    import polars as pl  # noqa: PLC0415
+
+    return pl.Series([*names, None], dtype=pl.Categorical if form == "category" else pl.String)
+
+
+_ARRAYS = _Arrays()
+_LIBRARIES: dict[str, Frames] = {"pandas": _Pandas(), "polars": _Polars(), "pyarrow": _Arrow()}
+
+
+def frames_of(batch: object) -> Frames:
+    """How to handle a batch, by the library its class or a base of it comes from."""
+    for cls in type(batch).__mro__:
+        library = _LIBRARIES.get(cls.__module__.partition(".")[0])
+        if library is not None:
+            return library
+    return _ARRAYS
