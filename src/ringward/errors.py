@@ -5,7 +5,10 @@ from __future__ import annotations
 __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
+    "BackpressureError",
     "ChangeError",
+    "ConflictError",
+    "DeduplicationExpiredError",
     "DuplicateNodeError",
     "KeyTypeError",
     "KeyValueError",
@@ -13,7 +16,14 @@ __all__ = [
     "RingwardError",
     "SnapshotError",
     "StaleEpochError",
+    "StoreClosedError",
+    "StoreFailedError",
+    "StoreFormatError",
+    "StoreFullError",
+    "TransactionError",
+    "UnknownGroupError",
     "UnknownNodeError",
+    "UnsupportedError",
 ]
 
 
@@ -144,3 +154,89 @@ class ChangeError(RingwardError, RuntimeError):
 
 class SnapshotError(RingwardError, ValueError):
     """Bytes that are no intact snapshot of a known version, or a snapshot that does not fit."""
+
+
+class ConflictError(RingwardError, ValueError):
+    """An event id was published before, with another key, payload or headers.
+
+    Attributes
+    ----------
+    id : str, bytes or int
+    seq : int
+        The sequence number of the event that has the id.
+    """
+
+    def __init__(self, id: str | bytes | int, seq: int) -> None:
+        super().__init__(
+            f"id {id!r} belongs to another event, seq {seq}: a repeat must have the same key, payload and headers"
+        )
+        self.id = id
+        self.seq = seq
+
+
+class DeduplicationExpiredError(RingwardError, ValueError):
+    """An integer id is not above its producer's highest, and no event of that id is remembered any more.
+
+    Attributes
+    ----------
+    id, highest : int
+    """
+
+    def __init__(self, id: int, highest: int) -> None:
+        super().__init__(
+            f"id must be above {highest}, the producer's highest, or that of a remembered event (was {id})"
+        )
+        self.id = id
+        self.highest = highest
+
+
+class BackpressureError(_BoundError, RuntimeError):
+    """A bound is reached: what is accepted already has to be handled first.
+
+    Attributes
+    ----------
+    argument, bound : str
+        What is bounded, and how.
+    value : object
+        What it would have become.
+    """
+
+
+class UnsupportedError(RingwardError, RuntimeError):
+    """A store, or this platform, does not have what was asked for."""
+
+
+class StoreFailedError(RingwardError, RuntimeError):
+    """A commit or a sync of the store failed: what is on the disk is unknown until the file is opened anew.
+
+    An operation that gets this may or may not have been stored. Publish again with the same ids.
+    """
+
+
+class StoreFullError(RingwardError, RuntimeError):
+    """The disk is full, so the operation was rolled back; the store stays as it was."""
+
+
+class StoreClosedError(RingwardError, RuntimeError):
+    """The store is closed, or belongs to the process that this one was forked from."""
+
+
+class StoreFormatError(RingwardError, ValueError):
+    """A file that is no store of ours, is of a newer version, is damaged, or is another stream than was asked for."""
+
+
+class TransactionError(RingwardError, RuntimeError):
+    """A handler's transaction is over, or was asked for what it does not allow."""
+
+
+class UnknownGroupError(RingwardError, LookupError):
+    """The store has no group of this name.
+
+    Attributes
+    ----------
+    group : str
+    """
+
+    def __init__(self, group: str) -> None:
+        super().__init__(f"no group is named {group!r}")
+        self.group = group

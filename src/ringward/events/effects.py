@@ -1,0 +1,169 @@
+"""What the state machine of a group takes, gives and can be set to."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from ringward.checks import checked_float, checked_int
+from ringward.errors import ArgumentError
+from ringward.events.document import Document, View
+from ringward.events.event import Row
+
+__all__ = ["Batch", "ChangeView", "Claim", "Effect", "Options", "Outcome", "Release", "Retry", "Waits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often an event is tried, and how long its key waits in between.
+
+    Before attempt n + 1 it waits between half of and the whole of min(most_s, base_s × factor^(n - 1)), at random.
+
+    Parameters
+    ----------
+    attempts : int
+        Deliveries that count, the first included; then the event is dead.
+    base_s, most_s : float
+    factor : float
+    """
+
+    attempts: int = 5
+    base_s: float = 0.1
+    most_s: float = 30.0
+    factor: float = 2.0
+
+    def __post_init__(self) -> None:
+        checked_int("attempts", self.attempts, 1, 1_000_000)
+        for name in ("base_s", "most_s"):
+            checked_float(name, getattr(self, name), zero=True)
+        if checked_float("factor", self.factor, zero=False) < 1:
+            raise ArgumentError("factor", "at least 1", self.factor)
+
+    def delay_s(self, attempts: int, chance: float) -> float:
+        """How long to wait after so many attempts; `chance` is from [0, 1)."""
+        whole = min(self.most_s, self.base_s * self.factor ** min(attempts - 1, 64))
+        return whole * (0.5 + chance / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a group can be set to.
+
+    Parameters
+    ----------
+    retry : Retry
+    on_dead : "park" or "skip"
+        Whether later events of a dead event's key wait with it, or go on.
+    lease_s : float
+        How long a member may be silent before it is taken over.
+    beat_s : float
+        How often it raises its lease; at most a third of `lease_s`.
+    handler_timeout_s : float
+        When a handler runs longer, its member stops raising the lease.
+    slow_s : float
+        When a handler runs longer, the other events of its batch go to others.
+    batch : int
+        Events a delivery at most.
+    window : int
+        Unresolved events a partition holds at most in memory; of those that wait, the seq only.
+    letters : int
+        Dead and parked events a group keeps at most; then the partitions that need more stop.
+    """
+
+    retry: Retry = field(default_factory=Retry)
+    on_dead: Literal["park", "skip"] = "park"
+    lease_s: float = 5.0
+    beat_s: float = 1.0
+    handler_timeout_s: float = 60.0
+    slow_s: float = 0.02
+    batch: int = 200
+    window: int = 10_000
+    letters: int = 100_000
+
+    def __post_init__(self) -> None:
+        for name in ("lease_s", "beat_s", "handler_timeout_s", "slow_s"):
+            checked_float(name, getattr(self, name), zero=False)
+        if self.lease_s < 3 * self.beat_s:
+            raise ArgumentError("lease_s", f"at least {3 * self.beat_s}, three times beat_s", self.lease_s)
+        if self.on_dead not in ("park", "skip"):
+            raise ArgumentError("on_dead", "'park' or 'skip'", self.on_dead)
+        checked_int("batch", self.batch, 1, 10_000)
+        checked_int("window", self.window, self.batch, 1_000_000)
+        checked_int("letters", self.letters, 1, 100_000_000)
+
+
+class Claim(NamedTuple):
+    """Claim partitions for a lease of this process: `Store.claim`, then `Group.claimed`."""
+
+    owner: str
+    epochs: dict[int, int]
+
+
+class Release(NamedTuple):
+    """Give partitions back: `Store.settle` with these documents, then `Group.released`."""
+
+    documents: dict[int, Document]
+
+
+class ChangeView(NamedTuple):
+    """Propose a view: `Store.change_view`; the next `tick` shows what came of it."""
+
+    view: View
+
+
+Effect = Claim | Release | ChangeView
+
+
+class Waits(NamedTuple):
+    """What a member needs from the store before it can go on.
+
+    Attributes
+    ----------
+    reads : list of (int, int, int)
+        (partition, after, limit) for `Store.read`, then `Group.fetched`.
+    recalls : list of int
+        Seqs for `Store.rows`, then `Group.recalled`.
+    letters : list of int
+        Seqs for `Store.bodies`, then `Group.recalled`.
+    """
+
+    reads: list[tuple[int, int, int]]
+    recalls: list[int]
+    letters: list[int]
+
+
+class Outcome(NamedTuple):
+    """What became of one event: handled when `error` is None."""
+
+    row: Row
+    error: str | None = None
+
+
+class Batch:
+    """A dispatch: events of one member's partitions, in the order in which one thread handles them.
+
+    Attributes
+    ----------
+    member : str
+    events : deque of (Row, int)
+        Rows and the attempt that this delivery is; whoever handles one takes it off first.
+    epochs : dict of int to int
+        partition → epoch.
+    marks : list of (int, Document)
+        To be stored with `Store.mark` before the first handler runs.
+    alone : bool
+        Whether it is one suspect that nothing else runs beside.
+    """
+
+    __slots__ = ("alone", "began", "epochs", "events", "marks", "member", "open", "owner")
+
+    def __init__(self, member: str, owner: str, events: list[tuple[Row, int]], *, alone: bool, now: float) -> None:
+        self.member = member
+        self.owner = owner
+        self.events = deque(events)
+        self.open: dict[int, Row] = {row[0]: row for row, _ in events}
+        self.epochs: dict[int, int] = {}
+        self.marks: list[tuple[int, Document]] = []
+        self.alone = alone
+        self.began = now

@@ -1,0 +1,5 @@
+"""Places that keep events."""
+
+from ringward.events.stores.protocol import Abilities, GroupState, Settlement, Store, Totals, Transaction, Turn
+
+__all__ = ["Abilities", "GroupState", "Settlement", "Store", "Totals", "Transaction", "Turn"]

@@ -1,0 +1,275 @@
+"""`Store`: what the event processor needs of a place that keeps events, and no more than a distributed engine can do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from ringward.events.document import Document, Letter, View
+from ringward.events.event import Entry, Receipt, Row
+from ringward.events.stream import Stream
+
+__all__ = ["Abilities", "GroupState", "Settlement", "Store", "Totals", "Transaction", "Turn"]
+
+
+class Abilities(NamedTuple):
+    """What a store can do beyond the least.
+
+    Attributes
+    ----------
+    transaction : bool
+        Handlers can write in the transaction of their acknowledgement; `Store.turn` exists.
+    durable : bool
+        It outlives the process. Attempts are only marked where that is so.
+    exact_duplicates : bool
+        A repeated id is found for as long as the window says; otherwise it may be taken for new.
+    dense : bool
+        Sequence numbers have no gaps.
+    max_batch : int
+        How many entries or settlements one call may hold.
+    """
+
+    transaction: bool
+    durable: bool
+    exact_duplicates: bool
+    dense: bool
+    max_batch: int
+
+
+class GroupState(NamedTuple):
+    """A group's own entry: where it began, and how often it was reset."""
+
+    name: str
+    start: int
+    generation: int
+
+
+class Settlement(NamedTuple):
+    """What became of a batch's events in one partition; stored as one, or not at all.
+
+    Attributes
+    ----------
+    partition : int
+    document : Document
+        The new document. Its epoch and revision - 1 must be the stored ones.
+    dead, parked : tuple of Letter
+        Entries to make. Copying their bodies comes first and is idempotent by (group, seq).
+    drained : tuple of int
+        Seqs of dead-letter entries that are resolved now.
+    """
+
+    partition: int
+    document: Document
+    dead: tuple[Letter, ...] = ()
+    parked: tuple[Letter, ...] = ()
+    drained: tuple[int, ...] = ()
+
+
+class Totals(NamedTuple):
+    """What is in the log.
+
+    Attributes
+    ----------
+    tail : int
+        The highest seq, 0 in an empty stream.
+    first : int
+        The lowest seq that is not pruned; tail + 1 when all are.
+    bytes : int
+        Payload bytes from `first` on.
+    """
+
+    tail: int
+    first: int
+    bytes: int
+
+
+class Transaction(Protocol):
+    """What `event.transaction` is: the store's own connection, within bounds."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Run one statement and return all its rows."""
+        ...
+
+    def executemany(self, sql: str, parameters: Sequence[Sequence[Any] | Mapping[str, Any]]) -> None:
+        """Run one statement for each of the parameters."""
+        ...
+
+
+class Turn(Protocol):
+    """The write turn of one transactional batch; from `Store.turn`."""
+
+    transaction: Transaction
+
+    def begin(self, partition: int, epoch: int) -> None:
+        """Open an event's savepoint; `StaleEpochError` when the epoch is not the stored one."""
+        ...
+
+    def end(self, *, keep: bool) -> None:
+        """Close the event's savepoint, keeping or undoing what it wrote."""
+        ...
+
+    def over(self) -> bool:
+        """Whether the turn has lasted long enough and should be committed now."""
+        ...
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Store the settlements and commit all; `TransactionError` when nothing of it is stored."""
+        ...
+
+    def cancel(self) -> None:
+        """Roll everything back."""
+        ...
+
+
+class Store(Protocol):
+    """A durable transaction domain: the log, and each group's documents, letters, members.
+
+    Every call that writes is atomic for each of its items and returns when it is durable. Stores are used by
+    many threads at once.
+    """
+
+    @property
+    def abilities(self) -> Abilities:
+        """What it can do beyond the least."""
+        ...
+
+    @property
+    def stream(self) -> Stream:
+        """The partitions and the hash of keys that are stored in it."""
+        ...
+
+    @property
+    def process(self) -> str:
+        """The name of this process in views."""
+        ...
+
+    def append(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
+        """Append entries, all or none, and return when they are durable.
+
+        An id that was published before gets the receipt of then.
+
+        Raises
+        ------
+        ConflictError, DeduplicationExpiredError
+            For the first entry at fault; nothing is appended.
+        StoreFailedError, StoreFullError, StoreClosedError
+        """
+        ...
+
+    def totals(self) -> Totals:
+        """Tail, first seq and size of the log."""
+        ...
+
+    def heads(self, after: int, limit: int) -> list[tuple[int, int]]:
+        """(seq, partition) of the events past a seq, in order, at most `limit`."""
+        ...
+
+    def read(self, partition: int, after: int, limit: int) -> list[Row]:
+        """A partition's rows past a seq, in order, at most `limit`; fewer only when there are no more."""
+        ...
+
+    def rows(self, seqs: Sequence[int]) -> list[Row]:
+        """The rows of these seqs that are still in the log, in order."""
+        ...
+
+    def bodies(self, group: str, seqs: Sequence[int]) -> list[Row]:
+        """The rows of these seqs as a group's dead-letter entries hold them, in order."""
+        ...
+
+    def open_group(self, group: str, start: int) -> GroupState:
+        """The group, created with its cursors at `start` if there is none of this name."""
+        ...
+
+    def groups(self) -> list[GroupState]:
+        """All groups, by name."""
+        ...
+
+    def delete_group(self, group: str) -> None:
+        """Forget a group; its epochs stay, so that nobody from before can ever write again."""
+        ...
+
+    def documents(self, group: str) -> dict[int, Document]:
+        """The documents there are, by partition; the others are as `open_group` left them, in epoch 0."""
+        ...
+
+    def claim(self, group: str, owner: str, epochs: Mapping[int, int]) -> dict[int, Document]:
+        """Raise the epochs of partitions that are still in the given ones, and return their documents.
+
+        Those that are missing from the result were claimed by somebody else meanwhile.
+        """
+        ...
+
+    def mark(self, group: str, marks: Sequence[tuple[int, Document]]) -> set[int]:
+        """Store documents that differ in `marked` and `attempts`; return the partitions that are stale.
+
+        Survives a killed process, not necessarily a power cut.
+        """
+        ...
+
+    def settle(self, group: str, settlements: Sequence[Settlement]) -> set[int]:
+        """Store settlements, each on its own; return the partitions that are stale."""
+        ...
+
+    def turn(self, group: str) -> Turn:
+        """Take the write turn for a batch of transactional handlers; `UnsupportedError` where there is none."""
+        ...
+
+    def letters(self, group: str, partitions: Collection[int] | None = None) -> list[Letter]:
+        """Dead-letter entries, by seq."""
+        ...
+
+    def redrive(self, group: str, seqs: Sequence[int]) -> int:
+        """Let dead entries be delivered again; raises the epochs of their partitions. How many there were."""
+        ...
+
+    def drop(self, group: str, seqs: Sequence[int]) -> int:
+        """Delete dead or parked entries for good; raises the epochs of their partitions. How many there were."""
+        ...
+
+    def reset(self, group: str, after: int) -> GroupState:
+        """Put all cursors of a group at `after`, in a new generation; raises all epochs."""
+        ...
+
+    def seq_at(self, at_ms: int) -> int:
+        """The highest seq of the events accepted before a time."""
+        ...
+
+    def view(self, group: str) -> View | None:
+        """Who the members are."""
+        ...
+
+    def change_view(self, group: str, view: View) -> bool:
+        """Store a view if its number is the stored one + 1."""
+        ...
+
+    def beat(self, group: str, beats: Mapping[str, int]) -> None:
+        """Raise the counters of leases."""
+        ...
+
+    def beats(self, group: str) -> dict[str, int]:
+        """The counters of leases."""
+        ...
+
+    def alive(self, process: str) -> bool | None:
+        """Whether a process still holds its lock; None when that cannot be told."""
+        ...
+
+    def lowest_unresolved(self, group: str) -> int:
+        """The lowest seq that the group has not resolved; tail + 1 when there is none."""
+        ...
+
+    def unresolved(self, group: str) -> dict[int, int]:
+        """How many events of each partition lie above its cursor and are not done; partitions with none are left out."""
+        ...
+
+    def prune(self, through: int, limit: int) -> int:
+        """Delete events up to a seq, at most `limit` of them; how many. Ids stay known for their window."""
+        ...
+
+    def verify(self) -> list[str]:
+        """Walk the log from the prune anchor and all documents; what is wrong, in words."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; further calls raise `StoreClosedError`."""
+        ...

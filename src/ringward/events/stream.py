@@ -1,0 +1,162 @@
+"""`Stream`: how keys become partitions, and events entries of the log."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from xxhash import xxh3_64_digest
+
+from ringward.checks import checked_int
+from ringward.errors import ArgumentError, ArgumentTypeError, KeyValueError, RingwardError
+from ringward.events.event import Entry, EventId, EventKey, key_to_bytes
+from ringward.keys import XXH3, Family, hash_keys
+
+__all__ = ["PARTITIONS", "PAYLOAD_BYTES_MAX", "Stream"]
+
+PARTITIONS = 256
+PARTITIONS_MAX = 1 << 16
+PAYLOAD_BYTES_MAX = 256 << 20
+_ID_MAX = 2**63 - 1
+_ID_BYTES_MAX = 1024
+_KEY_BYTES_MAX = 1 << 16
+_SHIFT = 64
+_FRAME = struct.Struct("<Biii").pack
+
+
+class Stream:
+    """A fixed number of partitions and a fixed hash of keys.
+
+    Parameters
+    ----------
+    partitions : int
+        1 to 65,536; a key belongs to partition (hash × partitions) >> 64, for the life of the stream.
+    hash : XXH3, SipHash or Multiplicative
+
+    Examples
+    --------
+    >>> from ringward.events import Stream
+    >>> Stream(partitions=256).partition_of("user:42")
+    159
+    """
+
+    __slots__ = ("hash", "partitions")
+
+    def __init__(self, partitions: int = PARTITIONS, hash: Family = XXH3()) -> None:
+        if not isinstance(hash, Family):
+            raise ArgumentTypeError("hash", "XXH3, SipHash or Multiplicative", hash)
+        self.partitions = checked_int("partitions", partitions, 1, PARTITIONS_MAX)
+        self.hash = hash
+
+    def partition_of(self, key: EventKey) -> int:
+        """The partition of a key."""
+        return (self.hash(key) * self.partitions) >> _SHIFT
+
+    def partitions_of(self, keys: Sequence[EventKey] | npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
+        """The partitions of many keys, shape (n,)."""
+        hashes = hash_keys(keys, self.hash)
+        # (hash × partitions) >> 64 in two halves of 32 bits, since NumPy has no 128-bit product.
+        high, low = hashes >> np.uint64(32), hashes & np.uint64(0xFFFFFFFF)
+        count = np.uint64(self.partitions)
+        return ((high * count + ((low * count) >> np.uint64(32))) >> np.uint64(32)).astype(np.uint32)
+
+    def middles(self) -> npt.NDArray[np.uint64]:
+        """The hash in the middle of each partition's arc, where a router is asked for its owner; shape (partitions,)."""
+        count = self.partitions
+        return np.array([((2 * partition + 1) << _SHIFT) // (2 * count) for partition in range(count)], np.uint64)
+
+    def describe(self) -> dict[str, Any]:
+        """What a store keeps of it; of a secret hash only the fingerprint."""
+        return {"partitions": self.partitions, "hash": self.hash.describe()}
+
+    def entry(self, key: EventKey, payload: bytes, id: EventId | None, headers: Mapping[str, str] | None) -> Entry:
+        """An event as it is appended."""
+        kind, data = key_to_bytes(key)
+        return _entry((self.partition_of(key), kind, data), payload, id, headers)
+
+    def entries(
+        self,
+        keys: Sequence[EventKey],
+        payloads: Sequence[bytes],
+        ids: Sequence[EventId | None] | None,
+        headers: Sequence[Mapping[str, str] | None] | None,
+    ) -> list[Entry]:
+        """Many events as they are appended; one bulk routing."""
+        partitions = self.partitions_of(keys).tolist()
+        count = len(partitions)
+        for name, column in (("payloads", payloads), ("ids", ids), ("headers", headers)):
+            if column is not None and len(column) != count:
+                raise ArgumentError(name, f"as many as the keys, {count}", len(column))
+        ids = [None] * count if ids is None else ids
+        headers = [None] * count if headers is None else headers
+        entries: list[Entry] = []
+        try:
+            for partition, key, payload, name, header in zip(partitions, keys, payloads, ids, headers, strict=True):
+                kind, data = key_to_bytes(key)
+                entries.append(_entry((partition, kind, data), payload, name, header))
+        except RingwardError as error:
+            error.add_note(f"in the event at position {len(entries)}")
+            raise
+        return entries
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stream) and self.describe() == other.describe()
+
+    def __hash__(self) -> int:
+        return hash((self.partitions, self.hash))
+
+    def __repr__(self) -> str:
+        return f"Stream(partitions={self.partitions}, hash={self.hash!r})"
+
+
+def _entry(
+    routed: tuple[int, int, bytes], payload: bytes, id: EventId | None, headers: Mapping[str, str] | None
+) -> Entry:
+    partition, kind, key = routed
+    if len(key) > _KEY_BYTES_MAX:
+        raise KeyValueError(f"key must be at most {_KEY_BYTES_MAX} bytes long (was {len(key)})")
+    if type(payload) is not bytes:
+        payload = _checked_payload(payload)
+    if len(payload) > PAYLOAD_BYTES_MAX:
+        raise ArgumentError("payload", f"at most {PAYLOAD_BYTES_MAX} bytes long", len(payload))
+    tag = b"" if id is None else _tag(id)
+    text = _checked_headers(headers) if headers else None
+    # Lengths first, so that no two events make the same bytes; a store tells by the digest whether a repeat is one.
+    frame = _FRAME(kind, len(tag), len(key), -1 if text is None else len(text))
+    body = xxh3_64_digest(b"".join((frame, tag, key, b"" if text is None else text.encode(), payload)))
+    return partition, kind, key, id, payload, text, body
+
+
+def _checked_payload(payload: object) -> bytes:
+    if not isinstance(payload, bytes | bytearray | memoryview):
+        raise ArgumentTypeError("payload", "bytes", type(payload).__name__)
+    return bytes(payload)
+
+
+def _tag(id: EventId) -> bytes:
+    """An id as bytes; ids of different types are different ids."""
+    if isinstance(id, str):
+        try:
+            tag = b"s" + id.encode()
+        except UnicodeEncodeError:
+            raise ArgumentError("id", "text without lone surrogates", id) from None
+    elif isinstance(id, bytes):
+        tag = b"b" + id
+    else:
+        return b"i" + checked_int("id", id, 0, _ID_MAX).to_bytes(8, "little")
+    if not 1 < len(tag) <= _ID_BYTES_MAX:
+        raise ArgumentError("id", f"not empty, and less than {_ID_BYTES_MAX} bytes long", f"{len(tag) - 1} bytes")
+    return tag
+
+
+def _checked_headers(headers: Mapping[str, str]) -> str:
+    if not isinstance(headers, Mapping):
+        raise ArgumentTypeError("headers", "a mapping of str to str", type(headers).__name__)
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise ArgumentTypeError("headers", "a mapping of str to str", {name: value})
+    return json.dumps(dict(headers), sort_keys=True)
