@@ -1,10 +1,16 @@
 """An event processor on top of the routers: nothing accepted is lost, keys keep their order, takeovers are fenced."""
 
+from typing import TYPE_CHECKING, Any
+
 from ringward.events.document import Document, Letter, Member, View
 from ringward.events.effects import Options, Retry
 from ringward.events.event import Event, Receipt
-from ringward.events.stores.protocol import Abilities, Store
+from ringward.events.stores.memory import MemoryStore
+from ringward.events.stores.protocol import Abilities, Retention, Store, Totals
 from ringward.events.stream import Stream
+
+if TYPE_CHECKING:
+    from ringward.events.stores.sqlite import SqliteStore
 
 __all__ = [
     "Abilities",
@@ -12,10 +18,25 @@ __all__ = [
     "Event",
     "Letter",
     "Member",
+    "MemoryStore",
     "Options",
     "Receipt",
+    "Retention",
     "Retry",
+    "SqliteStore",
     "Store",
     "Stream",
+    "Totals",
     "View",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs apsw when it is asked for: the rest works without the extra."""
+    if name == "SqliteStore":
+        try:
+            from ringward.events.stores.sqlite import SqliteStore  # noqa: PLC0415 - see above
+        except ModuleNotFoundError as error:
+            raise ImportError("SqliteStore needs apsw: pip install 'ringward[events]'") from error
+        return SqliteStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

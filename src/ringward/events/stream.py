@@ -11,18 +11,18 @@ import numpy as np
 import numpy.typing as npt
 from xxhash import xxh3_64_digest
 
-from ringward.checks import checked_int
+from ringward.checks import checked_int, checked_text
 from ringward.errors import ArgumentError, ArgumentTypeError, KeyValueError, RingwardError
 from ringward.events.event import Entry, EventId, EventKey, key_to_bytes
 from ringward.keys import XXH3, Family, hash_keys
 
-__all__ = ["PARTITIONS", "PAYLOAD_BYTES_MAX", "Stream"]
+__all__ = ["PARTITIONS", "PAYLOAD_BYTES_MAX", "Stream", "body_digest"]
 
 PARTITIONS = 256
 PARTITIONS_MAX = 1 << 16
 PAYLOAD_BYTES_MAX = 256 << 20
 _ID_MAX = 2**63 - 1
-_ID_BYTES_MAX = 1024
+_ID_SIZE_MAX = 1024
 _KEY_BYTES_MAX = 1 << 16
 _SHIFT = 64
 _FRAME = struct.Struct("<Biii").pack
@@ -95,9 +95,9 @@ class Stream:
         headers = [None] * count if headers is None else headers
         entries: list[Entry] = []
         try:
-            for partition, key, payload, name, header in zip(partitions, keys, payloads, ids, headers, strict=True):
+            for partition, key, payload, tag, header in zip(partitions, keys, payloads, ids, headers, strict=True):
                 kind, data = key_to_bytes(key)
-                entries.append(_entry((partition, kind, data), payload, name, header))
+                entries.append(_entry((partition, kind, data), payload, tag, header))
         except RingwardError as error:
             error.add_note(f"in the event at position {len(entries)}")
             raise
@@ -123,12 +123,17 @@ def _entry(
         payload = _checked_payload(payload)
     if len(payload) > PAYLOAD_BYTES_MAX:
         raise ArgumentError("payload", f"at most {PAYLOAD_BYTES_MAX} bytes long", len(payload))
-    tag = b"" if id is None else _tag(id)
+    if id is not None:
+        id = _checked_id(id)
     text = _checked_headers(headers) if headers else None
-    # Lengths first, so that no two events make the same bytes; a store tells by the digest whether a repeat is one.
-    frame = _FRAME(kind, len(tag), len(key), -1 if text is None else len(text))
-    body = xxh3_64_digest(b"".join((frame, tag, key, b"" if text is None else text.encode(), payload)))
-    return partition, kind, key, id, payload, text, body
+    return partition, kind, key, id, payload, text, body_digest(kind, key, id, payload, text)
+
+
+def body_digest(kind: int, key: bytes, id: EventId | None, payload: bytes, headers: str | None) -> bytes:
+    """The digest by which a store tells whether a repeated id comes with the same event."""
+    tag, text = _tag(id), b"" if headers is None else headers.encode()
+    # Lengths first, so that no two events make the same bytes.
+    return xxh3_64_digest(b"".join((_FRAME(kind, len(tag), len(key), len(text)), tag, key, text, payload)))
 
 
 def _checked_payload(payload: object) -> bytes:
@@ -137,20 +142,23 @@ def _checked_payload(payload: object) -> bytes:
     return bytes(payload)
 
 
-def _tag(id: EventId) -> bytes:
+def _tag(id: EventId | None) -> bytes:
     """An id as bytes; ids of different types are different ids."""
+    if id is None:
+        return b""
     if isinstance(id, str):
-        try:
-            tag = b"s" + id.encode()
-        except UnicodeEncodeError:
-            raise ArgumentError("id", "text without lone surrogates", id) from None
-    elif isinstance(id, bytes):
-        tag = b"b" + id
-    else:
-        return b"i" + checked_int("id", id, 0, _ID_MAX).to_bytes(8, "little")
-    if not 1 < len(tag) <= _ID_BYTES_MAX:
-        raise ArgumentError("id", f"not empty, and less than {_ID_BYTES_MAX} bytes long", f"{len(tag) - 1} bytes")
-    return tag
+        return b"s" + id.encode()
+    return b"b" + id if isinstance(id, bytes) else b"i" + id.to_bytes(8, "little")
+
+
+def _checked_id(id: EventId) -> EventId:
+    if not isinstance(id, str | bytes):
+        return checked_int("id", id, 0, _ID_MAX)
+    if not 0 < len(id) <= _ID_SIZE_MAX:
+        raise ArgumentError("id", f"at least 1 and at most {_ID_SIZE_MAX} long", len(id))
+    if isinstance(id, str) and not id.isascii():
+        checked_text("id", id)
+    return id
 
 
 def _checked_headers(headers: Mapping[str, str]) -> str:

@@ -1,5 +1,14 @@
 """Places that keep events."""
 
-from ringward.events.stores.protocol import Abilities, GroupState, Settlement, Store, Totals, Transaction, Turn
+from ringward.events.stores.protocol import (
+    Abilities,
+    GroupState,
+    Retention,
+    Settlement,
+    Store,
+    Totals,
+    Transaction,
+    Turn,
+)
 
-__all__ = ["Abilities", "GroupState", "Settlement", "Store", "Totals", "Transaction", "Turn"]
+__all__ = ["Abilities", "GroupState", "Retention", "Settlement", "Store", "Totals", "Transaction", "Turn"]

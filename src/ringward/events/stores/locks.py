@@ -1,0 +1,153 @@
+"""Locks between processes: the turnstile that writers pass, and the sign that a process lives."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import uuid
+from pathlib import Path
+
+__all__ = ["FileLock", "Presence", "Turnstile"]
+
+if sys.platform == "win32":  # pragma: no cover - other platforms
+    import msvcrt
+
+    _POLL_S = 0.001
+
+    def _lock(fd: int, *, wait: bool) -> bool:
+        while True:
+            try:
+                os.lseek(fd, 0, os.SEEK_SET)
+                msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+            except OSError:
+                if not wait:
+                    return False
+                time.sleep(_POLL_S)
+            else:
+                return True
+
+    def _unlock(fd: int) -> None:
+        os.lseek(fd, 0, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(fd: int, *, wait: bool) -> bool:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        return True
+
+    def _unlock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+class FileLock:
+    """An exclusive lock on a file of its own; the system lets go of it when the process dies."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+
+    def acquire(self) -> None:
+        """Wait for it."""
+        _lock(self.fd, wait=True)
+
+    def try_acquire(self) -> bool:
+        """Take it if it is free."""
+        return _lock(self.fd, wait=False)
+
+    def release(self) -> None:
+        """Let go."""
+        _unlock(self.fd)
+
+    def close(self) -> None:
+        """Let go for good."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Turnstile:
+    """Two locks that writers of several processes pass one after the other.
+
+    Who writes again and again waits at `next` like everybody else, so nobody starves at `write`.
+    The length of the file `write` is the sign that the store has failed: setting it needs no space.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._next = FileLock(folder / "next")
+        self._write = FileLock(folder / "write")
+
+    def enter(self) -> None:
+        """Wait for the turn."""
+        self._next.acquire()
+        try:
+            self._write.acquire()
+        finally:
+            self._next.release()
+
+    def leave(self) -> None:
+        """End the turn."""
+        self._write.release()
+
+    @property
+    def failed(self) -> bool:
+        """Whether some process saw a commit or a sync fail."""
+        return os.fstat(self._write.fd).st_size > 0
+
+    def fail(self, *, failed: bool = True) -> None:
+        """Say so to all; or, after a repair, that it is over."""
+        os.ftruncate(self._write.fd, 1 if failed else 0)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._next.close()
+        self._write.close()
+
+
+class Presence:
+    """A lock that this process holds for as long as it lives, and a look at those of others."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.name = uuid.uuid4().hex
+        self._lock = FileLock(folder / f"alive-{self.name}")
+        self._lock.acquire()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what dead processes left behind."""
+        for name in self.others():
+            if not self.alive(name):
+                (self._folder / f"alive-{name}").unlink(missing_ok=True)
+
+    def others(self) -> list[str]:
+        """The processes that have, or had, the store open, but for this one."""
+        names = [path.name.removeprefix("alive-") for path in self._folder.glob("alive-*")]
+        return sorted(name for name in names if name != self.name)
+
+    def alive(self, name: str) -> bool:
+        """Whether the process of this name still holds its lock."""
+        if name == self.name:
+            return True
+        path = self._folder / f"alive-{Path(name).name}"
+        if not path.exists():
+            return False
+        probe = FileLock(path)
+        try:
+            return not probe.try_acquire()
+        finally:
+            probe.close()
+
+    def close(self) -> None:
+        """Let go, and leave nothing behind."""
+        (self._folder / f"alive-{self.name}").unlink(missing_ok=True)
+        self._lock.close()
+
+    def forget(self) -> None:
+        """Drop this process's copy after a fork: the parent keeps the lock."""
+        self._lock.close()

@@ -1,0 +1,452 @@
+"""`MemoryStore`: events in this process's memory; gone when it ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import pairwise
+
+from ringward.checks import checked_float
+from ringward.errors import (
+    ConflictError,
+    DeduplicationExpiredError,
+    StoreClosedError,
+    UnknownGroupError,
+    UnsupportedError,
+)
+from ringward.events.document import Document, Letter, View
+from ringward.events.event import Entry, EventId, Receipt, Row
+from ringward.events.stores.protocol import Abilities, Faults, GroupState, Retention, Settlement, Totals, Turn
+from ringward.events.stream import Stream
+
+__all__ = ["MemoryStore"]
+
+
+class _Lane:
+    """The rows of a partition, and their seqs apart, to search in."""
+
+    __slots__ = ("rows", "seqs")
+
+    def __init__(self) -> None:
+        self.seqs: list[int] = []
+        self.rows: list[Row] = []
+
+    def after(self, seq: int) -> int:
+        """Where the first row past a seq is."""
+        return bisect_right(self.seqs, seq)
+
+
+class _Group:
+    def __init__(self, name: str, start: int, partitions: int) -> None:
+        self.state = GroupState(name, start, 0)
+        self.documents = {partition: Document(cursor=start) for partition in range(partitions)}
+        self.letters: dict[int, tuple[Letter, Row]] = {}
+        self.view: View | None = None
+        self.beats: dict[str, int] = {}
+        self.deleted = False
+
+
+class MemoryStore:
+    """Events in memory: for tests, for streams that may be lost, and to see what the rest costs.
+
+    Parameters
+    ----------
+    stream : Stream, optional
+    id_window_s : float
+        How long ids are remembered, at least.
+    clock : callable
+        Seconds since 1970.
+    faults : callable
+        Called with the name of each point of a write that a test may want to fail at.
+
+    Examples
+    --------
+    >>> from ringward.events import MemoryStore, Stream
+    >>> store = MemoryStore(Stream(partitions=16))
+    >>> store.append("shop", [store.stream.entry("user:42", b"19.90", "order-1", None)])
+    [Receipt(seq=1, partition=9, duplicate=False)]
+    """
+
+    abilities = Abilities(transaction=False, durable=False, exact_duplicates=True, dense=True, max_batch=1_000_000)
+
+    def __init__(
+        self,
+        stream: Stream | None = None,
+        *,
+        id_window_s: float = 7 * 86_400.0,
+        clock: Callable[[], float] = time.time,
+        faults: Faults = lambda _: None,
+    ) -> None:
+        self.stream = stream or Stream()
+        self.process = uuid.uuid4().hex
+        self._id_window_s = checked_float("id_window_s", id_window_s, zero=True)
+        self._clock = clock
+        self._faults = faults
+        self._lock = threading.RLock()
+        self._lanes = [_Lane() for _ in range(self.stream.partitions)]
+        self._log: list[Row] = []  # of seqs first, first + 1 ...
+        self._first = 1
+        self._bytes = 0
+        self._at = 0
+        self._highest: dict[str, int] = {}
+        # (producer, id) → seq, digest, time; in the order of seq, so that the oldest are the first to forget.
+        self._ids: dict[tuple[str, EventId], tuple[int, bytes, int]] = {}
+        self._groups: dict[str, _Group] = {}
+        self._closed = False
+
+    def _group(self, name: str) -> _Group:
+        if self._closed:
+            raise StoreClosedError("the store is closed")
+        group = self._groups.get(name)
+        if group is None or group.deleted:
+            raise UnknownGroupError(name)
+        return group
+
+    def append(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
+        """As `Store.append`."""
+        with self._lock:
+            if self._closed:
+                raise StoreClosedError("the store is closed")
+            self._faults("append")
+            ids = [entry[3] for entry in entries if entry[3] is not None]
+            if ids and not self._all_new(producer, ids):
+                return self._append_slowly(producer, entries)
+            return self._append_new(producer, entries)
+
+    def _all_new(self, producer: str, ids: list[EventId]) -> bool:
+        known = self._ids
+        if any((producer, id) in known for id in ids) or len(set(ids)) < len(ids):
+            return False
+        numbers = [id for id in ids if type(id) is int]
+        return not numbers or (
+            numbers[0] > self._highest.get(producer, -1) and all(a < b for a, b in pairwise(numbers))
+        )
+
+    def _append_new(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
+        at = self._at = max(self._at, int(self._clock() * 1000))
+        seq = self._first + len(self._log) - 1
+        log, lanes, receipts = self._log, self._lanes, []
+        for partition, kind, key, id, payload, headers, body in entries:
+            seq += 1
+            row = (seq, partition, kind, key, id, payload, headers, at)
+            log.append(row)
+            lane = lanes[partition]
+            lane.seqs.append(seq)
+            lane.rows.append(row)
+            self._bytes += len(payload)
+            if id is not None:
+                self._ids[producer, id] = (seq, body, at)
+                if type(id) is int:
+                    self._highest[producer] = id
+            receipts.append(Receipt(seq, partition))
+        return receipts
+
+    def _append_slowly(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
+        """Find the entries whose ids are known, and append the others once none is at fault."""
+        highest = self._highest.get(producer, -1)
+        fresh: list[Entry] = []
+        within: dict[EventId, tuple[int, bytes]] = {}
+        places: list[Receipt | None] = []
+        seq = self._first + len(self._log)
+        for entry in entries:
+            partition, id, body = entry[0], entry[3], entry[6]
+            if id is not None:
+                known = within.get(id) or self._ids.get((producer, id))
+                if known is not None:
+                    if known[1] != body:
+                        raise ConflictError(id, known[0])
+                    places.append(Receipt(known[0], partition, duplicate=True))
+                    continue
+                if type(id) is int:
+                    if id <= highest:
+                        raise DeduplicationExpiredError(id, highest)
+                    highest = id
+                within[id] = (seq + len(fresh), body)
+            fresh.append(entry)
+            places.append(None)
+        made = iter(self._append_new(producer, fresh))
+        return [place or next(made) for place in places]
+
+    def totals(self) -> Totals:
+        """As `Store.totals`."""
+        with self._lock:
+            return Totals(self._first + len(self._log) - 1, self._first, self._bytes)
+
+    def heads(self, after: int, limit: int) -> list[tuple[int, int]]:
+        """As `Store.heads`."""
+        with self._lock:
+            begin = max(0, after + 1 - self._first)
+            return [(row[0], row[1]) for row in self._log[begin : begin + limit]]
+
+    def read(self, partition: int, after: int, limit: int) -> list[Row]:
+        """As `Store.read`."""
+        with self._lock:
+            lane = self._lanes[partition]
+            begin = lane.after(after)
+            return lane.rows[begin : begin + limit]
+
+    def rows(self, seqs: Sequence[int]) -> list[Row]:
+        """As `Store.rows`."""
+        with self._lock:
+            first, count = self._first, len(self._log)
+            return [self._log[seq - first] for seq in sorted(seqs) if 0 <= seq - first < count]
+
+    def bodies(self, group: str, seqs: Sequence[int]) -> list[Row]:
+        """As `Store.bodies`."""
+        with self._lock:
+            letters = self._group(group).letters
+            return [letters[seq][1] for seq in sorted(seqs) if seq in letters]
+
+    def seq_at(self, at_ms: int) -> int:
+        """As `Store.seq_at`."""
+        with self._lock:
+            return self._first - 1 + bisect_right(self._log, at_ms - 1, key=lambda row: row[7])
+
+    def volume_between(self, after: int, through: int) -> int:
+        """As `Store.volume_between`."""
+        with self._lock:
+            if after < self._first and through >= self._first + len(self._log) - 1:
+                return self._bytes
+            begin = max(0, after + 1 - self._first)
+            return sum(len(row[5]) for row in self._log[begin : max(0, through + 1 - self._first)])
+
+    def open_group(self, group: str, start: int) -> GroupState:
+        """As `Store.open_group`."""
+        with self._lock:
+            held = self._groups.get(group)
+            if held is None:
+                held = self._groups[group] = _Group(group, start, self.stream.partitions)
+            elif held.deleted:
+                held.deleted = False
+                return self._restart(held, start)
+            return held.state
+
+    def _restart(self, group: _Group, start: int) -> GroupState:
+        group.state = GroupState(group.state.name, start, group.state.generation + 1)
+        for partition, document in group.documents.items():
+            group.documents[partition] = Document(
+                document.epoch + 1, document.revision + 1, cursor=start, generation=document.generation + 1
+            )
+        group.letters = {seq: letter for seq, letter in group.letters.items() if seq <= start}
+        self._signal(group)
+        return group.state
+
+    def _signal(self, group: _Group) -> None:
+        if group.view is not None:
+            group.view = group.view._replace(number=group.view.number + 1)
+
+    def groups(self) -> list[GroupState]:
+        """As `Store.groups`."""
+        with self._lock:
+            return [group.state for _, group in sorted(self._groups.items()) if not group.deleted]
+
+    def delete_group(self, group: str) -> None:
+        """As `Store.delete_group`."""
+        with self._lock:
+            held = self._group(group)
+            for partition in held.documents:
+                self._fence(held, partition)
+            held.deleted, held.view = True, None
+            held.letters.clear()
+            held.beats.clear()
+
+    def _fence(self, group: _Group, partition: int) -> None:
+        document = group.documents[partition]
+        group.documents[partition] = document._replace(
+            epoch=document.epoch + 1, revision=document.revision + 1, owner=None
+        )
+
+    def documents(self, group: str) -> dict[int, Document]:
+        """As `Store.documents`."""
+        with self._lock:
+            return dict(self._group(group).documents)
+
+    def claim(self, group: str, owner: str, epochs: Mapping[int, int]) -> dict[int, Document]:
+        """As `Store.claim`."""
+        with self._lock:
+            held, claimed = self._group(group), {}
+            for partition, epoch in epochs.items():
+                if held.documents[partition].epoch == epoch:
+                    self._fence(held, partition)
+                    claimed[partition] = held.documents[partition]._replace(owner=owner)
+            held.documents.update(claimed)
+            self._faults("claimed")
+            return claimed
+
+    def mark(self, group: str, marks: Sequence[tuple[int, Document]]) -> set[int]:
+        """As `Store.mark`."""
+        with self._lock:
+            held = self._group(group)
+            return {partition for partition, document in marks if not self._replace(held, partition, document)}
+
+    def _replace(self, group: _Group, partition: int, document: Document) -> bool:
+        stored = group.documents[partition]
+        fits = document.epoch == stored.epoch and document.revision == stored.revision + 1
+        if not fits or document.cursor < stored.cursor:
+            return False
+        group.documents[partition] = document
+        return True
+
+    def settle(self, group: str, settlements: Sequence[Settlement]) -> set[int]:
+        """As `Store.settle`."""
+        with self._lock:
+            held, stale = self._group(group), set()
+            self._faults("settle")
+            for partition, document, dead, parked, drained in settlements:
+                if not self._replace(held, partition, document):
+                    stale.add(partition)
+                    continue
+                for letter in (*dead, *parked):
+                    body = held.letters.get(letter.seq) or (letter, self._log[letter.seq - self._first])
+                    held.letters[letter.seq] = (letter, body[1])
+                for seq in drained:
+                    held.letters.pop(seq, None)
+            return stale
+
+    def turn(self, group: str) -> Turn:
+        """As `Store.turn`: there is none."""
+        raise UnsupportedError("a MemoryStore has no transactions: event.transaction needs a SqliteStore")
+
+    def letters(self, group: str, partitions: Collection[int] | None = None) -> list[Letter]:
+        """As `Store.letters`."""
+        with self._lock:
+            found = [letter for _, (letter, _) in sorted(self._group(group).letters.items())]
+        return found if partitions is None else [letter for letter in found if letter.partition in partitions]
+
+    def redrive(self, group: str, seqs: Sequence[int]) -> int:
+        """As `Store.redrive`."""
+        with self._lock:
+            held = self._group(group)
+            chosen = [seq for seq in set(seqs) if seq in held.letters and held.letters[seq][0].state == "dead"]
+            for seq in chosen:
+                letter, row = held.letters[seq]
+                held.letters[seq] = (letter._replace(state="redrive", attempts=0), row)
+            return self._changed(held, {held.letters[seq][0].partition for seq in chosen}, len(chosen))
+
+    def drop(self, group: str, seqs: Sequence[int]) -> int:
+        """As `Store.drop`."""
+        with self._lock:
+            held = self._group(group)
+            gone = [held.letters.pop(seq)[0] for seq in set(seqs) if seq in held.letters]
+            return self._changed(held, {letter.partition for letter in gone}, len(gone))
+
+    def _changed(self, group: _Group, partitions: set[int], count: int) -> int:
+        for partition in partitions:
+            self._fence(group, partition)
+        if partitions:
+            self._signal(group)
+        return count
+
+    def reset(self, group: str, after: int) -> GroupState:
+        """As `Store.reset`."""
+        with self._lock:
+            return self._restart(self._group(group), after)
+
+    def view(self, group: str) -> View | None:
+        """As `Store.view`."""
+        return self._group(group).view
+
+    def change_view(self, group: str, view: View) -> bool:
+        """As `Store.change_view`."""
+        with self._lock:
+            held = self._group(group)
+            if view.number != (1 if held.view is None else held.view.number + 1):
+                return False
+            held.view = view
+            return True
+
+    def beat(self, group: str, beats: Mapping[str, int]) -> None:
+        """As `Store.beat`."""
+        with self._lock:
+            self._group(group).beats.update(beats)
+
+    def beats(self, group: str) -> dict[str, int]:
+        """As `Store.beats`."""
+        with self._lock:
+            return dict(self._group(group).beats)
+
+    def alive(self, process: str) -> bool | None:
+        """As `Store.alive`."""
+        return process == self.process
+
+    def lowest_unresolved(self, group: str) -> int:
+        """As `Store.lowest_unresolved`."""
+        with self._lock:
+            lowest = self._first + len(self._log)
+            for partition, document in self._group(group).documents.items():
+                lane = self._lanes[partition]
+                at = lane.after(document.cursor)
+                if at < len(lane.seqs):
+                    lowest = min(lowest, lane.seqs[at])
+            return lowest
+
+    def unresolved(self, group: str) -> dict[int, int]:
+        """As `Store.unresolved`."""
+        with self._lock:
+            counts = {}
+            for partition, document in self._group(group).documents.items():
+                lane = self._lanes[partition]
+                done = sum(lane.after(high) - lane.after(low - 1) for low, high in document.done)
+                if left := len(lane.seqs) - lane.after(document.cursor) - done:
+                    counts[partition] = left
+            return counts
+
+    def prune(self, keep: Retention, limit: int) -> int:
+        """As `Store.prune`."""
+        with self._lock:
+            through = min([self._beyond(keep), *(self.lowest_unresolved(group.name) - 1 for group in self.groups())])
+            count = max(0, min(through - self._first + 1, limit))
+            gone, self._log = self._log[:count], self._log[count:]
+            self._first += count
+            self._bytes -= sum(len(row[5]) for row in gone)
+            for lane in [self._lanes[partition] for partition in {row[1] for row in gone}]:
+                at = lane.after(self._first - 1)
+                del lane.seqs[:at], lane.rows[:at]
+            self._forget(limit)
+            return count
+
+    def _beyond(self, keep: Retention) -> int:
+        through, tail = self._first - 1, self._first + len(self._log) - 1
+        if keep.age_s is not None:
+            through = max(through, self.seq_at(int((self._clock() - keep.age_s) * 1000) + 1))
+        if keep.count is not None:
+            through = max(through, tail - keep.count)
+        if keep.bytes is not None:
+            over = self._bytes - keep.bytes
+            for row in self._log:
+                if over <= 0:
+                    break
+                over -= len(row[5])
+                through = max(through, row[0])
+        return min(through, tail)
+
+    def _forget(self, limit: int) -> None:
+        """Forget ids of pruned events that are older than the window."""
+        before = int((self._clock() - self._id_window_s) * 1000)
+        old: list[tuple[str, EventId]] = []
+        for name, (seq, _, at) in self._ids.items():
+            if seq >= self._first or at > before or len(old) == limit:
+                break
+            old.append(name)
+        for name in old:
+            del self._ids[name]
+
+    def verify(self) -> list[str]:
+        """As `Store.verify`: seqs without gaps, and cursors below the tail."""
+        with self._lock:
+            tail = self._first + len(self._log) - 1
+            wrong = [f"seq {want}: found {row[0]}" for want, row in enumerate(self._log, self._first) if row[0] != want]
+            for group in self._groups.values():
+                for partition, document in group.documents.items():
+                    if document.cursor > tail:
+                        wrong.append(
+                            f"group {group.state.name!r}, partition {partition}: cursor above the tail, {tail}"
+                        )
+            return wrong
+
+    def close(self) -> None:
+        """As `Store.close`."""
+        self._closed = True

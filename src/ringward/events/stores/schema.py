@@ -1,0 +1,179 @@
+"""The file of a `SqliteStore`: where it may lie, its tables, and whether it is one of ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+
+from ringward.errors import StoreFailedError, StoreFormatError, UnsupportedError
+from ringward.events.stream import Stream
+from ringward.keys import Family, family_from
+
+__all__ = ["check_library", "connect", "copy_anew", "create", "prepare_path", "stored_stream"]
+
+APPLICATION_ID = 0x52574556  # "RWEV"
+VERSION = 1
+SQLITE_LEAST = (3, 51, 3)  # fixed a WAL-reset corruption that needs two writing connections
+BUSY_MS = 5000
+
+_NETWORK = {
+    *("nfs", "nfs3", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "ncpfs", "afs", "afpfs", "9p", "ceph"),
+    *("glusterfs", "fuse.glusterfs", "fuse.sshfs", "fuse.s3fs", "fuse.cephfs", "lustre", "gpfs", "webdav", "davfs"),
+}
+
+_TABLES = """
+CREATE TABLE ringward_meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+-- What precedes the first row that is not pruned: the digest chain and the sums go on from there.
+CREATE TABLE ringward_anchor (
+    only INTEGER PRIMARY KEY CHECK (only = 0), seq INTEGER, at INTEGER, volume INTEGER, chain INTEGER);
+INSERT INTO ringward_anchor VALUES (0, 0, 0, 0, 0);
+CREATE TABLE ringward_producers (number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, highest INTEGER NOT NULL);
+-- volume: payload bytes up to this row. body, chain: digest of the event, and of this row and all before.
+-- A pruned row whose id must be remembered keeps neither partition, key, headers nor payload.
+CREATE TABLE ringward_log (
+    seq INTEGER PRIMARY KEY, partition INTEGER, kind INTEGER NOT NULL, producer INTEGER NOT NULL,
+    at INTEGER NOT NULL, volume INTEGER NOT NULL, body BLOB NOT NULL, chain INTEGER NOT NULL,
+    key BLOB, id, headers TEXT, payload BLOB);
+CREATE INDEX ringward_log_partition ON ringward_log (partition) WHERE partition IS NOT NULL;
+CREATE UNIQUE INDEX ringward_log_id ON ringward_log (producer, id) WHERE id IS NOT NULL;
+CREATE TABLE ringward_groups (
+    number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, start INTEGER NOT NULL, generation INTEGER NOT NULL,
+    deleted INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE ringward_documents (
+    grp INTEGER NOT NULL, partition INTEGER NOT NULL, epoch INTEGER NOT NULL, revision INTEGER NOT NULL, owner TEXT,
+    cursor INTEGER NOT NULL, done TEXT, attempts TEXT, low INTEGER, high INTEGER, generation INTEGER NOT NULL,
+    PRIMARY KEY (grp, partition)) WITHOUT ROWID;
+CREATE TABLE ringward_letters (
+    grp INTEGER NOT NULL, seq INTEGER NOT NULL, partition INTEGER NOT NULL, key BLOB NOT NULL, state TEXT NOT NULL,
+    error TEXT NOT NULL, attempts INTEGER NOT NULL, kind INTEGER NOT NULL, at INTEGER NOT NULL, body BLOB NOT NULL,
+    id, headers TEXT, payload BLOB NOT NULL, PRIMARY KEY (grp, seq));
+CREATE INDEX ringward_letters_partition ON ringward_letters (grp, partition, seq);
+CREATE TABLE ringward_views (
+    grp INTEGER PRIMARY KEY, number INTEGER NOT NULL, members TEXT NOT NULL, router BLOB NOT NULL);
+CREATE TABLE ringward_beats (
+    grp INTEGER NOT NULL, owner TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (grp, owner)) WITHOUT ROWID;
+"""
+
+
+def check_library() -> None:
+    """Refuse a SQLite with a known corruption."""
+    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    if version < SQLITE_LEAST:
+        least = ".".join(map(str, SQLITE_LEAST))
+        raise UnsupportedError(f"SQLite must be at least {least} to be written to by several processes (was {version})")
+
+
+def prepare_path(path: Path) -> Path:
+    """Make the file, for its owner alone, and the folder of its locks; return that folder."""
+    if not path.parent.exists():
+        path.parent.mkdir(mode=0o700, parents=True)
+    kind = _file_system(path.parent)
+    if kind in _NETWORK:
+        raise UnsupportedError(f"path must not be on a network file system, whose locks cannot be trusted (was {kind})")
+    try:
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600))
+        folder = path.with_name(path.name + "-locks")
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StoreFormatError(f"path must be a file that can be written to: {error}") from error
+    if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
+        raise StoreFormatError(f"path must be a file that can be written to (was {str(path)!r})")
+    return folder
+
+
+def _file_system(folder: Path) -> str:
+    """The kind of file system where the platform says it, else nothing."""
+    table = Path("/proc/self/mounts")
+    if not sys.platform.startswith("linux") or not table.exists():
+        return ""
+    where, best, found = str(folder.resolve()), "", ""
+    for line in table.read_text(errors="replace").splitlines():
+        _, mount, kind = line.split()[:3]
+        mount = mount.replace("\\040", " ")
+        if (where + "/").startswith(mount.rstrip("/") + "/") and len(mount) >= len(best):
+            best, found = mount, kind
+    return found
+
+
+def connect(path: Path, *, write: bool) -> apsw.Connection:
+    """A connection to an existing file."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=200)
+    connection.set_busy_timeout(BUSY_MS)
+    connection.pragma("trusted_schema", value=False)
+    connection.pragma("cache_size", -65536)
+    if write:
+        connection.pragma("wal_autocheckpoint", 4000)
+        connection.pragma("synchronous", "FULL")
+    else:
+        connection.pragma("query_only", value=True)
+    return connection
+
+
+def create(connection: apsw.Connection, stream: Stream) -> None:
+    """Check that the file is ours, and make the tables if it is empty."""
+    try:
+        kind, version = connection.pragma("application_id"), connection.pragma("user_version")
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+        if kind != APPLICATION_ID and (kind or version or tables):
+            raise StoreFormatError(f"path must be a file of ringward.events or a new one (was of application {kind})")
+        if version > VERSION:
+            raise StoreFormatError(f"the file must be of version {VERSION} at most (was {version}): upgrade ringward")
+        if connection.pragma("journal_mode", "wal") != "wal":
+            raise UnsupportedError("the file system must allow SQLite's write-ahead log")
+        if kind == APPLICATION_ID:
+            return
+        with connection:
+            connection.pragma("application_id", APPLICATION_ID)
+            connection.pragma("user_version", VERSION)
+            connection.execute(_TABLES)
+            connection.execute("INSERT INTO ringward_meta VALUES ('stream', ?)", (json.dumps(stream.describe()),))
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise StoreFormatError(f"path must be a file of ringward.events (was {error})") from error
+
+
+def stored_stream(connection: apsw.Connection, asked: Stream | None) -> Stream:
+    """The stream that the file holds; `asked` must be the same, and is needed for a secret hash."""
+    said = json.loads(connection.execute("SELECT value FROM ringward_meta WHERE name = 'stream'").get)
+    if asked is not None:
+        if asked.describe() != said:
+            raise StoreFormatError(f"stream must be the one in the file, {said} (was {asked.describe()})")
+        return asked
+    hash = family_from(said["hash"])
+    if not isinstance(hash, Family):
+        raise StoreFormatError(f"the hash in the file must be a known one (was {said['hash']})")
+    return Stream(said["partitions"], hash)
+
+
+def copy_anew(path: Path) -> None:
+    """Replace a file whose last sync failed by a synced copy of what can be read from it."""
+    fresh = path.with_name(path.name + "-fresh")
+    fresh.unlink(missing_ok=True)
+    try:
+        with closing(connect(path, write=True)) as old:
+            old.execute("PRAGMA synchronous = FULL")
+            old.execute("VACUUM INTO ?", (str(fresh),))
+    except apsw.Error as error:
+        raise StoreFailedError(f"a commit failed, and the file cannot be read in whole any more: {error}") from error
+    fresh.chmod(0o600)
+    for name in (fresh, path.parent):
+        _sync(name)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    fresh.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    if path.is_dir() and sys.platform == "win32":
+        return  # there, a folder cannot be opened
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

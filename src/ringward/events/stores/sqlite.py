@@ -1,0 +1,214 @@
+"""`SqliteStore`: events in one SQLite file, shared by threads and by the processes of one machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from ringward.checks import checked_float
+from ringward.errors import StoreClosedError, StoreFailedError
+from ringward.events.stores import schema
+from ringward.events.stores.locks import Presence, Turnstile
+from ringward.events.stores.protocol import Abilities, Faults
+from ringward.events.stores.sqlite_groups import SqliteGroups
+from ringward.events.stores.turns import TRANSACTION_TIMEOUT_S, Guard, SqliteTurn, Watchdog
+from ringward.events.stores.writer import Writer
+from ringward.events.stream import Stream
+
+__all__ = ["ID_WINDOW_S", "SqliteStore"]
+
+ID_WINDOW_S = 7 * 86_400.0
+_MAX_BATCH = 100_000
+_open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
+_inherited: list[object] = []  # connections of a parent process: closing them would do harm, so they are kept
+
+
+class SqliteStore(SqliteGroups):
+    """Events in one SQLite file: durable, with transactional handlers.
+
+    Parameters
+    ----------
+    path : str or path
+        Made if it is missing, for its owner alone. Beside it lie SQLite's -wal and -shm and the folder -locks.
+    stream : Stream, optional
+        Needed for another number of partitions than 256 or another hash in a new file, and for a
+        secret hash. The file's own must be the same.
+    id_window_s : float
+        How long ids are remembered, at least.
+    transaction_timeout_s : float
+        How long a transactional handler may take.
+    clock : callable
+        Seconds since 1970.
+    faults : callable
+        Called with the name of each point of a write that a test may want to fail at.
+
+    Raises
+    ------
+    StoreFormatError
+        For a file that is foreign, newer, damaged, not writable, or of another stream.
+    UnsupportedError
+        On a network file system, or with a SQLite older than 3.51.3.
+    StoreFailedError
+        When a commit failed and other processes still have the file open.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from ringward.events import SqliteStore, Stream
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> store = SqliteStore(pathlib.Path(folder.name) / "orders.db", Stream(partitions=16))
+    >>> store.append("shop", [store.stream.entry("user:42", b"19.90", "order-1", None)])
+    [Receipt(seq=1, partition=9, duplicate=False)]
+    >>> store.verify()
+    []
+    >>> store.close(); folder.cleanup()
+    """
+
+    abilities = Abilities(transaction=True, durable=True, exact_duplicates=True, dense=True, max_batch=_MAX_BATCH)
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        stream: Stream | None = None,
+        *,
+        id_window_s: float = ID_WINDOW_S,
+        transaction_timeout_s: float = TRANSACTION_TIMEOUT_S,
+        clock: Callable[[], float] = time.time,
+        faults: Faults = lambda _: None,
+    ) -> None:
+        self._id_window_s = checked_float("id_window_s", id_window_s, zero=True)
+        self._timeout_s = checked_float("transaction_timeout_s", transaction_timeout_s, zero=False)
+        self._clock = clock
+        self.path = Path(path)
+        schema.check_library()
+        folder = schema.prepare_path(self.path)
+        self._numbers: dict[str, int] = {}
+        self._reading: contextlib.AbstractContextManager[Any] = threading.Lock()
+        self._closed = False
+        with contextlib.ExitStack() as opened:
+            self._presence = Presence(folder)
+            opened.callback(self._presence.close)
+            self._turnstile = Turnstile(folder)
+            opened.callback(self._turnstile.close)
+            connection, self.stream = self._opened(stream)
+            opened.callback(connection.close)
+            self._guard = Guard()
+            connection.authorizer = self._guard
+            self._reader = schema.connect(self.path, write=False)
+            opened.pop_all()
+        self._writer = Writer(connection, self._turnstile, faults)
+        self._watchdog = Watchdog()
+        _open_stores.add(self)
+
+    def _opened(self, stream: Stream | None) -> tuple[apsw.Connection, Stream]:
+        """The writing connection, to a file that is whole and ours."""
+        self._turnstile.enter()
+        try:
+            if self._turnstile.failed:
+                self._repair()
+            connection = schema.connect(self.path, write=True)
+            try:
+                schema.create(connection, stream or Stream())
+                return connection, schema.stored_stream(connection, stream)
+            except BaseException:
+                connection.close()
+                raise
+        finally:
+            self._turnstile.leave()
+
+    def _repair(self) -> None:
+        """After a failed sync: what can be read goes into a new file, since the old one's pages cannot be trusted."""
+        others = [name for name in self._presence.others() if self._presence.alive(name)]
+        if others:
+            raise StoreFailedError(f"a commit failed, and {len(others)} other processes still have the file open")
+        schema.copy_anew(self.path)
+        self._turnstile.fail(failed=False)
+
+    @property
+    def process(self) -> str:
+        """The name of this process in views."""
+        return self._presence.name
+
+    def alive(self, process: str) -> bool | None:
+        """As `Store.alive`."""
+        return self._presence.alive(process)
+
+    def turn(self, group: str) -> SqliteTurn:
+        """As `Store.turn`."""
+        number = self._number(group)
+        sql = "SELECT epoch FROM ringward_documents WHERE grp = ? AND partition = ?"
+        return SqliteTurn(
+            self._writer,
+            self._guard,
+            self._watchdog,
+            lambda partition: self._writer.connection.execute(sql, (number, partition)).get,
+            lambda settlements: self._settle(number, settlements),
+            self._timeout_s,
+        )
+
+    def verify(self) -> list[str]:
+        """Walk the log from the prune anchor, then letters, documents and SQLite's own structures.
+
+        Returns
+        -------
+        list of str
+            What is wrong; empty when nothing is.
+        """
+        wrong = self._verify_log() + self._verify_groups()
+        checks = [str(row[0]) for row in self._read("PRAGMA integrity_check")]
+        return wrong + [text for text in checks if text != "ok"]
+
+    def close(self) -> None:
+        """Close the file; further calls raise `StoreClosedError`."""
+        if self._closed:
+            return
+        self._closed = True
+        self._writer.close(StoreClosedError("the store is closed"))
+        self._watchdog.close()
+        with self._reading:
+            self._reader.close()
+        self._writer.connection.close()
+        self._turnstile.close()
+        self._presence.close()
+        _open_stores.discard(self)
+
+    def _forked(self) -> None:
+        """In a child process: the parent's connections and locks are not ours."""
+        self._closed = True
+        _inherited.append((self._reader, self._writer.connection))
+        error = StoreClosedError("the store was opened by the process that this one was forked from")
+        self._writer = Writer(self._writer.connection, self._turnstile, self._writer.faults)
+        self._writer.close(error)
+        self._reading = _Raising(error)
+        self._presence.forget()
+        self._turnstile.close()
+
+
+class _Raising(threading.local):
+    """Stands where a lock was, and refuses."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __enter__(self) -> None:
+        raise self._error
+
+    def __exit__(self, *_: object) -> None:
+        """Never reached."""
+
+
+def _after_fork() -> None:
+    for store in list(_open_stores):
+        store._forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

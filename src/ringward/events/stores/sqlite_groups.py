@@ -1,0 +1,333 @@
+"""The groups of a `SqliteStore`: documents, letters, views and beats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from ringward.errors import UnknownGroupError
+from ringward.events.document import Document, Letter, Member, View
+from ringward.events.event import Row
+from ringward.events.stores.protocol import GroupState, Retention, Settlement
+from ringward.events.stores.sqlite_log import SqliteLog
+from ringward.events.stream import Stream, body_digest
+
+__all__ = ["SqliteGroups"]
+
+T = TypeVar("T")
+
+_DOCUMENT = "epoch, revision, owner, cursor, done, attempts, low, high, generation"
+_REPLACE = (
+    "UPDATE ringward_documents SET revision = ?, owner = ?, cursor = ?, done = ?, attempts = ?, low = ?, high = ?"
+    " WHERE grp = ? AND partition = ? AND epoch = ? AND revision = ? AND cursor <= ?"
+)
+_CLAIM = (
+    "UPDATE ringward_documents SET epoch = epoch + 1, revision = revision + 1, owner = ?"
+    f" WHERE grp = ? AND partition = ? AND epoch = ? RETURNING {_DOCUMENT}"
+)
+# Raising an epoch without an owner: whoever held the partition is fenced, and anybody may claim it.
+_FENCE = "UPDATE ringward_documents SET epoch = epoch + 1, revision = revision + 1, owner = NULL WHERE grp = ?"
+_LETTER = (
+    "INSERT OR IGNORE INTO ringward_letters SELECT ?, seq, partition, key, ?, ?, ?, kind, at, body, id, headers, payload"
+    " FROM ringward_log WHERE seq = ? AND partition IS NOT NULL"
+)
+_DEAD_AGAIN = "UPDATE ringward_letters SET state = ?, error = ?, attempts = ? WHERE grp = ? AND seq = ?"
+
+
+def _loaded(row: Sequence[Any]) -> Document:
+    epoch, revision, owner, cursor, done, attempts, low, high, generation = row
+    return Document(
+        epoch,
+        revision,
+        owner,
+        cursor,
+        tuple((a, b) for a, b in json.loads(done)) if done else (),
+        tuple((seq, count) for seq, count in json.loads(attempts)) if attempts else (),
+        None if low is None else (low, high),
+        generation,
+    )
+
+
+class SqliteGroups(SqliteLog):
+    """What is stored for groups."""
+
+    _numbers: dict[str, int]
+    stream: Stream
+
+    def _number(self, group: str) -> int:
+        """The number of a group; numbers never change."""
+        number = self._numbers.get(group)
+        if number is None:
+            rows = self._read("SELECT number FROM ringward_groups WHERE name = ? AND NOT deleted", (group,))
+            if not rows:
+                raise UnknownGroupError(group)
+            number = self._numbers[group] = rows[0][0]
+        return number
+
+    def _change(self, operation: Callable[[], T], *, sync: bool = True) -> T:
+        return self._writer.run(operation, sync=sync)
+
+    def open_group(self, group: str, start: int) -> GroupState:
+        """As `Store.open_group`."""
+        return self._change(lambda: self._open_group(group, start))
+
+    def _open_group(self, group: str, start: int) -> GroupState:
+        execute = self._writer.connection.execute
+        row = execute(
+            "SELECT number, start, generation, deleted FROM ringward_groups WHERE name = ?", (group,)
+        ).fetchone()
+        if row is not None and not row[3]:
+            return GroupState(group, row[1], row[2])
+        if row is not None:
+            execute("UPDATE ringward_groups SET deleted = 0, start = ? WHERE number = ?", (start, row[0]))
+            return self._restarted(row[0], group, start)
+        number = execute(
+            "INSERT INTO ringward_groups (name, start, generation) VALUES (?, ?, 0) RETURNING number", (group, start)
+        ).get
+        self._writer.connection.executemany(
+            "INSERT INTO ringward_documents VALUES (?, ?, 0, 0, NULL, ?, NULL, NULL, NULL, NULL, 0)",
+            [(number, partition, start) for partition in range(self.stream.partitions)],
+        )
+        return GroupState(group, start, 0)
+
+    def _restarted(self, number: int, group: str, start: int) -> GroupState:
+        execute = self._writer.connection.execute
+        execute(_FENCE, (number,))
+        execute(
+            "UPDATE ringward_documents SET cursor = ?, done = NULL, attempts = NULL, low = NULL, high = NULL,"
+            " generation = generation + 1 WHERE grp = ?",
+            (start, number),
+        )
+        execute("DELETE FROM ringward_letters WHERE grp = ? AND seq > ?", (number, start))
+        generation = execute(
+            "UPDATE ringward_groups SET generation = generation + 1 WHERE number = ? RETURNING generation", (number,)
+        ).get
+        self._signal(number)
+        return GroupState(group, start, generation)
+
+    def _signal(self, number: int) -> None:
+        """Let all processes look at the documents again."""
+        self._writer.connection.execute("UPDATE ringward_views SET number = number + 1 WHERE grp = ?", (number,))
+
+    def reset(self, group: str, after: int) -> GroupState:
+        """As `Store.reset`."""
+        number = self._number(group)
+        return self._change(lambda: self._restarted(number, group, after))
+
+    def groups(self) -> list[GroupState]:
+        """As `Store.groups`."""
+        rows = self._read("SELECT name, start, generation FROM ringward_groups WHERE NOT deleted ORDER BY name")
+        return [GroupState(*row) for row in rows]
+
+    def delete_group(self, group: str) -> None:
+        """As `Store.delete_group`."""
+        number = self._number(group)
+        self._change(lambda: self._delete_group(number))
+        self._numbers.pop(group, None)
+
+    def _delete_group(self, number: int) -> None:
+        execute = self._writer.connection.execute
+        execute(_FENCE, (number,))
+        execute("UPDATE ringward_groups SET deleted = 1 WHERE number = ?", (number,))
+        for table in ("letters", "views", "beats"):
+            execute(f"DELETE FROM ringward_{table} WHERE grp = ?", (number,))
+
+    def documents(self, group: str) -> dict[int, Document]:
+        """As `Store.documents`."""
+        sql = f"SELECT partition, {_DOCUMENT} FROM ringward_documents WHERE grp = ?"
+        return {row[0]: _loaded(row[1:]) for row in self._read(sql, (self._number(group),))}
+
+    def claim(self, group: str, owner: str, epochs: Mapping[int, int]) -> dict[int, Document]:
+        """As `Store.claim`."""
+        number = self._number(group)
+        return self._change(lambda: self._claim(number, owner, epochs))
+
+    def _claim(self, number: int, owner: str, epochs: Mapping[int, int]) -> dict[int, Document]:
+        claimed = {}
+        for partition, epoch in epochs.items():
+            row = self._writer.connection.execute(_CLAIM, (owner, number, partition, epoch)).fetchone()
+            if row is not None:
+                claimed[partition] = _loaded(row)
+        self._writer.faults("claimed")
+        return claimed
+
+    def mark(self, group: str, marks: Sequence[tuple[int, Document]]) -> set[int]:
+        """As `Store.mark`."""
+        number = self._number(group)
+        return self._change(lambda: self._mark(number, marks), sync=False)
+
+    def _mark(self, number: int, marks: Iterable[tuple[int, Document]]) -> set[int]:
+        stale = {partition for partition, document in marks if not self._replace(number, partition, document)}
+        self._writer.faults("marked")
+        return stale
+
+    def _replace(self, number: int, partition: int, document: Document) -> bool:
+        """Replace a document whose epoch and former revision are the stored ones."""
+        epoch, revision, owner, cursor, done, attempts, marked, _ = document
+        low, high = marked or (None, None)
+        values = (
+            *(revision, owner, cursor, json.dumps(done) if done else None, json.dumps(attempts) if attempts else None),
+            *(low, high, number, partition, epoch, revision - 1, cursor),
+        )
+        self._writer.connection.execute(_REPLACE, values)
+        return self._writer.connection.changes() == 1
+
+    def settle(self, group: str, settlements: Sequence[Settlement]) -> set[int]:
+        """As `Store.settle`."""
+        number = self._number(group)
+        return self._change(lambda: self._settle(number, settlements))
+
+    def _settle(self, number: int, settlements: Sequence[Settlement]) -> set[int]:
+        stale = set()
+        for settlement in settlements:
+            if not self._replace(number, settlement.partition, settlement.document):
+                stale.add(settlement.partition)
+            elif settlement.dead or settlement.parked or settlement.drained:
+                self._settle_letters(number, settlement)
+        self._writer.faults("settled")
+        return stale
+
+    def _settle_letters(self, number: int, settlement: Settlement) -> None:
+        connection = self._writer.connection
+        for letter in (*settlement.dead, *settlement.parked):
+            kept = (letter.state, letter.error, letter.attempts)
+            connection.execute(_DEAD_AGAIN, (*kept, number, letter.seq))
+            if not connection.changes():
+                connection.execute(_LETTER, (number, *kept, letter.seq))
+        for seq in settlement.drained:
+            connection.execute("DELETE FROM ringward_letters WHERE grp = ? AND seq = ?", (number, seq))
+
+    def letters(self, group: str, partitions: Collection[int] | None = None) -> list[Letter]:
+        """As `Store.letters`."""
+        sql = "SELECT seq, partition, key, state, error, attempts FROM ringward_letters WHERE grp = ? ORDER BY seq"
+        found = [Letter(*row) for row in self._read(sql, (self._number(group),))]
+        return found if partitions is None else [letter for letter in found if letter.partition in partitions]
+
+    def bodies(self, group: str, seqs: Sequence[int]) -> list[Row]:
+        """As `Store.bodies`."""
+        number = self._number(group)
+        sql = (
+            "SELECT seq, partition, kind, key, id, payload, headers, at FROM ringward_letters WHERE grp = ? AND seq = ?"
+        )
+        return [row for seq in sorted(seqs) for row in self._read(sql, (number, seq))]
+
+    def redrive(self, group: str, seqs: Sequence[int]) -> int:
+        """As `Store.redrive`."""
+        number = self._number(group)
+        sql = "UPDATE ringward_letters SET state = 'redrive', attempts = 0 WHERE grp = ? AND seq = ? AND state = 'dead'"
+        return self._change(lambda: self._change_letters(number, sql, seqs))
+
+    def drop(self, group: str, seqs: Sequence[int]) -> int:
+        """As `Store.drop`."""
+        number = self._number(group)
+        sql = "DELETE FROM ringward_letters WHERE grp = ? AND seq = ?"
+        return self._change(lambda: self._change_letters(number, sql, seqs))
+
+    def _change_letters(self, number: int, sql: str, seqs: Sequence[int]) -> int:
+        execute = self._writer.connection.execute
+        changed = [execute(sql + " RETURNING partition", (number, seq)).fetchall() for seq in set(seqs)]
+        partitions: list[Any] = sorted({row[0] for rows in changed for row in rows})
+        for partition in partitions:
+            execute(_FENCE + " AND partition = ?", (number, partition))
+        if partitions:
+            self._signal(number)
+        return sum(map(len, changed))
+
+    def view(self, group: str) -> View | None:
+        """As `Store.view`."""
+        rows = self._read("SELECT number, members, router FROM ringward_views WHERE grp = ?", (self._number(group),))
+        if not rows:
+            return None
+        number, members, router = rows[0]
+        return View(number, tuple((name, Member(*member)) for name, member in json.loads(members)), router)
+
+    def change_view(self, group: str, view: View) -> bool:
+        """As `Store.change_view`."""
+        number = self._number(group)
+        values = (number, view.number, json.dumps(view.members), view.router)
+        return self._change(lambda: self._change_view(values))
+
+    def _change_view(self, values: tuple[int, int, str, bytes]) -> bool:
+        connection = self._writer.connection
+        if values[1] == 1:
+            connection.execute("INSERT OR IGNORE INTO ringward_views VALUES (?, ?, ?, ?)", values)
+        else:
+            group, number, members, router = values
+            connection.execute(
+                "UPDATE ringward_views SET number = ?, members = ?, router = ? WHERE grp = ? AND number = ?",
+                (number, members, router, group, number - 1),
+            )
+        return connection.changes() == 1
+
+    def beat(self, group: str, beats: Mapping[str, int]) -> None:
+        """As `Store.beat`."""
+        number = self._number(group)
+        rows = [(number, owner, count) for owner, count in beats.items()]
+        sql = "REPLACE INTO ringward_beats VALUES (?, ?, ?)"
+        self._change(lambda: self._writer.connection.executemany(sql, rows).fetchall(), sync=False)
+
+    def beats(self, group: str) -> dict[str, int]:
+        """As `Store.beats`."""
+        sql = "SELECT owner, count FROM ringward_beats WHERE grp = ?"
+        return dict(self._read(sql, (self._number(group),)))
+
+    def lowest_unresolved(self, group: str) -> int:
+        """As `Store.lowest_unresolved`."""
+        return int(self._read(_LOWEST, (self._number(group),))[0][0])
+
+    def unresolved(self, group: str) -> dict[int, int]:
+        """As `Store.unresolved`."""
+        sql = (
+            "SELECT partition, cursor, done, (SELECT count(*) FROM ringward_log l"
+            " WHERE l.partition = d.partition AND l.seq > d.cursor) FROM ringward_documents d WHERE grp = ?"
+        )
+        counts = {}
+        for partition, cursor, done, count in self._read(sql, (self._number(group),)):
+            left = count - sum(
+                self._between(partition, max(low, cursor + 1), high) for low, high in json.loads(done or "[]")
+            )
+            if left:
+                counts[partition] = left
+        return counts
+
+    def _between(self, partition: int, low: int, high: int) -> int:
+        sql = "SELECT count(*) FROM ringward_log WHERE partition = ? AND seq BETWEEN ? AND ?"
+        return int(self._read(sql, (partition, low, high))[0][0])
+
+    def prune(self, keep: Retention, limit: int) -> int:
+        """As `Store.prune`."""
+        through = self._beyond(keep)
+        return self._change(lambda: self._prune(min(through, self._resolved()), limit))
+
+    def _resolved(self) -> int:
+        """The highest seq that all groups are past."""
+        execute = self._writer.connection.execute
+        numbers = [row[0] for row in execute("SELECT number FROM ringward_groups WHERE NOT deleted").fetchall()]
+        return min((execute(_LOWEST, (number,)).get for number in numbers), default=2**63 - 1) - 1
+
+    def _verify_groups(self) -> list[str]:
+        wrong = []
+        for seq, group, partition, *row in self._read(
+            "SELECT seq, name, partition, kind, key, l.id, payload, headers, body"
+            " FROM ringward_letters l JOIN ringward_groups ON grp = number ORDER BY grp, seq"
+        ):
+            if body_digest(*row[:-1]) != row[-1]:
+                wrong.append(
+                    f"letter {seq} of group {group!r}, partition {partition}: the event is not the one that was appended"
+                )
+        tail = self.totals().tail
+        for group, partition, cursor in self._read(
+            "SELECT name, partition, cursor FROM ringward_documents JOIN ringward_groups ON grp = number WHERE cursor > ?",
+            (tail,),
+        ):
+            wrong.append(f"group {group!r}, partition {partition}: cursor {cursor} is above the tail, {tail}")
+        return wrong
+
+
+# A document's cursor is as high as it can be, so the next event of the partition is unresolved.
+_LOWEST = (
+    "SELECT coalesce(min((SELECT min(seq) FROM ringward_log l WHERE l.partition = d.partition AND l.seq > d.cursor)),"
+    " (SELECT coalesce(max(seq), (SELECT seq FROM ringward_anchor)) + 1 FROM ringward_log))"
+    " FROM ringward_documents d WHERE grp = ?"
+)

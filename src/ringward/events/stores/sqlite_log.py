@@ -1,0 +1,240 @@
+"""The log of a `SqliteStore`: appending, reading, pruning, verifying."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from itertools import pairwise
+from typing import Any
+
+import apsw
+from xxhash import xxh3_64_intdigest
+
+from ringward.errors import ConflictError, DeduplicationExpiredError
+from ringward.events.event import Entry, EventId, Receipt, Row
+from ringward.events.stores.protocol import Retention, Totals
+from ringward.events.stores.writer import Writer, translated
+from ringward.events.stream import body_digest
+
+__all__ = ["SqliteLog"]
+
+_LINK = struct.Struct("<qqq").pack  # what a link of the chain says beside the body: seq, partition, at
+_HALF, _WHOLE = 1 << 63, 1 << 64
+_APPEND = "INSERT INTO ringward_log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ROW = "seq, partition, kind, key, id, payload, headers, at"
+_VERIFY_ROWS = 10_000
+
+
+class SqliteLog:
+    """What is in the log's tables. Writing happens through the writer, reading on a connection beside it."""
+
+    _writer: Writer
+    _reader: apsw.Connection
+    _reading: AbstractContextManager[Any]
+    _clock: Callable[[], float]
+    _id_window_s: float
+
+    def _read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._reading:
+            try:
+                return self._reader.execute(sql, values).fetchall()
+            except apsw.Error as error:
+                raise translated(error) from error
+
+    def append(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
+        """As `Store.append`."""
+        return self._writer.run(lambda: self._append(producer, entries), joins=True)
+
+    def _append(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
+        execute = self._writer.connection.execute
+        number, highest = self._producer(producer)
+        numbers = [entry[3] for entry in entries if type(entry[3]) is int]
+        if numbers and (numbers[0] <= highest or any(b <= a for a, b in pairwise(numbers))):
+            receipts = self._append_slowly(number, highest, entries)
+        else:
+            execute("SAVEPOINT fast")
+            try:
+                receipts = self._append_new(number, entries)
+            except apsw.ConstraintError:  # an id that is there already: look each one up
+                execute("ROLLBACK TO fast")
+                receipts = self._append_slowly(number, highest, entries)
+            execute("RELEASE fast")
+        if numbers and max(numbers) > highest:
+            execute("UPDATE ringward_producers SET highest = ? WHERE number = ?", (max(numbers), number))
+        self._writer.faults("appended")
+        return receipts
+
+    def _producer(self, name: str) -> tuple[int, int]:
+        execute = self._writer.connection.execute
+        row: Any = execute("SELECT number, highest FROM ringward_producers WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            row = execute(
+                "INSERT INTO ringward_producers (name, highest) VALUES (?, -1) RETURNING number, highest", (name,)
+            ).fetchone()
+        return row[0], row[1]
+
+    def _tail(self) -> tuple[int, int, int, int]:
+        """seq, at, volume and chain that the next row goes on from."""
+        execute = self._writer.connection.execute
+        row = execute("SELECT seq, at, volume, chain FROM ringward_log ORDER BY seq DESC LIMIT 1").fetchone()
+        tail: Any = row or execute("SELECT seq, at, volume, chain FROM ringward_anchor").fetchone()
+        seq, at, volume, chain = tail
+        return seq, at, volume, chain
+
+    def _append_new(self, producer: int, entries: Sequence[Entry]) -> list[Receipt]:
+        first, at, volume, chain = self._tail()
+        at = max(at, int(self._clock() * 1000))
+        chain %= _WHOLE
+        rows, seq = [], first
+        for partition, kind, key, id, payload, headers, body in entries:
+            seq += 1
+            volume += len(payload)
+            chain = xxh3_64_intdigest(_LINK(seq, partition, at) + body, chain)
+            signed = chain if chain < _HALF else chain - _WHOLE
+            rows.append((seq, partition, kind, producer, at, volume, body, signed, key, id, headers, payload))
+        self._writer.connection.executemany(_APPEND, rows)
+        return [Receipt(row[0], row[1]) for row in rows]
+
+    def _append_slowly(self, producer: int, highest: int, entries: Sequence[Entry]) -> list[Receipt]:
+        """Append the entries whose ids are new, and find those that are not."""
+        fresh: list[Entry] = []
+        places: list[Receipt | int] = []  # a receipt, or which of the fresh ones
+        within: dict[EventId, tuple[int, bytes]] = {}
+        next_seq = self._tail()[0] + 1
+        for entry in entries:
+            id, body = entry[3], entry[6]
+            known = None if id is None else within.get(id) or self._known(producer, id)
+            if known is not None and id is not None:
+                seq, digest = known
+                if digest != body:
+                    raise ConflictError(id, seq)
+                places.append(Receipt(seq, entry[0], duplicate=True))
+                continue
+            if type(id) is int:
+                if id <= highest:
+                    raise DeduplicationExpiredError(id, highest)
+                highest = id
+            if id is not None:
+                within[id] = (next_seq + len(fresh), body)
+            places.append(len(fresh))
+            fresh.append(entry)
+        made = self._append_new(producer, fresh)
+        return [made[place] if type(place) is int else place for place in places]  # type: ignore[misc]
+
+    def _known(self, producer: int, id: EventId) -> tuple[int, bytes] | None:
+        row: tuple[int, bytes] | None = self._writer.connection.execute(
+            "SELECT seq, body FROM ringward_log WHERE producer = ? AND id = ?", (producer, id)
+        ).fetchone()
+        return row
+
+    def totals(self) -> Totals:
+        """As `Store.totals`."""
+        ((tail, volume, first, before),) = self._read(
+            "SELECT coalesce((SELECT max(seq) FROM ringward_log), a.seq),"
+            " coalesce((SELECT volume FROM ringward_log ORDER BY seq DESC LIMIT 1), a.volume),"
+            " a.seq + 1, a.volume FROM ringward_anchor a"
+        )
+        return Totals(tail, first, volume - before)
+
+    def heads(self, after: int, limit: int) -> list[tuple[int, int]]:
+        """As `Store.heads`."""
+        sql = "SELECT seq, partition FROM ringward_log WHERE seq > ? AND partition IS NOT NULL ORDER BY seq LIMIT ?"
+        return self._read(sql, (after, limit))
+
+    def read(self, partition: int, after: int, limit: int) -> list[Row]:
+        """As `Store.read`."""
+        sql = f"SELECT {_ROW} FROM ringward_log WHERE partition = ? AND seq > ? ORDER BY seq LIMIT ?"
+        return self._read(sql, (partition, after, limit))
+
+    def rows(self, seqs: Sequence[int]) -> list[Row]:
+        """As `Store.rows`."""
+        sql = f"SELECT {_ROW} FROM ringward_log WHERE seq = ? AND partition IS NOT NULL"
+        return [row for seq in sorted(seqs) for row in self._read(sql, (seq,))]
+
+    def seq_at(self, at_ms: int) -> int:
+        """As `Store.seq_at`."""
+        return self._last("at", at_ms - 1)
+
+    def volume_between(self, after: int, through: int) -> int:
+        """As `Store.volume_between`."""
+        return self._volume(through) - self._volume(after)
+
+    def _volume(self, seq: int) -> int:
+        """Payload bytes up to a seq."""
+        sql = (
+            "SELECT coalesce((SELECT volume FROM ringward_log WHERE seq <= ? ORDER BY seq DESC LIMIT 1),"
+            " (SELECT volume FROM ringward_anchor))"
+        )
+        volume: int = self._read(sql, (seq,))[0][0]
+        return volume
+
+    def _last(self, column: str, most: int) -> int:
+        """The highest seq whose `at` or `volume`, which only rise, is at most so much; by halving."""
+        totals = self.totals()
+        low, high = totals.first - 1, totals.tail
+        while low < high:
+            middle = (low + high + 1) // 2
+            rows = self._read(f"SELECT {column} FROM ringward_log WHERE seq = ?", (middle,))
+            if rows and rows[0][0] <= most:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def _beyond(self, keep: Retention) -> int:
+        """The highest seq that exceeds a limit of the retention."""
+        totals = self.totals()
+        through = totals.first - 1
+        if keep.age_s is not None:
+            through = max(through, self._last("at", int((self._clock() - keep.age_s) * 1000)))
+        if keep.count is not None:
+            through = max(through, totals.tail - keep.count)
+        if keep.bytes is not None and totals.bytes > keep.bytes:
+            through = max(through, self._last("volume", self._volume(totals.tail) - keep.bytes - 1) + 1)
+        return min(through, totals.tail)
+
+    def _prune(self, through: int, limit: int) -> int:
+        """Delete rows up to a seq; of those whose ids are remembered, everything but the id."""
+        execute = self._writer.connection.execute
+        anchor: int = execute("SELECT seq FROM ringward_anchor").get
+        last = min(through, anchor + limit)
+        forget = int((self._clock() - self._id_window_s) * 1000)
+        if last > anchor:
+            execute(
+                "REPLACE INTO ringward_anchor SELECT 0, seq, at, volume, chain FROM ringward_log WHERE seq = ?", (last,)
+            )
+            both = (anchor, last, forget)
+            execute("DELETE FROM ringward_log WHERE seq > ? AND seq <= ? AND (id IS NULL OR at <= ?)", both)
+            execute(
+                "UPDATE ringward_log SET partition = NULL, key = NULL, headers = NULL, payload = NULL"
+                " WHERE seq > ? AND seq <= ?",
+                both[:2],
+            )
+        execute(
+            "DELETE FROM ringward_log WHERE seq IN"
+            " (SELECT seq FROM (SELECT seq, at FROM ringward_log WHERE seq <= ? ORDER BY seq LIMIT ?) WHERE at <= ?)",
+            (last, limit, forget),
+        )
+        self._writer.faults("pruned")
+        return max(0, last - anchor)
+
+    def _verify_log(self) -> list[str]:
+        """Walk the chain from the prune anchor."""
+        (anchor,) = self._read("SELECT seq, chain FROM ringward_anchor")
+        seq, chain = anchor[0], anchor[1] % _WHOLE
+        wrong: list[str] = []
+        while True:
+            rows = self._read(
+                f"SELECT {_ROW}, body, chain FROM ringward_log WHERE seq > ? ORDER BY seq LIMIT ?", (seq, _VERIFY_ROWS)
+            )
+            if not rows:
+                return wrong
+            for number, partition, kind, key, id, payload, headers, at, body, link in rows:
+                if number != seq + 1:
+                    wrong.append(f"seq {seq + 1} to {number - 1}: missing")
+                if body != body_digest(kind, key, id, payload, headers):
+                    wrong.append(f"seq {number}: the event is not the one that was appended")
+                if (xxh3_64_intdigest(_LINK(number, partition, at) + body, chain) - link) % _WHOLE:
+                    wrong.append(f"seq {number}: the row does not follow from those before")
+                seq, chain = number, link % _WHOLE

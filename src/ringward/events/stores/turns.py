@@ -1,0 +1,234 @@
+"""Transactional handlers: the write turn, the handle that handlers get, and who ends it when it takes too long."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import apsw
+
+from ringward.errors import StaleEpochError, TransactionError
+from ringward.events.stores.protocol import Settlement
+from ringward.events.stores.writer import HANDLER, Writer, translated
+
+__all__ = ["Guard", "SqliteTransaction", "SqliteTurn", "Watchdog"]
+
+TURN_EVENTS = 200
+TURN_S = 0.020
+TRANSACTION_TIMEOUT_S = 1.0
+_OURS = "ringward_"
+_REFUSED = {
+    *(apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT, apsw.SQLITE_PRAGMA, apsw.SQLITE_ATTACH, apsw.SQLITE_DETACH),
+}
+
+
+class Guard:
+    """The authoriser of the writing connection: refuses what a handler must not do."""
+
+    def __init__(self) -> None:
+        self.handler = False  # whether a handler's statement is being prepared
+
+    def __call__(self, action: int, first: str | None, second: str | None, database: str | None, by: str | None) -> int:
+        """Authorise one action of a statement."""
+        if not self.handler:
+            return int(apsw.SQLITE_OK)
+        ours = any(name is not None and name.lower().startswith(_OURS) for name in (first, second))
+        if ours or action in _REFUSED or (action == apsw.SQLITE_FUNCTION and second == "load_extension"):
+            return int(apsw.SQLITE_DENY)
+        return int(apsw.SQLITE_OK)
+
+
+class Watchdog:
+    """One thread that ends what has lasted too long; it starts with the first thing to watch."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._watched: tuple[float, Callable[[], None]] | None = None
+        self._thread: threading.Thread | None = None
+        self._sleeping = False
+        self._closed = False
+
+    def watch(self, seconds: float, end: Callable[[], None]) -> None:
+        """Call `end` in so many seconds, unless `done` or another `watch` comes first."""
+        self._watched = (time.monotonic() + seconds, end)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="ringward-watchdog", daemon=True)
+            self._thread.start()
+        elif self._sleeping:
+            with self._changed:
+                self._changed.notify()
+
+    def done(self) -> None:
+        """Nothing is to be watched."""
+        self._watched = None
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closed:
+            with self._changed:
+                watched = self._watched
+                if watched is None:
+                    self._sleeping = True
+                    if self._watched is None and not self._closed:
+                        self._changed.wait(1.0)
+                    self._sleeping = False
+                    continue
+                wait = watched[0] - time.monotonic()
+                if wait > 0:
+                    self._changed.wait(wait)
+                    continue
+            if self._watched is watched:
+                self._watched = None
+                watched[1]()
+
+
+class SqliteTransaction:
+    """What `event.transaction` is: statements on the store's own file, within the turn."""
+
+    def __init__(self, connection: apsw.Connection, guard: Guard, lock: threading.RLock) -> None:
+        self._connection = connection
+        self._guard = guard
+        self._lock = lock
+        self.alive = False  # between an event's begin and its end
+        self.over = ""
+
+    def _run(self, run: Callable[..., Any], sql: str, parameters: Any) -> Any:
+        with self._lock:
+            if not self.alive:
+                raise TransactionError(self.over or "a transaction can be used by its own event's handler only")
+            self._guard.handler = True
+            try:
+                return run(HANDLER + sql, parameters)
+            except apsw.AuthError as error:
+                raise TransactionError(f"not allowed in a handler's transaction: {sql}") from error
+            except apsw.InterruptError as error:
+                raise TransactionError("the handler was interrupted: it took too long") from error
+            finally:
+                self._guard.handler = False
+
+    def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Run one statement and return all its rows.
+
+        Raises
+        ------
+        TransactionError
+            When the event is handled already, or the handler was interrupted; for transaction
+            control, PRAGMA, ATTACH and the store's own tables.
+        apsw.Error
+            What SQLite says of the statement.
+        """
+        rows: list[tuple[Any, ...]] = self._run(
+            lambda text, values: self._connection.execute(text, values).fetchall(), sql, parameters
+        )
+        return rows
+
+    def executemany(self, sql: str, parameters: Sequence[Sequence[Any] | Mapping[str, Any]]) -> None:
+        """Run one statement for each of the parameters; raises as `execute`."""
+        self._run(lambda text, values: self._connection.executemany(text, values).fetchall(), sql, parameters)
+
+
+class SqliteTurn:
+    """The write turn: one transaction for the events of a batch, a savepoint for each."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        guard: Guard,
+        watchdog: Watchdog,
+        epoch_of: Callable[[int], int],
+        settle: Callable[[Sequence[Settlement]], set[int]],
+        timeout_s: float,
+    ) -> None:
+        self._writer = writer
+        self._watchdog = watchdog
+        self._epoch_of = epoch_of
+        self._settle = settle
+        self._timeout_s = timeout_s
+        self._lock = threading.RLock()
+        self._epochs: dict[int, int] = {}
+        self._events = 0
+        self.lost = False
+        self.transaction = SqliteTransaction(writer.connection, guard, self._lock)
+        writer.take()
+        self._began = time.monotonic()
+
+    def begin(self, partition: int, epoch: int) -> None:
+        """Open an event's savepoint; no other writer can raise the epoch until the turn ends."""
+        with self._lock:
+            self._check()
+            if partition not in self._epochs:
+                self._epochs[partition] = self._epoch_of(partition)
+            if self._epochs[partition] != epoch:
+                raise StaleEpochError(epoch, self._epochs[partition], self._epochs[partition])
+            self._writer.connection.execute("SAVEPOINT event")
+            self._events += 1
+            self.transaction.alive = True
+        self._watchdog.watch(self._timeout_s, self._expire)
+
+    def end(self, *, keep: bool) -> None:
+        """Close the event's savepoint, keeping or undoing what it wrote."""
+        self._watchdog.done()
+        with self._lock:
+            self.transaction.alive = False
+            self._check()
+            if not keep:
+                self._writer.connection.execute("ROLLBACK TO event")
+            self._writer.connection.execute("RELEASE event")
+
+    def over(self) -> bool:
+        """Whether the turn has lasted long enough."""
+        return self._events >= TURN_EVENTS or time.monotonic() - self._began >= TURN_S
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Store the settlements and commit all."""
+        with self._lock:
+            self._check()
+            try:
+                stale = self._settle(settlements)
+                if stale:
+                    raise TransactionError(f"partitions {sorted(stale)} were taken over")
+                self._writer.commit_taken()
+            except apsw.Error as error:
+                self._lose()
+                if isinstance(error, apsw.ConstraintError):
+                    raise TransactionError(f"the commit was refused: {error}") from error
+                raise translated(error) from error
+            except BaseException:
+                self._lose()
+                raise
+            self.lost = True
+
+    def cancel(self) -> None:
+        """Roll everything back; nothing happens when the turn is over."""
+        self._watchdog.done()
+        with self._lock:
+            self._lose()
+
+    def _check(self) -> None:
+        if not self.lost and not self._writer.connection.in_transaction:
+            self._lose()
+            self.transaction.over = "a statement ended the whole transaction"
+        if self.lost:
+            raise TransactionError(self.transaction.over or "the turn is over")
+
+    def _lose(self) -> None:
+        self.transaction.alive = False
+        if not self.lost:
+            self.lost = True
+            self._writer.cancel_taken()
+
+    def _expire(self) -> None:
+        self.transaction.over = f"the handler took longer than {self._timeout_s} s: it was rolled back"
+        self._writer.connection.interrupt()
+        with self._lock:
+            if self.transaction.alive:
+                self._lose()

@@ -1,0 +1,49 @@
+"""Stores to test: each test that takes `make` runs on all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ringward.events import MemoryStore, SqliteStore, Stream
+
+
+class Clock:
+    """A clock that stands still until it is told."""
+
+    now = 1_000_000.0
+
+    def __call__(self):
+        """Tell the time."""
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make(request, tmp_path, clock):
+    """A function that makes a store; on SQLite, one that opens the same file again and again."""
+    opened = []
+
+    def made(stream=None, **options):
+        stream = stream or Stream(partitions=8)
+        options = {"clock": clock, **options}
+        store = (
+            MemoryStore(stream, **options)
+            if request.param == "memory"
+            else SqliteStore(tmp_path / "store.db", stream, **options)
+        )
+        opened.append(store)
+        return store
+
+    made.kind = request.param
+    yield made
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(make):
+    return make()

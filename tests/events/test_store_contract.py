@@ -1,0 +1,532 @@
+"""What every store does: one suite for all."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+import ringward as rw
+from ringward.events import Document, Letter, Member, Receipt, Retention, View
+from ringward.events.stores import Settlement
+
+
+def entries(store, count, first=0, **fixed):
+    """Make entries of some keys, with ids unless `ids=False`."""
+    with_ids = fixed.get("ids", True)
+    return [
+        store.stream.entry(f"key{i % 7}", fixed.get("payload", b"payload %d" % i), f"id{i}" if with_ids else None, None)
+        for i in range(first, first + count)
+    ]
+
+
+def fill(store, count, **fixed):
+    return store.append("p", entries(store, count, **fixed))
+
+
+def partition_of(store, key="key0"):
+    return store.stream.partition_of(key)
+
+
+def claimed(store, group="g", owner="m#1"):
+    documents = store.documents(group)
+    return store.claim(group, owner, {p: d.epoch for p, d in documents.items()})
+
+
+def replaced(document, **changes):
+    return document._replace(revision=document.revision + 1, **changes)
+
+
+# --- the log
+
+
+def test_seqs_are_dense_from_one(store):
+    assert [r.seq for r in fill(store, 5)] == [1, 2, 3, 4, 5]
+    assert [r.seq for r in fill(store, 5, first=5)] == [6, 7, 8, 9, 10]
+    assert store.totals()[:2] == (10, 1)
+
+
+def test_a_row_comes_back_as_it_was_appended(store):
+    keys = ["text", "", "ü\0", b"bytes", b"", 0, 42, -1, -(2**63), 2**64 - 1]
+    made = [store.stream.entry(key, b"\0x" * i, None, {"n": str(i)}) for i, key in enumerate(keys)]
+    receipts = store.append("p", made)
+    rows = store.rows([r.seq for r in receipts])
+    assert [row[1:7] for row in rows] == [entry[:6] for entry in made]
+    assert [rw.events.event.key_from_bytes(row[2], row[3]) for row in rows] == keys
+    assert {row[7] for row in rows} == {1_000_000_000}
+
+
+@pytest.mark.parametrize("name", ["text", b"bytes", 7])
+def test_an_id_comes_back_with_its_type(store, name):
+    store.append("p", [store.stream.entry("k", b"", name, None)])
+    (row,) = store.rows([1])
+    assert row[4] == name
+    assert type(row[4]) is type(name)
+
+
+def test_reading_by_partition_gives_all_of_it_in_order_and_nothing_else(store):
+    receipts = fill(store, 100)
+    for partition in range(8):
+        want = [r.seq for r in receipts if r.partition == partition]
+        rows = store.read(partition, 0, 1000)
+        assert [row[0] for row in rows] == want
+        assert all(row[1] == partition for row in rows)
+        if want:
+            middle = want[len(want) // 2]
+            assert [row[0] for row in store.read(partition, middle, 2)] == [s for s in want if s > middle][:2]
+
+
+def test_heads_tell_the_partitions_of_what_is_new(store):
+    receipts = fill(store, 20)
+    assert store.heads(0, 100) == [(r.seq, r.partition) for r in receipts]
+    assert store.heads(15, 3) == [(r.seq, r.partition) for r in receipts[15:18]]
+    assert store.heads(20, 3) == []
+
+
+def test_rows_that_are_not_there_are_left_out(store):
+    fill(store, 3)
+    assert [row[0] for row in store.rows([9, 3, 1])] == [1, 3]
+
+
+def test_an_empty_batch_is_nothing(store):
+    assert store.append("p", []) == []
+    assert store.totals().tail == 0
+
+
+def test_the_time_of_events_never_falls(store, clock):
+    fill(store, 1)
+    clock.now -= 100
+    fill(store, 1, first=1)
+    clock.now += 300
+    fill(store, 1, first=2)
+    assert [row[7] for row in store.rows([1, 2, 3])] == [1_000_000_000, 1_000_000_000, 1_000_200_000]
+    assert store.seq_at(1_000_000_000) == 0
+    assert store.seq_at(1_000_000_001) == 2
+    assert store.seq_at(9_000_000_000) == 3
+
+
+def test_volume_is_the_bytes_of_payloads(store):
+    for size in (10, 0, 5):
+        store.append("p", [store.stream.entry("k", b"x" * size, None, None)])
+    assert store.totals().bytes == 15
+    assert store.volume_between(0, 3) == 15
+    assert store.volume_between(1, 3) == 5
+    assert store.volume_between(3, 3) == 0
+
+
+# --- ids
+
+
+def test_a_repeated_id_gets_the_receipt_of_then(store):
+    first = fill(store, 10)
+    again = fill(store, 12)
+    assert again[:10] == [Receipt(r.seq, r.partition, duplicate=True) for r in first]
+    assert [(r.seq, r.duplicate) for r in again[10:]] == [(11, False), (12, False)]
+
+
+def test_an_id_twice_in_one_batch_is_one_event(store):
+    entry = store.stream.entry("k", b"x", "same", None)
+    other = store.stream.entry("k", b"y", None, None)
+    receipts = store.append("p", [entry, other, entry])
+    assert [(r.seq, r.duplicate) for r in receipts] == [(1, False), (2, False), (1, True)]
+    assert store.totals().tail == 2
+
+
+@pytest.mark.parametrize("change", ["key", "payload", "headers"])
+def test_the_same_id_with_another_body_is_a_conflict_and_appends_nothing(store, change):
+    body = {"key": "k", "payload": b"x", "id": "a", "headers": {"h": "1"}}
+    store.append("p", [store.stream.entry(**body)])
+    other = {**body, change: {"key": b"k2", "payload": b"y", "headers": {"h": "2"}}[change]}
+    fine = store.stream.entry("k", b"", "b", None)
+    with pytest.raises(rw.ConflictError) as caught:
+        store.append("p", [fine, store.stream.entry(**other)])
+    assert (caught.value.id, caught.value.seq) == ("a", 1)
+    assert store.totals().tail == 1
+    assert store.append("p", [fine])[0].seq == 2
+
+
+def test_a_conflict_within_a_batch_appends_nothing(store):
+    batch = [store.stream.entry("k", payload, "same", None) for payload in (b"x", b"y")]
+    with pytest.raises(rw.ConflictError):
+        store.append("p", batch)
+    assert store.totals().tail == 0
+
+
+def test_ids_belong_to_their_producer_and_type(store):
+    made = [store.stream.entry("k", b"x", name, None) for name in ("1", b"1", 1)]
+    assert [r.seq for r in store.append("p", made)] == [1, 2, 3]
+    assert [r.seq for r in store.append("q", made)] == [4, 5, 6]
+
+
+def test_integer_ids_rise_and_a_forgotten_one_is_an_error(make, clock):
+    store = make(id_window_s=10)
+    numbered = [store.stream.entry("k", b"%d" % i, i, None) for i in range(20)]
+    assert [r.seq for r in store.append("p", numbered[:10])] == list(range(1, 11))
+    assert store.append("p", [numbered[4]]) == [Receipt(5, numbered[4][0], duplicate=True)]
+    clock.now += 11
+    assert store.prune(Retention(age_s=5), 100) == 10
+    with pytest.raises(rw.DeduplicationExpiredError) as caught:
+        store.append("p", [numbered[12], numbered[4]])
+    assert (caught.value.id, caught.value.highest) == (4, 12)
+    assert store.totals().tail == 10
+    assert [r.seq for r in store.append("p", numbered[15:])] == [11, 12, 13, 14, 15]
+    with pytest.raises(rw.DeduplicationExpiredError):
+        store.append("p", [numbered[14]])
+
+
+def test_text_ids_are_remembered_for_the_window_also_when_pruned(make, clock):
+    store = make(id_window_s=100)
+    fill(store, 10)
+    clock.now += 50
+    assert store.prune(Retention(age_s=10), 100) == 10
+    assert [(r.seq, r.duplicate) for r in fill(store, 10)] == [(i, True) for i in range(1, 11)]
+    changed = store.stream.entry("key0", b"another", "id0", None)
+    with pytest.raises(rw.ConflictError):
+        store.append("p", [changed])
+    clock.now += 51
+    store.prune(Retention(age_s=10), 100)
+    assert [(r.seq, r.duplicate) for r in fill(store, 2)] == [(11, False), (12, False)]
+
+
+def test_ids_are_remembered_until_pruned_even_after_the_window(make, clock):
+    store = make(id_window_s=1)
+    fill(store, 3)
+    clock.now += 1000
+    assert [r.duplicate for r in fill(store, 3)] == [True] * 3
+
+
+# --- pruning
+
+
+@pytest.mark.parametrize(
+    ("keep", "left"),
+    [
+        (Retention(age_s=None), 30),
+        (Retention(age_s=None, count=7), 7),
+        (Retention(age_s=None, bytes=50), 5),
+        (Retention(age_s=None, bytes=59), 5),
+        (Retention(age_s=None, bytes=0), 0),
+        (Retention(age_s=15.0), 10),
+        (Retention(age_s=15.0, count=3), 3),
+    ],
+)
+def test_without_groups_the_limits_alone_decide_what_is_pruned(store, clock, keep, left):
+    for i in range(3):
+        fill(store, 10, first=10 * i, payload=b"x" * 10)
+        clock.now += 10
+    assert store.prune(keep, 1000) == 30 - left
+    assert store.totals() == (30, 31 - left, 10 * left)
+    assert store.prune(keep, 1000) == 0
+    assert [r.seq for r in fill(store, 1, first=30)] == [31]
+    assert store.verify() == []
+
+
+def test_pruning_goes_on_in_steps(store, clock):
+    fill(store, 10)
+    clock.now += 10
+    assert [store.prune(Retention(age_s=5), 4) for _ in range(4)] == [4, 4, 2, 0]
+
+
+def test_nothing_unresolved_is_pruned(store, clock):
+    fill(store, 20)
+    store.open_group("g", 0)
+    clock.now += 100
+    assert store.prune(Retention(age_s=1), 100) == 0
+    documents = claimed(store)
+    lowest = partition_of(store, "key3")
+    done = [Settlement(p, replaced(d, cursor=20)) for p, d in documents.items() if p != lowest]
+    assert store.settle("g", done) == set()
+    first = store.read(lowest, 0, 1)[0][0]
+    assert store.lowest_unresolved("g") == first
+    assert store.prune(Retention(age_s=1), 100) == first - 1
+    assert store.settle("g", [Settlement(lowest, replaced(documents[lowest], cursor=20))]) == set()
+    assert store.lowest_unresolved("g") == 21
+    store.open_group("late", 3)
+    assert store.lowest_unresolved("late") == max(4, first)
+    store.delete_group("late")
+    assert store.prune(Retention(age_s=1), 100) == 21 - first
+
+
+# --- groups and claims
+
+
+def test_a_group_is_opened_once(store):
+    fill(store, 5)
+    assert store.open_group("g", 2) == ("g", 2, 0)
+    assert store.open_group("g", 0) == ("g", 2, 0)
+    assert store.groups() == [("g", 2, 0)]
+    assert store.documents("g") == {p: Document(cursor=2) for p in range(8)}
+
+
+@pytest.mark.parametrize("name", ["documents", "letters", "view", "beats", "delete_group", "lowest_unresolved"])
+def test_an_unknown_group_is_an_error(store, name):
+    with pytest.raises(rw.UnknownGroupError, match="'nobody'"):
+        getattr(store, name)("nobody")
+
+
+def test_a_claim_raises_the_epoch_and_only_the_first_gets_it(store):
+    store.open_group("g", 0)
+    assert store.claim("g", "a#1", {0: 0, 1: 0})[0] == Document(1, 1, "a#1")
+    assert set(store.claim("g", "b#1", {0: 0, 1: 1, 2: 0})) == {1, 2}
+    documents = store.documents("g")
+    assert [(documents[p].epoch, documents[p].owner) for p in range(4)] == [
+        (1, "a#1"),
+        (2, "b#1"),
+        (1, "b#1"),
+        (0, None),
+    ]
+
+
+def test_of_many_claims_at_once_one_wins(store):
+    store.open_group("g", 0)
+    won = []
+    barrier = threading.Barrier(4)
+
+    def claim(name):
+        barrier.wait()
+        won.extend((p, name) for p in store.claim("g", name, dict.fromkeys(range(8), 0)))
+
+    threads = [threading.Thread(target=claim, args=(f"m{i}",)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(p for p, _ in won) == list(range(8))
+    assert {p: d.owner for p, d in store.documents("g").items()} == dict(won)
+
+
+def test_a_stale_epoch_writes_nothing_and_the_others_of_the_batch_do(store):
+    fill(store, 30)
+    store.open_group("g", 0)
+    old = claimed(store, owner="a#1")
+    store.claim("g", "b#1", {0: 1})
+    before = store.documents("g")[0]
+    letter = Letter(store.read(0, 0, 1)[0][0] if store.read(0, 0, 1) else 1, 0, b"k", "dead", "e", 1)
+    stale = store.settle(
+        "g",
+        [
+            Settlement(0, replaced(old[0], cursor=5), dead=(letter,)),
+            Settlement(1, replaced(old[1], cursor=5)),
+        ],
+    )
+    assert stale == {0}
+    assert store.documents("g")[0] == before
+    assert store.documents("g")[1].cursor == 5
+    assert store.letters("g") == []
+    assert store.mark("g", [(0, replaced(old[0], marked=(1, 2)))]) == {0}
+
+
+def test_a_revision_is_written_once(store):
+    store.open_group("g", 0)
+    document = claimed(store)[0]
+    assert store.settle("g", [Settlement(0, replaced(document, cursor=1))]) == set()
+    assert store.settle("g", [Settlement(0, replaced(document, cursor=2))]) == {0}
+
+
+def test_a_cursor_never_falls(store):
+    store.open_group("g", 0)
+    document = replaced(claimed(store)[0], cursor=9)
+    assert store.settle("g", [Settlement(0, document)]) == set()
+    assert store.settle("g", [Settlement(0, replaced(document, cursor=8))]) == {0}
+
+
+def test_a_document_comes_back_as_it_was(store):
+    fill(store, 9)
+    store.open_group("g", 0)
+    document = replaced(
+        claimed(store)[3], cursor=1, done=((2, 3), (7, 7)), attempts=((4, 1), (5, 3)), marked=(4, 6), owner=None
+    )
+    store.settle("g", [Settlement(3, document)])
+    assert store.documents("g")[3] == document
+    assert [document.resolved(seq) for seq in range(1, 9)] == [True, True, True, False, False, False, True, False]
+
+
+def test_unresolved_counts_what_is_neither_below_the_cursor_nor_done(store):
+    fill(store, 70)
+    store.open_group("g", 0)
+    documents = claimed(store)
+    partition = partition_of(store)
+    seqs = [row[0] for row in store.read(partition, 0, 100)]
+    others = {p: len(store.read(p, 0, 100)) for p in range(8) if p != partition}
+    document = replaced(documents[partition], cursor=seqs[1], done=((seqs[3], seqs[4]),))
+    store.settle("g", [Settlement(partition, document)])
+    want = {p: n for p, n in {**others, partition: len(seqs) - 4}.items() if n}
+    assert store.unresolved("g") == want
+
+
+def test_epochs_survive_the_deletion_of_a_group(store):
+    fill(store, 5)
+    store.open_group("g", 0)
+    old = claimed(store)
+    store.delete_group("g")
+    with pytest.raises(rw.UnknownGroupError):
+        store.documents("g")
+    assert store.groups() == []
+    assert store.open_group("g", 3).start == 3
+    fresh = store.documents("g")
+    assert all(fresh[p].epoch > old[p].epoch and fresh[p].cursor == 3 for p in fresh)
+    assert store.settle("g", [Settlement(0, replaced(old[0], cursor=4))]) == {0}
+
+
+# --- letters
+
+
+def dead_letter(store, seq, state="dead"):
+    row = store.rows([seq])[0]
+    return Letter(seq, row[1], row[3], state, "boom" if state == "dead" else "", 2)
+
+
+def with_letters(store):
+    """Make a group with a dead event and two parked behind it, and everything else resolved."""
+    fill(store, 30)
+    store.open_group("g", 0)
+    partition = partition_of(store)
+    document = claimed(store)[partition]
+    seqs = [row[0] for row in store.read(partition, 0, 100) if row[3] == b"key0"][:3]
+    dead, *parked = [dead_letter(store, seq, "parked" if at else "dead") for at, seq in enumerate(seqs)]
+    document = replaced(document, cursor=30)
+    assert store.settle("g", [Settlement(partition, document, (dead,), tuple(parked))]) == set()
+    return partition, document, [dead, *parked]
+
+
+def test_letters_keep_the_bodies_of_events_also_when_those_are_pruned(store, clock):
+    partition, _, letters = with_letters(store)
+    rows = store.rows([letter.seq for letter in letters])
+    assert store.letters("g") == letters
+    assert store.letters("g", [partition]) == letters
+    assert store.letters("g", [partition + 1]) == []
+    clock.now += 100
+    store.settle("g", [Settlement(p, replaced(d, cursor=30)) for p, d in claimed(store).items()])
+    assert store.prune(Retention(age_s=1), 100) == 30
+    assert store.bodies("g", [letter.seq for letter in letters]) == rows
+    assert store.verify() == []
+
+
+def test_making_a_letter_again_changes_nothing_but_what_is_said_of_it(store):
+    partition, document, letters = with_letters(store)
+    again = letters[0]._replace(error="again", attempts=7)
+    rows = store.bodies("g", [again.seq])
+    store.settle("g", [Settlement(partition, replaced(document), (again,))])
+    assert store.letters("g") == [again, *letters[1:]]
+    assert store.bodies("g", [again.seq]) == rows
+
+
+def test_drained_letters_are_gone(store):
+    partition, document, letters = with_letters(store)
+    store.settle("g", [Settlement(partition, replaced(document), drained=(letters[0].seq,))])
+    assert store.letters("g") == letters[1:]
+
+
+def test_redrive_and_drop_raise_the_epoch_and_the_number_of_the_view(store):
+    partition, document, letters = with_letters(store)
+    store.change_view("g", View(1, (), b""))
+    assert store.redrive("g", [letters[0].seq, letters[1].seq, 999]) == 1
+    assert [letter.state for letter in store.letters("g")] == ["redrive", "parked", "parked"]
+    assert store.letters("g")[0].attempts == 0
+    stored = store.documents("g")[partition]
+    assert (stored.epoch, stored.owner) == (document.epoch + 1, None)
+    assert store.view("g").number == 2
+    assert store.drop("g", [letters[1].seq]) == 1
+    assert [letter.seq for letter in store.letters("g")] == [letters[0].seq, letters[2].seq]
+    assert store.documents("g")[partition].epoch == document.epoch + 2
+    assert store.view("g").number == 3
+    assert store.settle("g", [Settlement(partition, replaced(document))]) == {partition}
+    assert store.drop("g", [12345]) == 0
+    assert store.view("g").number == 3
+
+
+def test_a_reset_starts_a_generation_and_fences_everybody(store):
+    _, _, letters = with_letters(store)
+    old = store.documents("g")
+    store.change_view("g", View(1, (), b""))
+    assert store.reset("g", letters[1].seq) == ("g", letters[1].seq, 1)
+    fresh = store.documents("g")
+    for p in fresh:
+        assert fresh[p] == Document(
+            old[p].epoch + 1, old[p].revision + 1, None, letters[1].seq, (), (), None, old[p].generation + 1
+        )
+    assert [letter.seq for letter in store.letters("g")] == [letter.seq for letter in letters[:2]]
+    assert store.view("g").number == 2
+
+
+# --- members
+
+
+def test_a_view_is_replaced_by_the_next_number_only(store):
+    store.open_group("g", 0)
+    assert store.view("g") is None
+    first = View(1, (("a", Member(1, "p1", up=True)), ("b", Member(3, "p2", up=False, deaths=2))), b"\0router")
+    assert not store.change_view("g", first._replace(number=2))
+    assert store.change_view("g", first)
+    assert not store.change_view("g", first)
+    assert store.view("g") == first
+    second = View(2, (), b"")
+    assert store.change_view("g", second)
+    assert store.view("g") == second
+    assert not store.change_view("g", first)
+
+
+def test_beats_are_counters(store):
+    store.open_group("g", 0)
+    store.beat("g", {"a#1": 1, "b#1": 5})
+    store.beat("g", {"a#1": 2})
+    assert store.beats("g") == {"a#1": 2, "b#1": 5}
+
+
+def test_a_store_knows_that_its_own_process_lives(store):
+    assert store.alive(store.process) is True
+    assert store.alive("0" * 32) is False
+
+
+# --- all of it
+
+
+def test_a_closed_store_refuses(store):
+    store.open_group("g", 0)
+    store.close()
+    with pytest.raises(rw.StoreClosedError):
+        fill(store, 1)
+    with pytest.raises(rw.StoreClosedError):
+        store.documents("g")
+    store.close()
+
+
+def test_many_threads_append_and_every_event_is_there_once(store):
+    receipts = []
+
+    def publish(name):
+        for i in range(50):
+            receipts.extend(store.append(name, entries(store, 3, first=3 * i)))
+
+    threads = [threading.Thread(target=publish, args=(f"p{i}",)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(r.seq for r in receipts) == list(range(1, 601))
+    assert store.totals().tail == 600
+    assert store.verify() == []
+
+
+def test_an_operation_that_fails_leaves_the_others_of_a_group_commit_alone(store):
+    fill(store, 1)
+    store.open_group("g", 0)
+    repeats, conflicts, fresh = [], [], []
+
+    def publish(i):
+        body = b"other" if i % 2 else b"payload 0"
+        try:
+            repeats.extend(store.append("p", [store.stream.entry("key0", body, "id0", None)]))
+        except rw.ConflictError as error:
+            conflicts.append(error.seq)
+        fresh.extend(store.append(f"q{i}", entries(store, 1)))
+
+    threads = [threading.Thread(target=publish, args=(i,)) for i in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(r.seq, r.duplicate) for r in repeats] == [(1, True)] * 5
+    assert conflicts == [1] * 5
+    assert sorted(r.seq for r in fresh) == list(range(2, 12))
+    assert store.totals().tail == 11
