@@ -13,7 +13,18 @@ from ringward.errors import ArgumentTypeError, KeyTypeError, KeyValueError, Unsu
 if TYPE_CHECKING:
     from ringward.events.stores.protocol import Transaction
 
-__all__ = ["Delivery", "Entry", "Event", "EventId", "EventKey", "Receipt", "Row", "key_from_bytes", "key_to_bytes"]
+__all__ = [
+    "TEXT",
+    "Delivery",
+    "Entry",
+    "Event",
+    "EventId",
+    "EventKey",
+    "Receipt",
+    "Row",
+    "key_from_bytes",
+    "key_to_bytes",
+]
 
 EventKey: TypeAlias = str | bytes | int
 EventId: TypeAlias = str | bytes | int
@@ -22,10 +33,10 @@ EventId: TypeAlias = str | bytes | int
 # A plain tuple: a batch has hundreds of them, and most are looked at once.
 Row: TypeAlias = tuple[int, int, int, bytes, EventId | None, bytes, str | None, int]
 
-# What is appended: partition, kind of the key, key, id, payload, headers as JSON, digest of all these but the partition.
-Entry: TypeAlias = tuple[int, int, bytes, EventId | None, bytes, str | None, bytes]
+# What is appended: a row without its seq and time.
+Entry: TypeAlias = tuple[int, int, bytes, EventId | None, bytes, str | None]
 
-_TEXT, _BYTES, _POSITIVE, _NEGATIVE = range(4)
+TEXT, _BYTES, _POSITIVE, _NEGATIVE = range(4)
 _LEAST, _MOST = -(2**63), 2**64 - 1
 
 
@@ -33,7 +44,7 @@ def key_to_bytes(key: EventKey) -> tuple[int, bytes]:
     """The kind of a key, and the bytes that it is hashed as; keys with the same bytes are one key."""
     if isinstance(key, str):
         try:
-            return _TEXT, key.encode()
+            return TEXT, key.encode()
         except UnicodeEncodeError:
             raise KeyValueError("key must be text without lone surrogates") from None
     if isinstance(key, bytes | bytearray | memoryview):
@@ -48,7 +59,7 @@ def key_to_bytes(key: EventKey) -> tuple[int, bytes]:
 
 def key_from_bytes(kind: int, data: bytes) -> EventKey:
     """The key that `key_to_bytes` took apart."""
-    if kind == _TEXT:
+    if kind == TEXT:
         return data.decode()
     if kind == _BYTES:
         return data

@@ -7,7 +7,10 @@ import time
 import uuid
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
+
+from xxhash import xxh3_64_digest
 
 from ringward.checks import checked_float
 from ringward.errors import (
@@ -20,9 +23,16 @@ from ringward.errors import (
 from ringward.events.document import Document, Letter, View
 from ringward.events.event import Entry, EventId, Receipt, Row
 from ringward.events.stores.protocol import Abilities, Faults, GroupState, Retention, Settlement, Totals, Turn
-from ringward.events.stream import Stream
+from ringward.events.stream import Stream, body_of
 
 __all__ = ["MemoryStore"]
+
+
+_receipt = partial(tuple.__new__, Receipt)
+
+
+def _digest(kind: int, key: bytes, id: EventId | None, payload: bytes, headers: str | None) -> bytes:
+    return xxh3_64_digest(body_of(kind, key, id, payload, headers))
 
 
 class _Lane:
@@ -129,7 +139,7 @@ class MemoryStore:
         at = self._at = max(self._at, int(self._clock() * 1000))
         seq = self._first + len(self._log) - 1
         log, lanes, receipts = self._log, self._lanes, []
-        for partition, kind, key, id, payload, headers, body in entries:
+        for partition, kind, key, id, payload, headers in entries:
             seq += 1
             row = (seq, partition, kind, key, id, payload, headers, at)
             log.append(row)
@@ -138,10 +148,10 @@ class MemoryStore:
             lane.rows.append(row)
             self._bytes += len(payload)
             if id is not None:
-                self._ids[producer, id] = (seq, body, at)
+                self._ids[producer, id] = (seq, _digest(kind, key, id, payload, headers), at)
                 if type(id) is int:
                     self._highest[producer] = id
-            receipts.append(Receipt(seq, partition))
+            receipts.append(_receipt((seq, partition, False)))
         return receipts
 
     def _append_slowly(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
@@ -152,8 +162,9 @@ class MemoryStore:
         places: list[Receipt | None] = []
         seq = self._first + len(self._log)
         for entry in entries:
-            partition, id, body = entry[0], entry[3], entry[6]
+            partition, id = entry[0], entry[3]
             if id is not None:
+                body = _digest(*entry[1:])
                 known = within.get(id) or self._ids.get((producer, id))
                 if known is not None:
                     if known[1] != body:

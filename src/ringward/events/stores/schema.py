@@ -33,11 +33,11 @@ CREATE TABLE ringward_anchor (
     only INTEGER PRIMARY KEY CHECK (only = 0), seq INTEGER, at INTEGER, volume INTEGER, chain INTEGER);
 INSERT INTO ringward_anchor VALUES (0, 0, 0, 0, 0);
 CREATE TABLE ringward_producers (number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, highest INTEGER NOT NULL);
--- volume: payload bytes up to this row. body, chain: digest of the event, and of this row and all before.
--- A pruned row whose id must be remembered keeps neither partition, key, headers nor payload.
+-- volume: payload bytes up to this row. chain: digest of this row and all before.
+-- A pruned row whose id must be remembered keeps neither partition, key nor headers, and of the payload a digest.
 CREATE TABLE ringward_log (
     seq INTEGER PRIMARY KEY, partition INTEGER, kind INTEGER NOT NULL, producer INTEGER NOT NULL,
-    at INTEGER NOT NULL, volume INTEGER NOT NULL, body BLOB NOT NULL, chain INTEGER NOT NULL,
+    at INTEGER NOT NULL, volume INTEGER NOT NULL, chain INTEGER NOT NULL,
     key BLOB, id, headers TEXT, payload BLOB);
 CREATE INDEX ringward_log_partition ON ringward_log (partition) WHERE partition IS NOT NULL;
 CREATE UNIQUE INDEX ringward_log_id ON ringward_log (producer, id) WHERE id IS NOT NULL;
@@ -50,8 +50,8 @@ CREATE TABLE ringward_documents (
     PRIMARY KEY (grp, partition)) WITHOUT ROWID;
 CREATE TABLE ringward_letters (
     grp INTEGER NOT NULL, seq INTEGER NOT NULL, partition INTEGER NOT NULL, key BLOB NOT NULL, state TEXT NOT NULL,
-    error TEXT NOT NULL, attempts INTEGER NOT NULL, kind INTEGER NOT NULL, at INTEGER NOT NULL, body BLOB NOT NULL,
-    id, headers TEXT, payload BLOB NOT NULL, PRIMARY KEY (grp, seq));
+    error TEXT NOT NULL, attempts INTEGER NOT NULL, kind INTEGER NOT NULL, at INTEGER NOT NULL,
+    digest BLOB NOT NULL, id, headers TEXT, payload BLOB NOT NULL, PRIMARY KEY (grp, seq));
 CREATE INDEX ringward_letters_partition ON ringward_letters (grp, partition, seq);
 CREATE TABLE ringward_views (
     grp INTEGER PRIMARY KEY, number INTEGER NOT NULL, members TEXT NOT NULL, router BLOB NOT NULL);

@@ -19,6 +19,7 @@ from ringward.events.stores import schema
 from ringward.events.stores.locks import Presence, Turnstile
 from ringward.events.stores.protocol import Abilities, Faults
 from ringward.events.stores.sqlite_groups import SqliteGroups
+from ringward.events.stores.sqlite_log import digest
 from ringward.events.stores.turns import TRANSACTION_TIMEOUT_S, Guard, SqliteTurn, Watchdog
 from ringward.events.stores.writer import Writer
 from ringward.events.stream import Stream
@@ -102,6 +103,8 @@ class SqliteStore(SqliteGroups):
             opened.callback(connection.close)
             self._guard = Guard()
             connection.authorizer = self._guard
+            function: Any = digest
+            connection.create_scalar_function("ringward_digest", function, 5, deterministic=True)
             self._reader = schema.connect(self.path, write=False)
             opened.pop_all()
         self._writer = Writer(connection, self._turnstile, faults)

@@ -10,8 +10,7 @@ from ringward.errors import UnknownGroupError
 from ringward.events.document import Document, Letter, Member, View
 from ringward.events.event import Row
 from ringward.events.stores.protocol import GroupState, Retention, Settlement
-from ringward.events.stores.sqlite_log import SqliteLog
-from ringward.events.stream import Stream, body_digest
+from ringward.events.stores.sqlite_log import SqliteLog, digest
 
 __all__ = ["SqliteGroups"]
 
@@ -29,7 +28,8 @@ _CLAIM = (
 # Raising an epoch without an owner: whoever held the partition is fenced, and anybody may claim it.
 _FENCE = "UPDATE ringward_documents SET epoch = epoch + 1, revision = revision + 1, owner = NULL WHERE grp = ?"
 _LETTER = (
-    "INSERT OR IGNORE INTO ringward_letters SELECT ?, seq, partition, key, ?, ?, ?, kind, at, body, id, headers, payload"
+    "INSERT OR IGNORE INTO ringward_letters SELECT ?, seq, partition, key, ?, ?, ?, kind, at,"
+    " ringward_digest(kind, key, id, payload, headers), id, headers, payload"
     " FROM ringward_log WHERE seq = ? AND partition IS NOT NULL"
 )
 _DEAD_AGAIN = "UPDATE ringward_letters SET state = ?, error = ?, attempts = ? WHERE grp = ? AND seq = ?"
@@ -53,7 +53,6 @@ class SqliteGroups(SqliteLog):
     """What is stored for groups."""
 
     _numbers: dict[str, int]
-    stream: Stream
 
     def _number(self, group: str) -> int:
         """The number of a group; numbers never change."""
@@ -309,10 +308,10 @@ class SqliteGroups(SqliteLog):
     def _verify_groups(self) -> list[str]:
         wrong = []
         for seq, group, partition, *row in self._read(
-            "SELECT seq, name, partition, kind, key, l.id, payload, headers, body"
+            "SELECT seq, name, partition, kind, key, l.id, payload, headers, digest"
             " FROM ringward_letters l JOIN ringward_groups ON grp = number ORDER BY grp, seq"
         ):
-            if body_digest(*row[:-1]) != row[-1]:
+            if digest(*row[:-1]) != row[-1]:
                 wrong.append(
                     f"letter {seq} of group {group!r}, partition {partition}: the event is not the one that was appended"
                 )

@@ -5,23 +5,25 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import apsw
-from xxhash import xxh3_64_intdigest
+from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from ringward.errors import ConflictError, DeduplicationExpiredError
-from ringward.events.event import Entry, EventId, Receipt, Row
+from ringward.events.event import Entry, EventId, Receipt, Row, key_from_bytes
 from ringward.events.stores.protocol import Retention, Totals
 from ringward.events.stores.writer import Writer, translated
-from ringward.events.stream import body_digest
+from ringward.events.stream import Stream, body_of
 
-__all__ = ["SqliteLog"]
+__all__ = ["SqliteLog", "digest"]
 
-_LINK = struct.Struct("<qqq").pack  # what a link of the chain says beside the body: seq, partition, at
+_TIME = struct.Struct("<q").pack
+_receipt = partial(tuple.__new__, Receipt)
 _HALF, _WHOLE = 1 << 63, 1 << 64
-_APPEND = "INSERT INTO ringward_log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_APPEND = "INSERT INTO ringward_log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ROW = "seq, partition, kind, key, id, payload, headers, at"
 _VERIFY_ROWS = 10_000
 
@@ -34,6 +36,7 @@ class SqliteLog:
     _reading: AbstractContextManager[Any]
     _clock: Callable[[], float]
     _id_window_s: float
+    stream: Stream
 
     def _read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._reading:
@@ -44,24 +47,22 @@ class SqliteLog:
 
     def append(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
         """As `Store.append`."""
-        return self._writer.run(lambda: self._append(producer, entries), joins=True)
+        # An id that is there already is a constraint that fails: then each id is looked up.
+        return self._writer.run(
+            lambda: self._append(producer, entries, all_new=True),
+            lambda: self._append(producer, entries, all_new=False),
+            joins=True,
+        )
 
-    def _append(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
-        execute = self._writer.connection.execute
+    def _append(self, producer: str, entries: Sequence[Entry], *, all_new: bool) -> list[Receipt]:
         number, highest = self._producer(producer)
         numbers = [entry[3] for entry in entries if type(entry[3]) is int]
-        if numbers and (numbers[0] <= highest or any(b <= a for a, b in pairwise(numbers))):
-            receipts = self._append_slowly(number, highest, entries)
-        else:
-            execute("SAVEPOINT fast")
-            try:
-                receipts = self._append_new(number, entries)
-            except apsw.ConstraintError:  # an id that is there already: look each one up
-                execute("ROLLBACK TO fast")
-                receipts = self._append_slowly(number, highest, entries)
-            execute("RELEASE fast")
+        if numbers:
+            all_new &= numbers[0] > highest and all(a < b for a, b in pairwise(numbers))
+        receipts = self._append_new(number, entries) if all_new else self._append_slowly(number, highest, entries)
         if numbers and max(numbers) > highest:
-            execute("UPDATE ringward_producers SET highest = ? WHERE number = ?", (max(numbers), number))
+            sql = "UPDATE ringward_producers SET highest = ? WHERE number = ?"
+            self._writer.connection.execute(sql, (max(numbers), number))
         self._writer.faults("appended")
         return receipts
 
@@ -83,18 +84,17 @@ class SqliteLog:
         return seq, at, volume, chain
 
     def _append_new(self, producer: int, entries: Sequence[Entry]) -> list[Receipt]:
-        first, at, volume, chain = self._tail()
-        at = max(at, int(self._clock() * 1000))
-        chain %= _WHOLE
-        rows, seq = [], first
-        for partition, kind, key, id, payload, headers, body in entries:
-            seq += 1
+        first, before, volume, chain = self._tail()
+        at = max(before, int(self._clock() * 1000))
+        chain = _timed(chain % _WHOLE, before, at)
+        rows = []
+        for seq, (partition, kind, key, id, payload, headers) in enumerate(entries, first + 1):
             volume += len(payload)
-            chain = xxh3_64_intdigest(_LINK(seq, partition, at) + body, chain)
+            chain = xxh3_64_intdigest(body_of(kind, key, id, payload, headers), chain)
             signed = chain if chain < _HALF else chain - _WHOLE
-            rows.append((seq, partition, kind, producer, at, volume, body, signed, key, id, headers, payload))
+            rows.append((seq, partition, kind, producer, at, volume, signed, key, id, headers, payload))
         self._writer.connection.executemany(_APPEND, rows)
-        return [Receipt(row[0], row[1]) for row in rows]
+        return [_receipt((row[0], row[1], False)) for row in rows]
 
     def _append_slowly(self, producer: int, highest: int, entries: Sequence[Entry]) -> list[Receipt]:
         """Append the entries whose ids are new, and find those that are not."""
@@ -103,11 +103,11 @@ class SqliteLog:
         within: dict[EventId, tuple[int, bytes]] = {}
         next_seq = self._tail()[0] + 1
         for entry in entries:
-            id, body = entry[3], entry[6]
+            id, body = entry[3], body_of(*entry[1:])
             known = None if id is None else within.get(id) or self._known(producer, id)
             if known is not None and id is not None:
-                seq, digest = known
-                if digest != body:
+                seq, same = known
+                if same not in (body, xxh3_64_digest(body)):
                     raise ConflictError(id, seq)
                 places.append(Receipt(seq, entry[0], duplicate=True))
                 continue
@@ -123,10 +123,14 @@ class SqliteLog:
         return [made[place] if type(place) is int else place for place in places]  # type: ignore[misc]
 
     def _known(self, producer: int, id: EventId) -> tuple[int, bytes] | None:
-        row: tuple[int, bytes] | None = self._writer.connection.execute(
-            "SELECT seq, body FROM ringward_log WHERE producer = ? AND id = ?", (producer, id)
+        """The seq of an id, and the event's body, or its digest when it is pruned."""
+        row: Any = self._writer.connection.execute(
+            "SELECT seq, partition, kind, key, id, payload, headers FROM ringward_log WHERE producer = ? AND id = ?",
+            (producer, id),
         ).fetchone()
-        return row
+        if row is None:
+            return None
+        return row[0], (row[5] if row[1] is None else body_of(*row[2:]))
 
     def totals(self) -> Totals:
         """As `Store.totals`."""
@@ -207,8 +211,8 @@ class SqliteLog:
             both = (anchor, last, forget)
             execute("DELETE FROM ringward_log WHERE seq > ? AND seq <= ? AND (id IS NULL OR at <= ?)", both)
             execute(
-                "UPDATE ringward_log SET partition = NULL, key = NULL, headers = NULL, payload = NULL"
-                " WHERE seq > ? AND seq <= ?",
+                "UPDATE ringward_log SET payload = ringward_digest(kind, key, id, payload, headers),"
+                " partition = NULL, key = NULL, headers = NULL WHERE seq > ? AND seq <= ?",
                 both[:2],
             )
         execute(
@@ -221,20 +225,29 @@ class SqliteLog:
 
     def _verify_log(self) -> list[str]:
         """Walk the chain from the prune anchor."""
-        (anchor,) = self._read("SELECT seq, chain FROM ringward_anchor")
-        seq, chain = anchor[0], anchor[1] % _WHOLE
+        ((seq, before, chain),) = self._read("SELECT seq, at, chain FROM ringward_anchor")
+        chain %= _WHOLE
         wrong: list[str] = []
-        while True:
-            rows = self._read(
-                f"SELECT {_ROW}, body, chain FROM ringward_log WHERE seq > ? ORDER BY seq LIMIT ?", (seq, _VERIFY_ROWS)
-            )
-            if not rows:
-                return wrong
-            for number, partition, kind, key, id, payload, headers, at, body, link in rows:
+        while rows := self._read(
+            f"SELECT {_ROW}, chain FROM ringward_log WHERE seq > ? ORDER BY seq LIMIT ?", (seq, _VERIFY_ROWS)
+        ):
+            for number, partition, *event, at, link in rows:
                 if number != seq + 1:
                     wrong.append(f"seq {seq + 1} to {number - 1}: missing")
-                if body != body_digest(kind, key, id, payload, headers):
-                    wrong.append(f"seq {number}: the event is not the one that was appended")
-                if (xxh3_64_intdigest(_LINK(number, partition, at) + body, chain) - link) % _WHOLE:
-                    wrong.append(f"seq {number}: the row does not follow from those before")
-                seq, chain = number, link % _WHOLE
+                chain = xxh3_64_intdigest(body_of(*event), _timed(chain, before, at))
+                if (chain - link) % _WHOLE:
+                    wrong.append(f"seq {number}: the row is not the one that was appended here")
+                if partition != self.stream.partition_of(key_from_bytes(*event[:2])):
+                    wrong.append(f"seq {number}: partition {partition} is not that of the key")
+                seq, before, chain = number, at, link % _WHOLE
+        return wrong
+
+
+def _timed(chain: int, before: int, at: int) -> int:
+    """The chain with the time of the next row in it, where that is a new time."""
+    return chain if at == before else xxh3_64_intdigest(_TIME(at), chain)
+
+
+def digest(kind: int, key: bytes, id: EventId | None, payload: bytes, headers: str | None) -> bytes:
+    """What is kept of an event to tell whether a repeat is one."""
+    return xxh3_64_digest(body_of(kind, key, id, payload, headers))

@@ -29,10 +29,11 @@ HANDLER = "/*handler*/ "
 
 
 class _Job:
-    __slots__ = ("done", "error", "operation", "result", "sync")
+    __slots__ = ("done", "error", "operation", "otherwise", "result", "sync")
 
-    def __init__(self, operation: Callable[[], Any], *, sync: bool) -> None:
+    def __init__(self, operation: Callable[[], Any], otherwise: Callable[[], Any] | None, *, sync: bool) -> None:
         self.operation = operation
+        self.otherwise = otherwise
         self.sync = sync
         self.done = False
         self.result: Any = None
@@ -57,33 +58,37 @@ class Writer:
         self._taken_by: int | None = None
         self._closed: RingwardError | None = None
 
-    def run(self, operation: Callable[[], T], *, sync: bool = True, joins: bool = False) -> T:
+    def run(
+        self,
+        operation: Callable[[], T],
+        otherwise: Callable[[], T] | None = None,
+        *,
+        sync: bool = True,
+        joins: bool = False,
+    ) -> T:
         """Run an operation in a transaction, and return its result when that is committed.
 
-        Without `sync` the commit survives the death of the process only. An operation that `joins` becomes
-        part of the transaction that the same thread has taken.
+        When it meets a constraint, it is undone and `otherwise` runs in its place. Without `sync` the commit
+        survives the death of the process only. An operation that `joins` becomes part of the transaction that the
+        same thread has taken.
         """
         if self._taken_by == threading.get_ident():
-            return self._join(operation, joins=joins)
-        job = _Job(operation, sync=sync)
+            if not joins:
+                raise TransactionError("inside a handler's transaction the store takes nothing but publish")
+            result: T = self._result(self._perform_apart(_Job(operation, otherwise, sync=True)))
+            return result
+        job = _Job(operation, otherwise, sync=sync)
         self._waiting.append(job)
         with self._lock:
             if not job.done:
                 self._commit_waiting()
-        if job.error is not None:
-            raise job.error
-        result: T = job.result
-        return result
+        committed: T = self._result(job)
+        return committed
 
-    def _join(self, operation: Callable[[], T], *, joins: bool) -> T:
-        if not joins:
-            raise TransactionError("inside a handler's transaction the store takes nothing but publish")
-        job = _Job(operation, sync=True)
-        self._perform(job, alone=False)
+    def _result(self, job: _Job) -> Any:
         if job.error is not None:
             raise job.error
-        result: T = job.result
-        return result
+        return job.result
 
     def _commit_waiting(self) -> None:
         jobs = []
@@ -92,8 +97,11 @@ class Writer:
         try:
             self._begin(sync=any(job.sync for job in jobs))
             try:
-                for job in jobs:
-                    self._perform(job, alone=len(jobs) == 1)
+                if len(jobs) == 1:
+                    self._perform_alone(jobs[0])
+                else:
+                    for job in jobs:
+                        self._perform_apart(job)
                 self._commit()
             except BaseException:
                 self._cancel()
@@ -108,20 +116,35 @@ class Writer:
             for job in jobs:
                 job.done = True
 
-    def _perform(self, job: _Job, *, alone: bool) -> None:
-        execute = self.connection.execute
-        if alone:
-            job.result = job.operation()
-            return
-        execute("SAVEPOINT job")
+    def _perform_alone(self, job: _Job) -> None:
+        # Without a savepoint, which would copy each page that is written to.
         try:
             job.result = job.operation()
+        except apsw.ConstraintError:
+            if job.otherwise is None:
+                raise
+            self.connection.execute("ROLLBACK")
+            self.connection.execute("BEGIN IMMEDIATE")
+            job.result = job.otherwise()
+
+    def _perform_apart(self, job: _Job) -> _Job:
+        execute = self.connection.execute
+        execute("SAVEPOINT job")
+        try:
+            try:
+                job.result = job.operation()
+            except apsw.ConstraintError:
+                if job.otherwise is None:
+                    raise
+                execute("ROLLBACK TO job")
+                job.result = job.otherwise()
         except Exception as error:
             if not self.connection.in_transaction:
                 raise
             execute("ROLLBACK TO job")
             job.error = _as_error(error)
         execute("RELEASE job")
+        return job
 
     def _begin(self, *, sync: bool) -> None:
         if self._closed is not None:
