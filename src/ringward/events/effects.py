@@ -11,7 +11,7 @@ from ringward.errors import ArgumentError
 from ringward.events.document import Document, View
 from ringward.events.event import Row
 
-__all__ = ["Batch", "ChangeView", "Claim", "Effect", "Options", "Outcome", "Release", "Retry", "Waits"]
+__all__ = ["Batch", "ChangeView", "Claim", "Effect", "Options", "Release", "Retry", "Waits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,8 @@ class Options:
         Unresolved events a partition holds at most in memory; of those that wait, the seq only.
     letters : int
         Dead and parked events a group keeps at most; then the partitions that need more stop.
+    hung : int
+        Handlers that never return, at most, for whose members new ones take over in this process.
     """
 
     retry: Retry = field(default_factory=Retry)
@@ -80,6 +82,7 @@ class Options:
     batch: int = 200
     window: int = 10_000
     letters: int = 100_000
+    hung: int = 16
 
     def __post_init__(self) -> None:
         for name in ("lease_s", "beat_s", "handler_timeout_s", "slow_s"):
@@ -91,6 +94,7 @@ class Options:
         checked_int("batch", self.batch, 1, 10_000)
         checked_int("window", self.window, self.batch, 1_000_000)
         checked_int("letters", self.letters, 1, 100_000_000)
+        checked_int("hung", self.hung, 0, 10_000)
 
 
 class Claim(NamedTuple):
@@ -122,22 +126,13 @@ class Waits(NamedTuple):
     ----------
     reads : list of (int, int, int)
         (partition, after, limit) for `Store.read`, then `Group.fetched`.
-    recalls : list of int
-        Seqs for `Store.rows`, then `Group.recalled`.
-    letters : list of int
-        Seqs for `Store.bodies`, then `Group.recalled`.
+    rows, letters : dict of int to list of int
+        partition → seqs for `Store.rows` and `Store.bodies`, then `Group.recalled`.
     """
 
     reads: list[tuple[int, int, int]]
-    recalls: list[int]
-    letters: list[int]
-
-
-class Outcome(NamedTuple):
-    """What became of one event: handled when `error` is None."""
-
-    row: Row
-    error: str | None = None
+    rows: dict[int, list[int]]
+    letters: dict[int, list[int]]
 
 
 class Batch:
@@ -147,23 +142,37 @@ class Batch:
     ----------
     member : str
     events : deque of (Row, int)
-        Rows and the attempt that this delivery is; whoever handles one takes it off first.
+        Rows, and the attempt that this delivery is. Whoever handles one takes it off first, from the left.
+    done : deque of Row
+        Where handled ones go.
+    failed : deque of (Row, str)
+        Where go those whose handler raised, with the error. Later events of the same key must be left out.
     epochs : dict of int to int
         partition → epoch.
     marks : list of (int, Document)
         To be stored with `Store.mark` before the first handler runs.
+    open : dict of int to Row
+        What is not settled, by seq.
     alone : bool
         Whether it is one suspect that nothing else runs beside.
     """
 
-    __slots__ = ("alone", "began", "epochs", "events", "marks", "member", "open", "owner")
+    __slots__ = (
+        *("abandoned", "alone", "done", "epochs", "events", "failed", "gated"),
+        *("left", "marks", "member", "open", "since", "slow"),
+    )
 
-    def __init__(self, member: str, owner: str, events: list[tuple[Row, int]], *, alone: bool, now: float) -> None:
+    def __init__(self, member: str, *, alone: bool, now: float) -> None:
         self.member = member
-        self.owner = owner
-        self.events = deque(events)
-        self.open: dict[int, Row] = {row[0]: row for row, _ in events}
+        self.events: deque[tuple[Row, int]] = deque()
+        self.done: deque[Row] = deque()
+        self.failed: deque[tuple[Row, str]] = deque()
         self.epochs: dict[int, int] = {}
         self.marks: list[tuple[int, Document]] = []
+        self.open: dict[int, Row] = {}
         self.alone = alone
-        self.began = now
+        self.gated = True  # whether it counts at the gate
+        self.slow = False
+        self.abandoned = False
+        self.left = -1  # how many events were left when it was last looked at, and since when
+        self.since = now

@@ -1,0 +1,232 @@
+"""`Agent`: takes a `Group` through a `Store`. No threads, no clock: whoever has those calls it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from ringward.errors import TransactionError
+from ringward.events.document import View
+from ringward.events.effects import Batch, ChangeView, Claim, Release
+from ringward.events.event import Row
+from ringward.events.group import Group
+from ringward.events.stores.protocol import Settlement, Store, Turn
+
+__all__ = ["Agent"]
+
+T = TypeVar("T")
+
+_HEADS = 100_000
+_VIEW_CHANGES = 4  # in one tick: joining, and what follows from it
+
+
+class Agent:
+    """The glue between the state machine of a group and a store.
+
+    Parameters
+    ----------
+    store : Store
+    group : Group
+    lock : threading.Lock, optional
+        Held while the group is asked, never while the store works. Groups that share a gate share it.
+
+    Notes
+    -----
+    `tick` is to be called by one thread at a time; the others by any.
+    """
+
+    def __init__(self, store: Store, group: Group, lock: threading.Lock | None = None) -> None:
+        self.store = store
+        self.group = group
+        self.lock = lock or threading.Lock()
+        self._seen = store.totals().tail
+        self._turn = 0
+        self._survey_due = True
+
+    # --- time
+
+    def tick(self, now: float) -> None:
+        """Look at the store and at the time, and do what follows."""
+        group, store, name = self.group, self.store, self.group.name
+        for batch in list(group.batches):
+            if batch.done or batch.failed:
+                self.report(batch, now)
+        with self.lock:
+            beats = group.members.beats(now)
+        if beats:
+            store.beat(name, beats)
+        for _ in range(_VIEW_CHANGES):
+            if not self._look(now, store.view(name)):
+                break
+        self._survey()
+        self._catch_up()
+        self.settle_pending()
+
+    def _look(self, now: float, view: View | None) -> bool:
+        """One tick of the group; whether the view changed by it."""
+        beats = self.store.beats(self.group.name)
+        changed = False
+        with self.lock:
+            before = self.group.members.view
+            effects = self.group.tick(now, view, beats, self.store.alive)
+            self._survey_due |= self.group.members.view is not before or bool(self.group.wanted)
+        for effect in effects:
+            if isinstance(effect, Release):
+                self._release(effect)
+            elif isinstance(effect, ChangeView) and self.store.change_view(self.group.name, effect.view):
+                changed = True
+                with self.lock:
+                    self.group.changed_view(effect.view)
+                self._survey_due = True
+        return changed
+
+    def _release(self, effect: Release) -> None:
+        settlements = [Settlement(partition, document) for partition, document in effect.documents.items()]
+        self.store.settle(self.group.name, settlements)
+        with self.lock:
+            self.group.released(effect.documents)
+
+    def _survey(self) -> None:
+        if not self._survey_due:
+            return
+        self._survey_due = False
+        documents = self.store.documents(self.group.name)
+        with self.lock:
+            claims = self.group.surveyed(documents)
+        for claim in claims:
+            self._claim(claim)
+
+    def _claim(self, claim: Claim) -> None:
+        documents = self.store.claim(self.group.name, claim.owner, claim.epochs)
+        letters = self.store.letters(self.group.name, documents)
+        with self.lock:
+            self.group.claimed(claim.owner, documents, letters)
+
+    def _catch_up(self) -> None:
+        """Learn what was appended by others."""
+        while heads := self.store.heads(self._seen, _HEADS):
+            self.appended(heads)
+            self._seen = max(self._seen, heads[-1][0])
+
+    def appended(self, heads: Sequence[tuple[int, int]]) -> None:
+        """(seq, partition) of events that were appended."""
+        with self.lock:
+            if heads[0][0] == self._seen + 1 and heads[-1][0] - heads[0][0] + 1 == len(heads):
+                self._seen = heads[-1][0]
+            self.group.appended(heads)
+
+    # --- work
+
+    def next(self, now: float) -> Batch | None:
+        """A batch to run, its marks stored; None when there is nothing for now."""
+        names = [name for name in self.group.members.local if self.group.members.is_in(name)]
+        self._turn += 1
+        for at in range(len(names)):
+            name = names[(self._turn + at) % len(names)]
+            self._fill(name)
+            with self.lock:
+                batch = self.group.take(name, now)
+            if batch is not None:
+                self._mark(batch)
+                return batch
+        return None
+
+    def _fill(self, member: str) -> None:
+        with self.lock:
+            reads, rows, letters = self.group.waits(member)
+        for partition, after, limit in reads:
+            found = self.store.read(partition, after, limit)
+            with self.lock:
+                self.group.fetched(partition, after, limit, found)
+        for partition in {**rows, **letters}:
+            recalled: list[Row] = []
+            if partition in rows:
+                recalled += self.store.rows(rows[partition])
+            if partition in letters:
+                recalled += self.store.bodies(self.group.name, letters[partition])
+            with self.lock:
+                self.group.recalled(partition, recalled)
+
+    def _mark(self, batch: Batch) -> None:
+        if batch.marks:
+            try:
+                stale = self.store.mark(self.group.name, batch.marks)
+            except BaseException:
+                with self.lock:
+                    self.group.lost(batch.epochs)
+                    self.group.finished(batch)
+                raise
+            with self.lock:
+                self.group.marked(batch, stale)
+
+    def report(self, batch: Batch, now: float) -> None:
+        """Store the outcomes that a batch has so far."""
+        done, failed = _drained(batch.done), _drained(batch.failed)
+        with self.lock:
+            settlements = self.group.handled(batch, done, failed, now)
+        self._settle(settlements)
+
+    def finish(self, batch: Batch, now: float) -> None:
+        """Store the outcomes of a batch that nobody runs any more, and give back the rest."""
+        done, failed = _drained(batch.done), _drained(batch.failed)
+        with self.lock:
+            settlements = self.group.handled(batch, done, failed, now)
+            self.group.finished(batch)
+        self._settle(settlements)
+        self.settle_pending()
+
+    def commit(
+        self, batch: Batch, turn: Turn, done: Sequence[Row], failed: Sequence[tuple[Row, str]], now: float
+    ) -> None:
+        """Commit a turn together with the acknowledgement of its events.
+
+        When that fails nothing of it is there; the events are delivered again, each alone.
+        """
+        with self.lock:
+            settlements = self.group.handled(batch, done, failed, now)
+        partitions = {row[1] for row in done} | {row[1] for row, _ in failed}
+        try:
+            if partitions != {settlement.partition for settlement in settlements}:
+                raise TransactionError("a partition was taken over, or is being written to")
+            turn.settle(settlements)
+        except BaseException:
+            turn.cancel()
+            self.lose(partitions)
+            raise
+        with self.lock:
+            self.group.settled(settlements, ())
+
+    def lose(self, partitions: Iterable[int]) -> None:
+        """What was under way in these partitions is undone, or unknown: claim them anew."""
+        with self.lock:
+            self.group.lost(partitions)
+
+    def settle_pending(self) -> None:
+        """Store what has to be stored without a batch."""
+        while True:
+            with self.lock:
+                settlements = self.group.pending()
+            if not settlements:
+                return
+            self._settle(settlements)
+
+    def _settle(self, settlements: Sequence[Settlement]) -> None:
+        if not settlements:
+            return
+        try:
+            stale = self.store.settle(self.group.name, settlements)
+        except BaseException:
+            self.lose(settlement.partition for settlement in settlements)
+            raise
+        with self.lock:
+            self.group.settled(settlements, stale)
+
+
+def _drained(queue: deque[T]) -> list[T]:
+    """Take all off, also while another thread adds."""
+    taken: list[T] = []
+    while queue:
+        taken.append(queue.popleft())
+    return taken

@@ -1,0 +1,518 @@
+"""`Group`: the pure state machine of one group in one process."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ringward.events.document import Document, Letter, View
+from ringward.events.effects import Batch, Claim, Effect, Options, Release, Waits
+from ringward.events.event import Row
+from ringward.events.holding import Holding
+from ringward.events.members import Members, RouterLike
+from ringward.events.stores.protocol import Settlement
+
+__all__ = ["Gate", "Group"]
+
+_READS = 8  # partitions that one look at the store reads, at most
+
+
+class Gate:
+    """Lets a suspect run alone in a process: shared by the groups of that process."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.alone = False
+        self._waiting: set[object] = set()
+
+    def enter(self, who: object, *, alone: bool) -> bool:
+        """Pass if that is right now; a suspect that waits keeps others out."""
+        if alone:
+            self._waiting.add(who)
+        if self.alone or (self.running if alone else self._waiting):
+            return False
+        self.running += 1
+        self.alone = alone
+        self.forgo(who)
+        return True
+
+    def forgo(self, who: object) -> None:
+        """Nothing of this group waits to run alone."""
+        self._waiting.discard(who)
+
+    def leave(self, *, alone: bool) -> None:
+        """Go."""
+        self.running -= 1
+        if alone:
+            self.alone = False
+
+
+class Group:
+    """What one process knows of a group, and decides for it.
+
+    Nothing here does I/O, reads a clock or starts a thread; `Agent` does what it says. Every method is to be
+    called by one thread at a time.
+
+    Parameters
+    ----------
+    name : str
+    process : str
+        `Store.process`.
+    middles : ndarray of uint64
+        `Stream.middles()`.
+    options : Options
+    router : Router, callable or None
+        As `Members` has it.
+    gate : Gate
+    chance : callable
+        A random number from [0, 1), for the jitter.
+    durable : bool
+        Whether marks are to be stored.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        process: str,
+        middles: npt.NDArray[np.uint64],
+        options: Options,
+        *,
+        router: RouterLike | None = None,
+        gate: Gate | None = None,
+        chance: Callable[[], float],
+        durable: bool = True,
+    ) -> None:
+        self.name = name
+        self.options = options
+        self.members = Members(process, middles, router, options)
+        self.holdings: dict[int, Holding] = {}
+        self.batches: set[Batch] = set()
+        self.retries = self.deaths = self.takeovers = self.handled_count = 0
+        self._gate = gate or Gate()
+        self._chance = chance
+        self._durable = durable
+        self._reading: defaultdict[str, deque[Holding]] = defaultdict(deque)
+        self._running: defaultdict[str, deque[Holding]] = defaultdict(deque)
+        self._alone: defaultdict[str, deque[Holding]] = defaultdict(deque)
+        self._unsettled: dict[int, Holding] = {}  # with something to store that no batch will bring along
+
+    # --- members and partitions
+
+    def tick(
+        self, now: float, view: View | None, beats: Mapping[str, int], alive: Callable[[str], bool | None]
+    ) -> list[Effect]:
+        """What time has brought: leases that ended, waits that are over, handlers that are slow."""
+        before = self.members.view
+        change = self.members.tick(now, view, beats, alive, {holding.member for holding in self.holdings.values()})
+        if self.members.view is not before:
+            self._follow_view()
+        for batch in list(self.batches):
+            self._look_at(batch, now)
+        full = sum(holding.letter_count for holding in self.holdings.values()) >= self.options.letters
+        for holding in self.holdings.values():
+            holding.full = full
+            holding.wake(now)
+            self._queue(holding)
+        if not any(holding.alone for holding in self.holdings.values()):
+            self._gate.forgo(self.name)
+        return [*self._releases(), *([change] if change is not None else [])]
+
+    def changed_view(self, view: View) -> None:
+        """The proposed view was stored."""
+        self.members.shown(view)
+        self._follow_view()
+
+    def _follow_view(self) -> None:
+        for partition, holding in list(self.holdings.items()):
+            if not self.members.is_in(holding.member):
+                self.drop(partition)
+            elif self.members.owners[partition] != holding.member:
+                self._drain(holding)
+
+    def _drain(self, holding: Holding) -> None:
+        """Take no more; give back what nobody has begun."""
+        holding.draining = True
+        holding.ready.clear()
+        holding.alone.clear()
+        if holding.batch is not None:
+            self._give_back_rest(holding.batch)
+
+    def leave(self, name: str) -> None:
+        """A member is to go in an orderly way."""
+        self.members.leave(name)
+        for holding in self.holdings.values():
+            if holding.member == name:
+                self._drain(holding)
+
+    def _releases(self) -> list[Effect]:
+        owners: dict[int, Document] = {}
+        for partition, holding in self.holdings.items():
+            if holding.draining and not holding.flying and not holding.writing and not holding.unsettled:
+                holding.writing = True
+                owners[partition] = holding.next_document(None)
+        return [Release(owners)] if owners else []
+
+    def released(self, partitions: Iterable[int]) -> None:
+        """Partitions were given back, or had been taken over."""
+        for partition in partitions:
+            self.holdings.pop(partition, None)
+
+    @property
+    def wanted(self) -> list[int]:
+        """Partitions that are routed to members of this process and not held."""
+        mine = {name for name, local in self.members.local.items() if self.members.is_in(name) and not local.leaving}
+        return [p for p, owner in enumerate(self.members.owners) if owner in mine and p not in self.holdings]
+
+    def surveyed(self, documents: Mapping[int, Document]) -> list[Claim]:
+        """What is stored of all partitions: what was fenced is given up; what can be claimed is to be."""
+        for partition, holding in list(self.holdings.items()):
+            if partition in documents and documents[partition].epoch != holding.document.epoch:
+                self.drop(partition)
+        claims: dict[str, dict[int, int]] = {}
+        for partition in self.wanted:
+            document, owner = documents[partition], self.members.owners[partition]
+            if owner is None:
+                continue
+            mine = document.owner == self.members.owner_of(owner)  # and lost
+            if mine or document.owner is None or not self.members.is_up(document.owner):
+                claims.setdefault(self.members.owner_of(owner), {})[partition] = document.epoch
+                self.takeovers += not mine and document.owner is not None
+        return [Claim(owner, epochs) for owner, epochs in claims.items()]
+
+    def claimed(self, owner: str, documents: Mapping[int, Document], letters: Sequence[Letter]) -> None:
+        """Partitions were claimed; `letters` are those of at least these."""
+        name = owner.rpartition("#")[0]
+        of: defaultdict[int, list[Letter]] = defaultdict(list)
+        for letter in letters:
+            of[letter.partition].append(letter)
+        for partition, document in documents.items():
+            holding = Holding(partition, name, document, of[partition], self.options)
+            self.holdings[partition] = holding
+            self._queue(holding)
+
+    def drop(self, partition: int) -> None:
+        """A partition is somebody else's now: forget it, and let nothing of it begin."""
+        holding = self.holdings.pop(partition, None)
+        self._unsettled.pop(partition, None)
+        if holding is None:
+            return
+        for batch in self.batches:
+            if batch.epochs.get(partition) == holding.document.epoch:
+                self._take_off(batch, partition)
+
+    def _take_off(self, batch: Batch, partition: int) -> None:
+        rest = _drained(batch.events)
+        batch.open = {seq: row for seq, row in batch.open.items() if row[1] != partition}
+        batch.events.extend(event for event in rest if event[0][1] != partition)
+        if not batch.open:
+            self._abandon(batch)
+
+    def _abandon(self, batch: Batch) -> None:
+        """Nobody waits for what a handler is at."""
+        batch.abandoned = True
+        self._ungate(batch)
+        local = self.members.local.get(batch.member)
+        if local is not None and sum(each.abandoned for each in self.batches) <= self.options.hung:
+            local.hung = False
+
+    # --- reading
+
+    def appended(self, heads: Iterable[tuple[int, int]]) -> None:
+        """(seq, partition) of events that are in the log now."""
+        holdings = self.holdings
+        for seq, partition in heads:
+            holding = holdings.get(partition)
+            if holding is not None and seq > holding.known:
+                holding.known = seq
+                if not holding.queued_read:
+                    self._queue(holding)
+
+    def _queue(self, holding: Holding) -> None:
+        """Put a holding where it is found when there is something to do."""
+        if not holding.queued_read and (holding.asking or holding.wants_more):
+            holding.queued_read = True
+            self._reading[holding.member].append(holding)
+        if not holding.queued_alone and holding.alone:
+            holding.queued_alone = True
+            self._alone[holding.member].append(holding)
+        if not holding.queued_run and holding.ready and holding.batch is None:
+            holding.queued_run = True
+            self._running[holding.member].append(holding)
+        if holding.unsettled and holding.batch is None:
+            self._unsettled[holding.partition] = holding
+
+    def waits(self, member: str) -> Waits:
+        """What a member needs from the store."""
+        reads: list[tuple[int, int, int]] = []
+        rows: dict[int, list[int]] = {}
+        letters: dict[int, list[int]] = {}
+        queue = self._reading[member]
+        for _ in range(min(len(queue), _READS)):
+            holding = queue.popleft()
+            holding.queued_read = False
+            if holding.draining or self.holdings.get(holding.partition) is not holding:
+                continue
+            if holding.asking:
+                asked, bodies = holding.asks()
+                rows.update({holding.partition: asked} if asked else {})
+                letters.update({holding.partition: bodies} if bodies else {})
+            if holding.wants_more:
+                reads.append((holding.partition, holding.position, self.options.batch))
+        return Waits(reads, rows, letters)
+
+    def fetched(self, partition: int, after: int, limit: int, rows: Sequence[Row]) -> None:
+        """Rows of a partition past a seq were read."""
+        holding = self.holdings.get(partition)
+        if holding is not None:
+            holding.fetched(rows, after=after, limit=limit)
+            self._queue(holding)
+
+    def recalled(self, partition: int, rows: Iterable[Row]) -> None:
+        """Rows that were asked for by seq were read; all of a partition at once."""
+        holding = self.holdings.get(partition)
+        if holding is not None:
+            holding.recalled({row[0]: row for row in rows})
+            self._queue(holding)
+
+    # --- handing out
+
+    def take(self, member: str, now: float) -> Batch | None:
+        """A batch for one thread; None when there is nothing, or a suspect runs alone."""
+        batch = self._take_alone(member, now)
+        if batch is not None:
+            return batch
+        queue = self._running[member]
+        if not queue or not self._gate.enter(self.name, alone=False):
+            return None
+        batch = Batch(member, alone=False, now=now)
+        room = self.options.batch
+        while queue and room > 0:
+            holding = queue.popleft()
+            holding.queued_run = False
+            if self.holdings.get(holding.partition) is not holding or holding.draining:
+                continue
+            if not holding.ready or holding.batch is not None or holding.writing:
+                continue  # it is queued again when that is over
+            events = holding.take(room, batch)
+            room -= len(events)
+            self._hand(batch, holding, events)
+        if batch.open:
+            return batch
+        self._gate.leave(alone=False)
+        return None
+
+    def _take_alone(self, member: str, now: float) -> Batch | None:
+        queue = self._alone[member]
+        while queue:
+            holding = queue[0]
+            if self.holdings.get(holding.partition) is not holding or not holding.alone:
+                queue.popleft().queued_alone = False
+                continue
+            if holding.writing or not self._gate.enter(self.name, alone=True):
+                return None
+            queue.popleft().queued_alone = False
+            event = holding.take_alone()
+            if event is not None:
+                batch = Batch(member, alone=True, now=now)
+                self._hand(batch, holding, [event])
+                return batch
+            self.deaths += 1
+            self._gate.leave(alone=True)
+            self._queue(holding)
+        return None
+
+    def _hand(self, batch: Batch, holding: Holding, events: Sequence[tuple[Row, int]]) -> None:
+        batch.events.extend(events)
+        batch.open.update({event[0][0]: event[0] for event in events})
+        batch.epochs[holding.partition] = holding.document.epoch
+        self.batches.add(batch)
+        if self._durable:
+            holding.writing = True
+            batch.marks.append((holding.partition, holding.next_document(self.members.owner_of(holding.member))))
+
+    def marked(self, batch: Batch, stale: Iterable[int]) -> None:
+        """The marks of a batch were stored, but for partitions that were taken over."""
+        stale = set(stale)
+        for partition, _ in batch.marks:
+            if partition in stale:
+                self.drop(partition)
+            elif (holding := self._holding_of(batch, partition)) is not None:
+                holding.writing = False
+                self._queue(holding)
+
+    def _holding_of(self, batch: Batch, partition: int) -> Holding | None:
+        """The holding that a batch was taken from, if it is held under the same epoch still."""
+        holding = self.holdings.get(partition)
+        return holding if holding is not None and holding.document.epoch == batch.epochs.get(partition) else None
+
+    # --- taking back
+
+    def handled(
+        self, batch: Batch, done: Sequence[Row], failed: Sequence[tuple[Row, str]], now: float
+    ) -> list[Settlement]:
+        """Outcomes of a batch; what is to be stored of them."""
+        self.handled_count += len(done)
+        partitions = set()
+        for partition, rows in self._by_partition(batch, done):
+            partitions.add(partition)
+            self.holdings[partition].done(rows)
+        for row, error in failed:
+            if batch.open.pop(row[0], None) is not None:
+                partitions.add(row[1])
+                self._fail(batch, row, error, now)
+        return self._settlements(partitions)
+
+    def _by_partition(self, batch: Batch, rows: Sequence[Row]) -> Iterator[tuple[int, list[Row]]]:
+        """Take rows off what is open, and tell them by partition that is held still."""
+        pop = batch.open.pop
+        found = [row for row in rows if pop(row[0], None) is not None]
+        if len(batch.epochs) == 1:
+            parts = {found[0][1]: found} if found else {}
+        else:
+            parts = {}
+            for row in found:
+                parts.setdefault(row[1], []).append(row)
+        return ((partition, rows) for partition, rows in parts.items() if self._holding_of(batch, partition))
+
+    def _fail(self, batch: Batch, row: Row, error: str, now: float) -> None:
+        holding = self._holding_of(batch, row[1])
+        if holding is None:
+            return
+        # What follows of the key in this batch is left out by whoever runs it.
+        rest = [
+            other for seq, other in batch.open.items() if other[3] == row[3] and seq > row[0] and other[1] == row[1]
+        ]
+        for other in rest:
+            del batch.open[other[0]]
+        holding.give_back(rest)
+        deaths = len(holding.dead)
+        holding.failed(row, error, now, self._chance())
+        self.deaths += len(holding.dead) - deaths
+        self.retries += len(holding.dead) == deaths
+
+    def _settlements(self, partitions: Iterable[int]) -> list[Settlement]:
+        """Documents to store; those of partitions that are being written to follow when that is over."""
+        settlements = []
+        for partition in partitions:
+            holding = self.holdings.get(partition)
+            if holding is None:
+                continue
+            if holding.writing:
+                self._unsettled[partition] = holding
+                continue
+            holding.writing = True
+            settlements.append(holding.settlement(self.members.owner_of(holding.member)))
+        return settlements
+
+    def pending(self) -> list[Settlement]:
+        """What is to be stored without a batch: parked events, and what had to wait for another write."""
+        if not self._unsettled:
+            return []
+        waiting = [p for p, holding in self._unsettled.items() if not holding.writing]
+        for partition in waiting:
+            del self._unsettled[partition]
+        return self._settlements(p for p in waiting if p in self.holdings and self.holdings[p].unsettled)
+
+    def settled(self, settlements: Iterable[Settlement], stale: Iterable[int]) -> None:
+        """Settlements were stored, but for partitions that were taken over."""
+        stale = set(stale)
+        for settlement in settlements:
+            partition = settlement.partition
+            holding = self.holdings.get(partition)
+            if holding is None or holding.document.epoch != settlement.document.epoch:
+                continue
+            if partition in stale:
+                self.drop(partition)
+            else:
+                holding.writing = False
+                self._queue(holding)
+
+    def lost(self, partitions: Iterable[int]) -> None:
+        """It is unknown what is stored of these partitions: they are claimed anew, and what was marked is suspect."""
+        for partition in partitions:
+            self.drop(partition)
+
+    def finished(self, batch: Batch) -> None:
+        """Nobody runs a batch any more; what is open of it is given back."""
+        self.batches.discard(batch)
+        for partition, rows in self._by_partition(batch, list(batch.open.values())):
+            self.holdings[partition].give_back(rows)
+        for partition in batch.epochs:
+            holding = self._holding_of(batch, partition)
+            if holding is not None:
+                if holding.batch is batch:
+                    holding.batch = None
+                self._queue(holding)
+        self._ungate(batch)
+        local = self.members.local.get(batch.member)
+        if local is not None and not any(each.member == batch.member and each.slow for each in self.batches):
+            local.hung = False
+
+    def _ungate(self, batch: Batch) -> None:
+        if batch.gated:
+            batch.gated = False
+            self._gate.leave(alone=batch.alone)
+
+    # --- slow handlers
+
+    def _look_at(self, batch: Batch, now: float) -> None:
+        left = len(batch.events)
+        if left != batch.left:
+            batch.left, batch.since = left, now
+            return
+        lasted = now - batch.since
+        if lasted >= self.options.slow_s and not batch.slow:
+            batch.slow = True
+            self._give_back_rest(batch)
+            batch.left = len(batch.events)
+        if lasted >= self.options.handler_timeout_s and not batch.abandoned:
+            local = self.members.local.get(batch.member)
+            if local is not None:
+                local.hung = True
+
+    def _give_back_rest(self, batch: Batch) -> None:
+        """Let others have what a batch has not begun."""
+        if batch.alone:
+            return
+        rest: defaultdict[int, list[Row]] = defaultdict(list)
+        for row, _ in _drained(batch.events):
+            if batch.open.pop(row[0], None) is not None:
+                rest[row[1]].append(row)
+        at: defaultdict[int, list[Row]] = defaultdict(list)
+        for row in batch.open.values():
+            at[row[1]].append(row)
+        for partition in batch.epochs:
+            holding = self._holding_of(batch, partition)
+            if holding is not None and holding.batch is batch:
+                holding.slow(at[partition], rest[partition])
+                if holding.draining:
+                    holding.ready.clear()
+                self._queue(holding)
+        self._ungate(batch)
+
+    # --- state
+
+    @property
+    def quiet(self) -> bool:
+        """Whether this process has nothing to do for the group, as far as it knows."""
+        return not self.batches and all(holding.quiet for holding in self.holdings.values())
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next wait for a retry is over."""
+        dues = [due for holding in self.holdings.values() if (due := holding.next_due) is not None]
+        return min(dues, default=None)
+
+
+def _drained(events: deque[tuple[Row, int]]) -> list[tuple[Row, int]]:
+    """Take all off, also while another thread takes from the left: each goes to one of the two."""
+    rest: list[tuple[Row, int]] = []
+    while True:
+        try:
+            rest.append(events.pop())
+        except IndexError:
+            rest.reverse()
+            return rest

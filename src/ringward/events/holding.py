@@ -1,0 +1,470 @@
+"""`Holding`: one partition that is claimed: what of it is unresolved, who waits for what, and its next document."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from ringward.events.document import Document, Letter
+from ringward.events.effects import Batch, Options
+from ringward.events.event import Row
+from ringward.events.stores.protocol import Settlement
+
+__all__ = ["Holding", "Lane"]
+
+FREE, ASKED, QUEUED, BUSY, BACKOFF, DEAD = "free", "asked", "queued", "busy", "backoff", "dead"
+_ERROR_SIZE_MAX = 2000
+
+# A key; or, where a dead event does not park its key, the key in a tuple: that lane holds up nobody.
+LaneKey: TypeAlias = bytes | tuple[bytes]
+
+
+class Lane:
+    """A key with something in its way, and the seqs of its waiting events in order; no payloads.
+
+    Attributes
+    ----------
+    state : str
+        free: the first can be asked for; asked: their rows are being read; queued: the first waits to be taken;
+        busy: some are with handlers; backoff: it waits until `due`; dead: its key is parked behind a dead event.
+    letters : bool
+        Whether the seqs are those of dead-letter entries. The first stays in the lane until it is resolved.
+    busy : int
+        How many events of the key are with handlers.
+    """
+
+    __slots__ = ("busy", "due", "letters", "seqs", "state")
+
+    def __init__(self, *, letters: bool = False) -> None:
+        self.seqs: deque[int] = deque()
+        self.state = FREE
+        self.letters = letters
+        self.due = 0.0
+        self.busy = 0
+
+
+class Holding:
+    """One claimed partition of a group; every change of it is a method here."""
+
+    def __init__(
+        self, partition: int, member: str, document: Document, letters: Iterable[Letter], options: Options
+    ) -> None:
+        self.partition = partition
+        self.member = member
+        self.document = document
+        self.claimed = document  # what was resolved before
+        self.options = options
+        self.position = document.cursor  # the log is read up to here
+        self.known = 0  # the highest seq that is said to exist
+        self.fresh = True  # whether there may be more than is said
+        self.order: deque[int] = deque()  # what is read and above the cursor, in order
+        self.resolved: set[int] = set()  # of these, what is resolved
+        self.ready: deque[Row] = deque()
+        self.alone: deque[Row] = deque()  # suspects that can be taken
+        self.lanes: dict[LaneKey, Lane] = {}
+        self.asking: dict[LaneKey, None] = {}  # free lanes whose rows are to be asked for
+        self.attempts = dict(document.attempts)
+        self.suspect_range = document.marked
+        self.suspects: set[int] = set()
+        self.counted: set[int] = set()  # deliveries whose attempt was counted before they began
+        self.flying = 0  # how many rows are with handlers
+        self.handed = 0  # the highest seq that ever was
+        self.batch: Batch | None = None  # the one that is at all keys without a lane
+        self.draining = False
+        self.writing = False  # a document is on its way to the store
+        self.queued_read = self.queued_run = self.queued_alone = False  # whether the group has it in a queue already
+        self.dead_seqs: set[int] = set()
+        self.letter_lanes: dict[int, LaneKey] = {}  # letters that are queued or with a handler
+        self.letter_count = 0
+        self.full = False  # no more letters may be made
+        self.dead: list[Letter] = []  # to be settled, as the next two
+        self.parked: list[Letter] = []
+        self.drained: list[int] = []
+        for letter in letters:
+            self._adopt(letter)
+        for key, lane in self.lanes.items():
+            self._free(key, lane)
+
+    def _adopt(self, letter: Letter) -> None:
+        self.letter_count += 1
+        parks = self.options.on_dead == "park"
+        if letter.state == "dead":
+            if not parks:
+                return
+            self.dead_seqs.add(letter.seq)
+        self.lanes.setdefault(letter.key if parks else (letter.key,), Lane(letters=True)).seqs.append(letter.seq)
+
+    # --- reading
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether rows should be read: there are some, and there is room."""
+        return (
+            (self.fresh or self.known > self.position)
+            and not (self.draining or self.full)
+            and len(self.ready) < self.options.batch
+            and len(self.order) < self.options.window
+        )
+
+    def fetched(self, rows: Sequence[Row], *, after: int, limit: int) -> None:
+        """Take in the rows that were read past `after`."""
+        if after != self.position:
+            return  # another thread was faster
+        if len(rows) < limit:
+            self.fresh = False
+        if not rows:
+            return
+        self.position = rows[-1][0]
+        if not self.lanes and self.suspect_range is None and not self.claimed.done:
+            self.order.extend([row[0] for row in rows])
+            self.ready.extend(rows)
+            return
+        for row in rows:
+            self._sort_in(row)
+
+    def _sort_in(self, row: Row) -> None:
+        seq, key = row[0], row[3]
+        self.order.append(seq)
+        lane = self.lanes.get(key)
+        if self.claimed.resolved(seq):
+            self.resolved.add(seq)
+        elif lane is not None and lane.letters:
+            self._park(lane, seq, key)
+        elif self.suspect_range is not None and self.suspect_range[0] <= seq <= self.suspect_range[1]:
+            self.suspects.add(seq)
+            self._wait(key, seq)
+        elif lane is not None:
+            lane.seqs.append(seq)
+        else:
+            self.ready.append(row)
+
+    def _wait(self, key: bytes, seq: int) -> None:
+        lane = self.lanes.get(key)
+        if lane is None:
+            lane = self.lanes[key] = Lane()
+            self.asking[key] = None
+        lane.seqs.append(seq)
+
+    def _park(self, lane: Lane, seq: int, key: bytes) -> None:
+        """Resolve an event by putting it behind its key's dead one."""
+        if lane.seqs and seq < lane.seqs[-1]:
+            lane.seqs = deque(sorted((*lane.seqs, seq)))
+        else:
+            lane.seqs.append(seq)
+        self.letter_count += 1
+        self.parked.append(Letter(seq, self.partition, key, "parked", "", self.attempts.pop(seq, 0)))
+        self.resolved.add(seq)
+        self.suspects.discard(seq)
+
+    def _free(self, key: LaneKey, lane: Lane) -> None:
+        """Nothing is in the lane's way any more."""
+        if not lane.seqs:
+            self.lanes.pop(key, None)
+        elif lane.letters and lane.seqs[0] in self.dead_seqs:
+            lane.state = DEAD
+        else:
+            lane.state = FREE
+            self.asking[key] = None
+
+    def asks(self) -> tuple[list[int], list[int]]:
+        """The seqs whose rows are needed now: of the log, and of letters."""
+        rows: list[int] = []
+        letters: list[int] = []
+        while self.asking and len(rows) + len(self.ready) < self.options.batch:
+            key = next(iter(self.asking))
+            del self.asking[key]
+            lane = self.lanes[key]
+            lane.state = ASKED
+            if lane.letters:
+                letters.append(lane.seqs[0])
+            elif lane.seqs[0] in self.suspects:
+                rows.append(lane.seqs[0])
+            else:
+                rows.extend(self._unsuspected(lane))
+        return rows, letters
+
+    def _unsuspected(self, lane: Lane) -> list[int]:
+        seqs: list[int] = []
+        for seq in lane.seqs:
+            if seq in self.suspects or len(seqs) == self.options.batch:
+                break
+            seqs.append(seq)
+        return seqs
+
+    def recalled(self, rows: Mapping[int, Row]) -> None:
+        """Take in the rows that were asked for."""
+        for key, lane in list(self.lanes.items()):
+            if lane.state != ASKED:
+                continue
+            if lane.seqs[0] not in rows:
+                lane.state, lane.due = BACKOFF, 0.0  # asked for again at the next tick
+            elif lane.letters or lane.seqs[0] in self.suspects:
+                self._queue(key, lane, rows[lane.seqs[0]])
+            else:
+                while lane.seqs and lane.seqs[0] in rows and lane.seqs[0] not in self.suspects:
+                    self.ready.append(rows[lane.seqs.popleft()])
+                self._free(key, lane)
+
+    def _queue(self, key: LaneKey, lane: Lane, row: Row) -> None:
+        lane.state = QUEUED
+        if lane.letters:
+            self.letter_lanes[row[0]] = key
+            self.ready.append(row)
+        else:
+            self.alone.append(row)
+
+    def wake(self, now: float) -> None:
+        """Let lanes go on whose wait is over."""
+        for key, lane in list(self.lanes.items()):
+            if lane.state == BACKOFF and lane.due <= now:
+                self._free(key, lane)
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next wait is over."""
+        return min((lane.due for lane in self.lanes.values() if lane.state == BACKOFF), default=None)
+
+    # --- with handlers
+
+    def take(self, limit: int, batch: Batch) -> list[tuple[Row, int]]:
+        """Hand out ready rows, in order."""
+        rows = [self.ready.popleft() for _ in range(min(limit, len(self.ready)))]
+        self.batch = batch
+        self.flying += len(rows)
+        self.handed = max(self.handed, rows[-1][0])
+        for row in rows if self.letter_lanes else ():
+            if (key := self.letter_lanes.get(row[0])) is not None:
+                self.lanes[key].state = BUSY
+                self.lanes[key].busy += 1
+        attempts = self.attempts
+        return [(row, attempts.get(row[0], 0) + 1) for row in rows] if attempts else [(row, 1) for row in rows]
+
+    def take_alone(self) -> tuple[Row, int] | None:
+        """Hand out one suspect, its attempt counted beforehand; or bury it when it had all its attempts."""
+        row = self.alone.popleft()
+        seq, key = row[0], row[3]
+        lane = self.lanes[key]
+        lane.seqs.popleft()
+        count = self.attempts.get(seq, 0) + 1
+        if count > self.options.retry.attempts and not self.full:
+            self._bury(row, "the process died, or the handler hung, each time that it was delivered")
+            if not lane.letters:
+                self._free(key, lane)
+            return None
+        self.attempts[seq] = count
+        self.counted.add(seq)
+        lane.state = BUSY
+        lane.busy += 1
+        self.flying += 1
+        self.handed = max(self.handed, seq)
+        return row, count
+
+    def done(self, rows: Iterable[Row]) -> None:
+        """Resolve events that were handled."""
+        if not self.lanes and not self.attempts:  # nothing but seqs to account for
+            seqs = [row[0] for row in rows]
+            self.flying -= len(seqs)
+            self.resolved.update(seqs)
+            return
+        for row in rows:
+            self._landed(row)
+            self._resolve(row[0])
+            self._unblock(row)
+
+    def _landed(self, row: Row) -> None:
+        self.flying -= 1
+        self.counted.discard(row[0])
+
+    def _resolve(self, seq: int) -> None:
+        self.attempts.pop(seq, None)
+        if seq in self.letter_lanes:
+            self.drained.append(seq)
+            self.letter_count -= 1
+            self.lanes[self.letter_lanes[seq]].seqs.popleft()
+        else:
+            self.resolved.add(seq)
+            self.suspects.discard(seq)
+
+    def _lane_of(self, row: Row) -> tuple[LaneKey, Lane | None]:
+        key = self.letter_lanes.get(row[0], row[3])
+        return key, self.lanes.get(key)
+
+    def _unblock(self, row: Row) -> None:
+        key, lane = self._lane_of(row)
+        self.letter_lanes.pop(row[0], None)
+        if lane is not None and lane.busy:
+            lane.busy -= 1
+            if not lane.busy and lane.state == BUSY:
+                self._free(key, lane)
+
+    def failed(self, row: Row, error: str, now: float, chance: float) -> None:
+        """Let an event wait for its next attempt, or bury it; what follows of its key waits with it."""
+        seq = row[0]
+        counted = seq in self.counted
+        self._landed(row)
+        count = self.attempts[seq] = self.attempts.get(seq, 0) + (0 if counted else 1)
+        if count >= self.options.retry.attempts and not self.full:
+            self._bury(row, error)
+            return
+        key, lane = self._lane_of(row)
+        if lane is None:
+            lane = self.lanes[key] = Lane()
+        lane.busy = max(0, lane.busy - 1)
+        self._shut(lane, row, now + self.options.retry.delay_s(count, chance))
+
+    def _shut(self, lane: Lane, row: Row, due: float) -> None:
+        """Put an event back at the head of its lane, which waits."""
+        lane.state, lane.due = BACKOFF, due
+        self.suspects.discard(row[0])
+        if self.letter_lanes.pop(row[0], None) is None:
+            lane.seqs.appendleft(row[0])
+            self._sweep({row[3]})
+
+    def _sweep(self, keys: Collection[bytes]) -> None:
+        """Ready rows of these keys wait in their lanes instead."""
+        kept: deque[Row] = deque()
+        for row in self.ready:
+            if row[3] in keys and row[0] not in self.letter_lanes:
+                lane = self.lanes[row[3]]
+                if lane.letters:
+                    self._park(lane, row[0], row[3])
+                else:
+                    lane.seqs.append(row[0])
+            else:
+                kept.append(row)
+        self.ready = kept
+
+    def _bury(self, row: Row, error: str) -> None:
+        """Make a dead letter of an event, and park its key."""
+        seq, key = row[0], row[3]
+        count = self.attempts.pop(seq, 0)
+        self.suspects.discard(seq)
+        self.dead.append(Letter(seq, self.partition, key, "dead", error[:_ERROR_SIZE_MAX], count))
+        again = seq in self.letter_lanes
+        if not again:
+            self.letter_count += 1
+            self.resolved.add(seq)
+        if self.options.on_dead == "skip":
+            if again:
+                self.lanes[self.letter_lanes[seq]].seqs.popleft()
+            self._unblock(row)
+            return
+        self.dead_seqs.add(seq)
+        self.letter_lanes.pop(seq, None)
+        lane = self.lanes.setdefault(key, Lane(letters=True))
+        lane.busy = max(0, lane.busy - 1)
+        self.asking.pop(key, None)
+        lane.state = DEAD
+        if not again:
+            waiting, lane.seqs, lane.letters = lane.seqs, deque([seq]), True
+            for other in waiting:
+                self._park(lane, other, key)
+            self._sweep({key})
+
+    def give_back(self, rows: Sequence[Row]) -> None:
+        """Take back rows that were not handled: to the front, in order."""
+        kept: list[Row] = []
+        for row in reversed(rows):
+            seq, key = row[0], row[3]
+            self._landed(row)
+            if seq in self.letter_lanes:
+                self._unblock(row)
+                continue
+            lane = self.lanes.get(key)
+            if lane is None:
+                kept.append(row)
+            elif lane.letters:
+                self._park(lane, seq, key)
+            else:
+                lane.seqs.appendleft(seq)
+                self._released(key, lane)
+        self.ready.extendleft(kept)
+
+    def _released(self, key: LaneKey, lane: Lane) -> None:
+        if lane.state == BUSY and lane.busy:
+            lane.busy -= 1
+        if not lane.busy and lane.state in (BUSY, FREE):
+            self._free(key, lane)
+
+    def slow(self, open_rows: Sequence[Row], rest: Sequence[Row]) -> None:
+        """A handler takes long: its key gets a lane, and all others go on."""
+        self.batch = None
+        keys = {row[3] for row in open_rows if row[0] not in self.letter_lanes}
+        for row in open_rows:
+            if row[0] not in self.letter_lanes:  # those have theirs
+                lane = self.lanes.setdefault(row[3], Lane())
+                lane.state = BUSY
+                lane.busy += 1
+        self.flying -= len(rest)
+        for row in rest:
+            if row[0] in self.letter_lanes:
+                lane = self.lanes[self.letter_lanes[row[0]]]
+                lane.state, lane.busy = QUEUED, lane.busy - 1
+        self.ready.extendleft(reversed(rest))
+        self._sweep(keys)
+
+    # --- the document
+
+    def next_document(self, owner: str | None) -> Document:
+        """What is to be stored now; the holding takes it for stored."""
+        order, resolved = self.order, self.resolved
+        if len(resolved) == len(order):
+            order.clear()
+            resolved.clear()
+            cursor = self.position
+        else:
+            while order[0] in resolved:
+                resolved.discard(order.popleft())
+            cursor = order[0] - 1
+        before = self.document
+        marked, low = None, order[0] if order else cursor + 1
+        if self.flying or self.suspects or self.suspect_range is not None:
+            high = max(self.handed, max(self.suspects, default=0), (self.suspect_range or (0, 0))[1])
+            marked = (low, high) if high >= low else None
+        self.document = Document(
+            before.epoch,
+            before.revision + 1,
+            owner,
+            max(before.cursor, cursor),
+            self._ranges() if resolved or self.claimed.done else (),
+            tuple(sorted(self.attempts.items())) if self.attempts else (),
+            marked,
+            before.generation,
+        )
+        if self.suspect_range is not None and self.position >= self.suspect_range[1]:
+            self.suspect_range = None
+        return self.document
+
+    def _ranges(self) -> tuple[tuple[int, int], ...]:
+        """Runs of resolved seqs among those that are read."""
+        ranges: list[tuple[int, int]] = []
+        first = last = 0
+        for seq in self.order:
+            if seq in self.resolved:
+                first, last = first or seq, seq
+            elif first:
+                ranges.append((first, last))
+                first = 0
+        if first:
+            ranges.append((first, last))
+        # What was done before this claim, and is not read again yet.
+        later = ((max(low, self.position + 1), high) for low, high in self.claimed.done if high > self.position)
+        return (*ranges, *later)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether there is something to store."""
+        return bool(self.resolved or self.dead or self.parked or self.drained)
+
+    def settlement(self, owner: str | None) -> Settlement:
+        """All that is to be stored now."""
+        dead, parked, drained = tuple(self.dead), tuple(self.parked), tuple(self.drained)
+        self.dead, self.parked, self.drained = [], [], []
+        return Settlement(self.partition, self.next_document(owner), dead, parked, drained)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is unresolved that is known of, but for what is parked."""
+        live = any(lane.state != DEAD for lane in self.lanes.values())
+        return not (self.order or self.ready or live or self.wants_more or self.unsettled)

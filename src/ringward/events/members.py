@@ -1,0 +1,299 @@
+"""`Members`: who belongs to a group, whose lease has ended, and which partition is whose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+import ringward
+from ringward.cluster import Node
+from ringward.errors import ArgumentError, ArgumentTypeError, NoNodeError
+from ringward.events.document import Member, View
+from ringward.events.effects import ChangeView, Options
+from ringward.placement import HashRing
+from ringward.router import Router
+from ringward.snapshot import Snapshot
+
+__all__ = ["Members", "RouterLike", "lease_of"]
+
+RouterLike: TypeAlias = Router | Callable[[Sequence[str]], Router]
+
+DEATHS_FREE = 3  # so often a member may die before it is made to wait
+DAMPING_S = 0.5
+DAMPING_MOST_S = 30.0
+STEADY_S = 60.0  # a member that stayed for so long is no longer held to its deaths
+
+
+def lease_of(name: str, incarnation: int) -> str:
+    """The name of a lease: that of one incarnation of a member."""
+    return f"{name}#{incarnation}"
+
+
+class _Seen(NamedTuple):
+    beats: int
+    since: float
+
+
+class _Local:
+    """A member of this process."""
+
+    __slots__ = ("beats", "due", "hung", "incarnation", "joined", "leaving", "named", "not_before")
+
+    def __init__(self, *, named: bool) -> None:
+        self.named = named
+        self.incarnation = 0  # 0: not joined yet
+        self.beats = 0
+        self.due = 0.0
+        self.hung = False
+        self.leaving = False
+        self.joined = 0.0
+        self.not_before = 0.0
+
+
+class Members:
+    """The members of one group, as this process sees and wants them. Pure: `tick` is told the time and what is stored.
+
+    Parameters
+    ----------
+    process : str
+        The name of this process in views.
+    middles : ndarray of uint64, shape (partitions,)
+        The hash that a router is asked for, for each partition.
+    router : Router, callable or None
+        A router, or a function that makes one of names. A router's own nodes that are not there are down. None:
+        the stored one, or a `HashRing`.
+    options : Options
+    """
+
+    def __init__(
+        self, process: str, middles: npt.NDArray[np.uint64], router: RouterLike | None, options: Options
+    ) -> None:
+        if router is not None and not isinstance(router, Router) and not callable(router):
+            raise ArgumentTypeError("router", "a Router or a function of names", router)
+        self.process = process
+        self.options = options
+        self.view: View | None = None
+        self.members: dict[str, Member] = {}
+        self.owners: list[str | None] = []
+        self.local: dict[str, _Local] = {}
+        self._middles = middles
+        self._given = router
+        self._router: Router | None = None
+        self._rerouting = router is not None
+        self._seen: dict[str, _Seen] = {}
+        self._unnamed = 0
+
+    # --- what this process wants
+
+    def join(self, names: Iterable[str]) -> None:
+        """Members of these names are to be in the group."""
+        for name in names:
+            local = self.local.setdefault(name, _Local(named=True))
+            local.leaving = False
+
+    def join_unnamed(self, count: int) -> None:
+        """So many members are to be in the group, under names that are free."""
+        self._unnamed += count
+
+    def leave(self, name: str) -> None:
+        """A member is to go, once the group has nothing of it any more."""
+        self.local[name].leaving = True
+
+    def reroute(self, router: RouterLike) -> None:
+        """The group is to be routed by another router."""
+        self._given = router
+        self._rerouting = True
+
+    # --- what is known
+
+    def owner_of(self, name: str) -> str:
+        """The lease of a local member."""
+        return lease_of(name, self.local[name].incarnation)
+
+    def is_up(self, lease: str) -> bool:
+        """Whether the view says that a lease is held."""
+        name, _, incarnation = lease.rpartition("#")
+        member = self.members.get(name)
+        return member is not None and member.up and str(member.incarnation) == incarnation
+
+    def is_in(self, name: str) -> bool:
+        """Whether a local member is in the view, in its present incarnation."""
+        local, member = self.local.get(name), self.members.get(name)
+        return (
+            local is not None
+            and member is not None
+            and (member.incarnation, member.process, member.up) == (local.incarnation, self.process, True)
+        )
+
+    def beats(self, now: float) -> dict[str, int]:
+        """The counters to store, of local members whose time has come and that are not hung."""
+        due = {}
+        for name, local in self.local.items():
+            if not local.hung and now >= local.due and self.is_in(name):
+                local.beats += 1
+                local.due = now + self.options.beat_s
+                due[self.owner_of(name)] = local.beats
+        return due
+
+    def tick(
+        self,
+        now: float,
+        view: View | None,
+        beats: Mapping[str, int],
+        alive: Callable[[str], bool | None],
+        holding: Collection[str] = (),
+    ) -> ChangeView | None:
+        """Look at what is stored; the change of view that it needs, if any.
+
+        A member that leaves stays in the view as long as it is `holding` partitions.
+        """
+        if view != self.view:
+            self._adopt(view)
+        dead = self._dead(now, beats, alive)
+        joining = self._joining(now, dead)
+        leaving = [
+            name for name, local in self.local.items() if local.leaving and self.is_in(name) and name not in holding
+        ]
+        if dead or joining or leaving or (self._rerouting and self.members):
+            return ChangeView(self._next_view(now, dead, joining, leaving))
+        return None
+
+    def _adopt(self, view: View | None) -> None:
+        self.view = view
+        self.members = {} if view is None else dict(view.members)
+        if view is None or not view.router:
+            self._router, self.owners = None, [None] * len(self._middles)
+        else:
+            self._router = self._resumed(view.router)
+            self.owners = self._routed(self._router)
+        up = {lease_of(name, member.incarnation) for name, member in self.members.items() if member.up}
+        self._seen = {lease: seen for lease, seen in self._seen.items() if lease in up}
+
+    def _resumed(self, data: bytes) -> Router:
+        hash = self._given.hash if isinstance(self._given, Router) else None
+        snapshot = Snapshot.from_bytes(data, hash)
+        mine = type(self._given) if isinstance(self._given, Router) else None
+        named: Any = getattr(ringward, snapshot.strategy, None)
+        kind = mine if mine is not None and mine.__name__ == snapshot.strategy else named
+        if kind is None:
+            raise ArgumentError("router", f"a {snapshot.strategy}, as the group has one", self._given)
+        router: Router = kind.resume(snapshot)
+        return router
+
+    def _routed(self, router: Router) -> list[str | None]:
+        try:
+            return [str(name) for name in router.names[router.assign_hashes(self._middles)]]
+        except NoNodeError:
+            return [None] * len(self._middles)
+
+    def _dead(self, now: float, beats: Mapping[str, int], alive: Callable[[str], bool | None]) -> list[str]:
+        """Members whose process is gone, or whose counter stood still for the lease time on our clock."""
+        dead = []
+        alive_of: dict[str, bool | None] = {self.process: True}
+        for name, member in self.members.items():
+            if not member.up:
+                continue
+            if member.process not in alive_of:
+                alive_of[member.process] = alive(member.process)
+            lease = lease_of(name, member.incarnation)
+            count, seen = beats.get(lease, 0), self._seen.get(lease)
+            if seen is None or seen.beats != count:
+                self._seen[lease] = _Seen(count, now)
+            if alive_of[member.process] is False or now - self._seen[lease].since > self.options.lease_s:
+                dead.append(name)
+        return dead
+
+    def _joining(self, now: float, dead: Sequence[str]) -> list[str]:
+        for name, local in list(self.local.items()):
+            if not local.named and self._elsewhere(name, dead):
+                del self.local[name]
+                self._unnamed += 1
+        while self._unnamed:
+            taken = {name for name, member in self.members.items() if member.up and name not in dead} | set(self.local)
+            name = next(f"member-{i}" for i in range(1, len(taken) + 2) if f"member-{i}" not in taken)
+            self.local[name] = _Local(named=False)
+            self._unnamed -= 1
+        joining = []
+        for name, local in self.local.items():
+            stored = self.members.get(name)
+            if local.leaving or local.hung or (self.is_in(name) and name not in dead):
+                continue
+            if self._elsewhere(name, dead):
+                continue  # wait for it to go
+            if not local.not_before:
+                local.not_before = now + self._damping_s(stored)
+            if now >= local.not_before:
+                joining.append(name)
+        return joining
+
+    def _elsewhere(self, name: str, dead: Sequence[str]) -> bool:
+        """Whether another process has a member of this name."""
+        stored = self.members.get(name)
+        return stored is not None and stored.up and name not in dead and stored.process != self.process
+
+    def _damping_s(self, stored: Member | None) -> float:
+        """How long a member that died often has to wait."""
+        over = -1 if stored is None else stored.deaths - DEATHS_FREE
+        return 0.0 if over < 0 else min(DAMPING_MOST_S, DAMPING_S * 2.0 ** min(over, 16))
+
+    def _next_view(self, now: float, dead: Sequence[str], joining: Sequence[str], leaving: Sequence[str]) -> View:
+        members = dict(self.members)
+        for name in dead:
+            members[name] = members[name]._replace(up=False, deaths=members[name].deaths + 1)
+        for name in leaving:
+            members[name] = members[name]._replace(up=False, deaths=0)
+        for name in joining:
+            before = members.get(name) or Member(0, "", up=False)
+            self.local[name].incarnation = before.incarnation + 1
+            self.local[name].beats = 0
+            self.local[name].due = 0.0
+            self.local[name].joined = now
+            self.local[name].not_before = 0.0
+            members[name] = Member(before.incarnation + 1, self.process, up=True, deaths=before.deaths)
+        for name, local in self.local.items():
+            if self.is_in(name) and now - local.joined > STEADY_S and name not in dead:
+                members[name] = members[name]._replace(deaths=0)
+        up = [name for name, member in sorted(members.items()) if member.up]
+        router = self._rerouted(up) if self._rerouting or self._router is None else self._router.copy()
+        self._follow(router, up, leaving)
+        number = 1 if self.view is None else self.view.number + 1
+        return View(number, tuple(sorted(members.items())), router.snapshot().to_bytes())
+
+    def _rerouted(self, up: Sequence[str]) -> Router:
+        """The router that was given, for these members; the stored one where it is of the same kind and options."""
+        if self._given is None:
+            made: Router = HashRing(up)
+        else:
+            made = self._given.copy() if isinstance(self._given, Router) else self._given(up)
+        if not isinstance(made, Router):
+            raise ArgumentTypeError("router", "a Router or a function of names that makes one", made)
+        stored = self._router
+        if stored is not None and type(stored) is type(made) and stored._options == made._options:
+            return stored.copy()
+        return made
+
+    def _follow(self, router: Router, up: Sequence[str], leaving: Sequence[str]) -> None:
+        """Let a router know who is there: who died is down, who left is gone, unless the order has a place for it."""
+        with router.change() as change:
+            fresh = [Node(name) for name in up if name not in router]
+            if fresh:
+                change.add(*fresh)
+            gone = [name for name in leaving if name in router and name not in up and not router.ordered]
+            if gone:
+                change.remove(*gone)
+            back = [name for name in up if name in router.down]
+            if back:
+                change.mark_up(*back)
+            down = [name for name in router if name not in up and name not in gone and name not in router.down]
+            if down:
+                change.mark_down(*down)
+
+    def shown(self, proposed: View) -> None:
+        """A proposed view was stored."""
+        self._rerouting = False
+        self._adopt(proposed)
+        for name in [name for name, local in self.local.items() if local.leaving and not self.is_in(name)]:
+            del self.local[name]
