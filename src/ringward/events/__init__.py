@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ringward.events.document import Document, Letter, Member, View
 from ringward.events.effects import Options, Retry
 from ringward.events.event import Event, Receipt
+from ringward.events.processor import DeadEvent, GroupStats, JsonCodec, Processor, Stats
 from ringward.events.stores.memory import MemoryStore
 from ringward.events.stores.protocol import Abilities, Retention, Store, Totals
 from ringward.events.stream import Stream
@@ -14,16 +15,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Abilities",
+    "DeadEvent",
     "Document",
     "Event",
+    "GroupStats",
+    "JsonCodec",
     "Letter",
     "Member",
     "MemoryStore",
     "Options",
+    "Processor",
     "Receipt",
     "Retention",
     "Retry",
     "SqliteStore",
+    "Stats",
     "Store",
     "Stream",
     "Totals",

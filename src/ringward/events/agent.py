@@ -134,12 +134,24 @@ class Agent:
         return None
 
     def _fill(self, member: str) -> None:
-        with self.lock:
-            reads, rows, letters = self.group.waits(member)
-        for partition, after, limit in reads:
-            found = self.store.read(partition, after, limit)
+        """Read what the member waits for, until there is a batch."""
+        room = self.group.options.batch
+        while room > 0:
             with self.lock:
-                self.group.fetched(partition, after, limit, found)
+                reads, rows, letters = self.group.waits(member)
+            self._recall(rows, letters)
+            if not reads:
+                return
+            for at, (partition, after, limit) in enumerate(reads):
+                found = self.store.read(partition, after, limit)
+                with self.lock:
+                    self.group.fetched(partition, after, limit, found)
+                    room -= len(found)
+                    if room <= 0:
+                        self.group.unread(read[0] for read in reads[at + 1 :])
+                        return
+
+    def _recall(self, rows: dict[int, list[int]], letters: dict[int, list[int]]) -> None:
         for partition in {**rows, **letters}:
             recalled: list[Row] = []
             if partition in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -142,11 +143,11 @@ class Batch:
     ----------
     member : str
     events : deque of (Row, int)
-        Rows, and the attempt that this delivery is. Whoever handles one takes it off first, from the left.
+        Rows, and the attempt that this delivery is. Whoever handles one takes it off first: `left_to_run`.
     done : deque of Row
         Where handled ones go.
     failed : deque of (Row, str)
-        Where go those whose handler raised, with the error. Later events of the same key must be left out.
+        Where go those whose handler raised, with the error.
     epochs : dict of int to int
         partition → epoch.
     marks : list of (int, Document)
@@ -158,7 +159,7 @@ class Batch:
     """
 
     __slots__ = (
-        *("abandoned", "alone", "done", "epochs", "events", "failed", "gated"),
+        *("_stopped", "abandoned", "alone", "done", "epochs", "events", "failed", "gated"),
         *("left", "marks", "member", "open", "since", "slow"),
     )
 
@@ -176,3 +177,26 @@ class Batch:
         self.abandoned = False
         self.left = -1  # how many events were left when it was last looked at, and since when
         self.since = now
+        self._stopped: set[tuple[int, bytes]] = set()
+
+    def left_to_run(self) -> Iterator[tuple[Row, int]]:
+        """Take off one event after the other, but for those behind a failed one of their key."""
+        events, stopped = self.events, self._stopped
+        while events:
+            try:
+                event = events.popleft()
+            except IndexError:  # taken back between the two
+                return
+            if not stopped or (event[0][1], event[0][3]) not in stopped:
+                yield event
+
+    def stop_key(self, row: Row) -> None:
+        """An event failed: what follows of its key has to wait."""
+        self._stopped.add((row[1], row[3]))
+
+    def note(self, row: Row, error: str | None) -> None:
+        """Say what became of an event."""
+        if error is None:
+            self.done.append(row)
+        else:
+            self.failed.append((row, error))

@@ -263,6 +263,12 @@ class Group:
                 reads.append((holding.partition, holding.position, self.options.batch))
         return Waits(reads, rows, letters)
 
+    def unread(self, partitions: Iterable[int]) -> None:
+        """Reads that were asked for and left out."""
+        for partition in partitions:
+            if partition in self.holdings:
+                self._queue(self.holdings[partition])
+
     def fetched(self, partition: int, after: int, limit: int, rows: Sequence[Row]) -> None:
         """Rows of a partition past a seq were read."""
         holding = self.holdings.get(partition)

@@ -128,7 +128,10 @@ class Transaction(Protocol):
 class Turn(Protocol):
     """The write turn of one transactional batch; from `Store.turn`."""
 
-    transaction: Transaction
+    @property
+    def transaction(self) -> Transaction:
+        """The handle for handlers."""
+        ...
 
     def begin(self, partition: int, epoch: int) -> None:
         """Open an event's savepoint; `StaleEpochError` when the epoch is not the stored one."""

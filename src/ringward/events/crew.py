@@ -1,0 +1,171 @@
+"""`Crew`: the threads of a processor: workers that run handlers, and one that keeps time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from ringward.errors import StoreClosedError
+from ringward.events.agent import Agent
+from ringward.events.runner import Runner
+
+__all__ = ["Crew"]
+
+TICK_S = 0.025
+IDLE_S = 0.25  # how long a worker sleeps when nobody wakes it
+_log = logging.getLogger("ringward.events")
+
+
+class _Post:
+    """One group's place in the crew."""
+
+    def __init__(self, agent: Agent, runner: Runner, members: int) -> None:
+        self.agent = agent
+        self.runner = runner
+        self.members = members
+        self.threads: set[threading.Thread] = set()
+
+
+class Crew:
+    """Threads that take agents through their work.
+
+    Parameters
+    ----------
+    now : callable
+        Monotonic seconds.
+    upkeep : callable
+        Called at every tick with the time.
+    """
+
+    def __init__(self, now: Callable[[], float], upkeep: Callable[[float], None]) -> None:
+        self._now = now
+        self._upkeep = upkeep
+        self._posts: dict[str, _Post] = {}
+        self._changed = threading.Condition()
+        self._asleep = 0
+        self._news = 0
+        self._stopping = threading.Event()
+        self._ticker: threading.Thread | None = None
+        self.failure: BaseException | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the threads are there."""
+        return self._ticker is not None
+
+    def add(self, agent: Agent, runner: Runner, members: int) -> None:
+        """Let a group be worked on, with a thread for each of its members."""
+        self._posts[agent.group.name] = _Post(agent, runner, members)
+
+    def start(self) -> None:
+        """Start the threads."""
+        self._stopping.clear()
+        self.failure = None
+        self._ticker = threading.Thread(target=self._keep_time, name="ringward-ticker", daemon=True)
+        self._ticker.start()
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._news += 1
+        if self._asleep:
+            with self._changed:
+                self._changed.notify_all()
+
+    def stop(self, timeout_s: float | None) -> bool:
+        """End the threads; whether all did in time. A handler that hangs keeps its own."""
+        self._stopping.set()
+        self.wake()
+        deadline = None if timeout_s is None else self._now() + timeout_s
+        ended = True
+        for thread in [self._ticker, *(thread for post in self._posts.values() for thread in post.threads)]:
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(None if deadline is None else max(0.0, deadline - self._now()))
+                ended &= not thread.is_alive()
+        self._ticker = None
+        return ended
+
+    # --- the ticker
+
+    def _keep_time(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                now = self._now()
+                for post in list(self._posts.values()):
+                    post.agent.tick(now)
+                    self._man(post)
+                self._upkeep(now)
+                self.wake()
+                self._stopping.wait(TICK_S)
+        except BaseException as error:  # noqa: BLE001 - a thread's error is shown to whoever waits
+            self._fail(error)
+
+    def _man(self, post: _Post) -> None:
+        """A thread for each member, and for each handler that is slow one more, up to a bound."""
+        slow = sum(batch.slow for batch in post.agent.group.batches)
+        wanted = post.members + min(slow, post.members * 4 + post.agent.group.options.hung)
+        post.threads = {thread for thread in post.threads if thread.is_alive()}
+        for _ in range(wanted - len(post.threads)):
+            name = f"ringward-{post.agent.group.name}"
+            thread = threading.Thread(target=self._work, args=(post,), name=name, daemon=True)
+            post.threads.add(thread)
+            thread.start()
+
+    def _fail(self, error: BaseException) -> None:
+        if not isinstance(error, StoreClosedError) or not self._stopping.is_set():
+            self.failure = self.failure or error
+            _log.error("the event processor stops: %s", error)
+        self._stopping.set()
+        self.wake()
+
+    # --- a worker
+
+    def _work(self, post: _Post) -> None:
+        try:
+            while not self._stopping.is_set():
+                news = self._news
+                batch = post.agent.next(self._now())
+                if batch is not None:
+                    post.runner.run(batch)
+                    self._news += 1
+                    if len(post.threads) > post.members and self._surplus(post):
+                        return
+                else:
+                    self._sleep(news)
+        except BaseException as error:  # noqa: BLE001 - as the ticker's
+            self._fail(error)
+
+    def _surplus(self, post: _Post) -> bool:
+        """Whether there are more threads than handlers that are slow, and members, need."""
+        slow = sum(batch.slow for batch in list(post.agent.group.batches))
+        with self._changed:
+            if len(post.threads) <= post.members + slow:
+                return False
+            post.threads.discard(threading.current_thread())
+            return True
+
+    def _sleep(self, news: int) -> None:
+        with self._changed:
+            self._asleep += 1
+            if self._news == news and not self._stopping.is_set():
+                self._changed.wait(IDLE_S)
+            self._asleep -= 1
+
+    def wait(self, until: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Wait until something is so, looking whenever there is news; whether it is."""
+        deadline = None if timeout_s is None else self._now() + timeout_s
+        while True:
+            news = self._news
+            if self.failure is not None:
+                raise self.failure
+            if until():
+                return True
+            if deadline is not None and self._now() >= deadline:
+                return False
+            if self._stopping.is_set():
+                raise StoreClosedError("the processor was stopped") from None
+            with self._changed:
+                self._asleep += 1
+                if self._news == news:
+                    self._changed.wait(TICK_S)
+                self._asleep -= 1

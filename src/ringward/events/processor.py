@@ -1,0 +1,600 @@
+"""`Processor`: publishes events, and hands them to the handlers of groups, in threads."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
+
+from ringward.checks import checked_float, checked_int, checked_text
+from ringward.errors import ArgumentError, ArgumentTypeError, BackpressureError, StoreClosedError, UnknownGroupError
+from ringward.events.agent import Agent
+from ringward.events.crew import Crew
+from ringward.events.effects import Options
+from ringward.events.event import EventId, EventKey, Receipt, key_from_bytes
+from ringward.events.group import Gate, Group
+from ringward.events.members import RouterLike
+from ringward.events.runner import Codec, Handler, Handling, Runner
+from ringward.events.stores.memory import MemoryStore
+from ringward.events.stores.protocol import Retention, Store
+from ringward.events.stream import Stream
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["DeadEvent", "GroupStats", "JsonCodec", "Processor", "Start", "Stats"]
+
+UNRESOLVED_BYTES = 1 << 30
+UNRESOLVED_COUNT = 100_000_000
+PRUNE_S = 5.0
+PRUNE_ROWS = 10_000
+ADMIT_S = 1.0
+STOP_S = 30.0
+
+Start: TypeAlias = Literal["beginning", "end"] | int | datetime
+H = TypeVar("H", bound=Handler)
+_log = logging.getLogger("ringward.events")
+
+
+class JsonCodec:
+    """Payloads are JSON."""
+
+    def encode(self, value: Any) -> bytes:
+        """The value as UTF-8."""
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def decode(self, payload: bytes) -> Any:
+        """The value again."""
+        return json.loads(payload)
+
+
+class DeadEvent(NamedTuple):
+    """An event in a group's dead-letter queue.
+
+    Attributes
+    ----------
+    state : str
+        "dead"; "parked" behind a dead event of its key; or "redrive" when it is to be delivered again.
+    """
+
+    seq: int
+    key: EventKey
+    id: EventId | None
+    payload: bytes
+    headers: dict[str, str]
+    state: str
+    error: str
+    attempts: int
+
+
+class GroupStats(NamedTuple):
+    """A group, as the store and this process know it.
+
+    Attributes
+    ----------
+    lag : dict of int to int
+        partition → unresolved events; those without any are left out.
+    dead, parked : int
+    members : tuple of str
+        Those that are up, in all processes.
+    held : int
+        Partitions that this process holds.
+    handled, retries, deaths, takeovers, hung : int
+        What happened in this process.
+    """
+
+    lag: dict[int, int]
+    dead: int
+    parked: int
+    members: tuple[str, ...]
+    held: int
+    handled: int
+    retries: int
+    deaths: int
+    takeovers: int
+    hung: int
+
+
+class Stats(NamedTuple):
+    """What a processor's store holds, and how far its groups are.
+
+    Attributes
+    ----------
+    tail, first : int
+        The highest seq, and the lowest that is not pruned.
+    bytes : int
+        Payload bytes from `first` on.
+    groups : dict of str to GroupStats
+    """
+
+    tail: int
+    first: int
+    bytes: int
+    groups: dict[str, GroupStats]
+
+
+class Processor:
+    """Publishes events durably, and hands them to handlers: none is lost, and keys keep their order.
+
+    Parameters
+    ----------
+    store : str, path, Store or None
+        A file for a `SqliteStore`, which the `events` extra is needed for; or a store. None keeps
+        everything in this process's memory.
+    producer : str
+        The namespace of event ids. Keep it the same across restarts.
+    stream : Stream, optional
+        How many partitions, and how keys are hashed, in a new store.
+    codec : "json", Codec or None
+        What payloads are made of; None: bytes.
+    retention : Retention
+        How long events that all groups are past are kept.
+    unresolved_bytes, unresolved_count : int
+        How much may wait to be handled before `publish` raises.
+    now, chance : callable
+        Monotonic seconds; a random number from [0, 1).
+
+    Examples
+    --------
+    >>> from ringward.events import Processor
+    >>> with Processor(producer="shop") as p:
+    ...     @p.consumer("billing", members=4)
+    ...     def bill(event):
+    ...         print(event.seq, event.key, event.payload)
+    ...     receipt = p.publish("user:42", b"19.90", id="order-1")
+    ...     again = p.publish("user:42", b"19.90", id="order-1")
+    ...     p.run(until="idle")
+    ...     print(receipt, again.duplicate)
+    1 user:42 b'19.90'
+    Receipt(seq=1, partition=159, duplicate=False) True
+    """
+
+    def __init__(
+        self,
+        store: str | os.PathLike[str] | Store | None = None,
+        *,
+        producer: str = "default",
+        stream: Stream | None = None,
+        codec: Literal["json"] | Codec | None = None,
+        retention: Retention = Retention(),
+        unresolved_bytes: int = UNRESOLVED_BYTES,
+        unresolved_count: int = UNRESOLVED_COUNT,
+        now: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.producer = checked_text("producer", producer)
+        self._bytes_most = checked_int("unresolved_bytes", unresolved_bytes, 1, 2**62)
+        self._count_most = checked_int("unresolved_count", unresolved_count, 1, 2**62)
+        self._codec: Codec | None = JsonCodec() if codec == "json" else codec
+        self._retention = retention
+        self._now = now
+        self._chance = chance
+        self.store = _opened(store, stream)
+        self._agents: dict[str, Agent] = {}
+        self._lock = threading.Lock()
+        self._gate = Gate()
+        self._here = Handling()
+        self._crew = Crew(now, self._upkeep)
+        self._admission = threading.Lock()
+        self._room = (0, 0)
+        self._admit_due = self._prune_due = 0.0
+        self._closed = False
+
+    # --- publishing
+
+    def publish(
+        self,
+        key: EventKey,
+        payload: Any,
+        *,
+        id: EventId | None = None,
+        headers: Mapping[str, str] | None = None,
+        wait_s: float | None = None,
+    ) -> Receipt:
+        """Store an event; when this returns, it is durable.
+
+        Parameters
+        ----------
+        key : str, bytes or int
+            Events of one key are handled in the order in which they are accepted.
+        payload : bytes, or what the codec takes
+        id : str, bytes or int, optional
+            Publishing the same id again stores nothing and returns the receipt of then. Integer ids must rise.
+        headers : mapping of str to str, optional
+        wait_s : float, optional
+            How long to wait for room; otherwise there is no wait.
+
+        Raises
+        ------
+        ConflictError
+            When the id was published with another key, payload or headers.
+        DeduplicationExpiredError
+            For an integer id that is forgotten.
+        BackpressureError
+            When too much waits to be handled.
+        StoreFailedError
+            When it is unknown whether the event is stored: publish it again, with the same id.
+        """
+        body = payload if self._codec is None else self._codec.encode(payload)
+        return self._append([self.store.stream.entry(key, body, id, headers)], wait_s)[0]
+
+    def publish_many(
+        self,
+        keys: Sequence[EventKey],
+        payloads: Sequence[Any],
+        ids: Sequence[EventId | None] | None = None,
+        headers: Sequence[Mapping[str, str] | None] | None = None,
+        *,
+        wait_s: float | None = None,
+    ) -> list[Receipt]:
+        """Store many events in one commit, all or none.
+
+        Parameters
+        ----------
+        keys, payloads : sequence
+            Of one length.
+        ids, headers : sequence, optional
+        wait_s : float, optional
+
+        Returns
+        -------
+        list of Receipt
+
+        Raises
+        ------
+        ConflictError, DeduplicationExpiredError, BackpressureError, StoreFailedError
+            As `publish`, for the first event at fault; nothing is stored then.
+        """
+        if self._codec is not None:
+            payloads = [self._codec.encode(payload) for payload in payloads]
+        entries = self.store.stream.entries(keys, payloads, ids, headers)
+        return self._append(entries, wait_s) if entries else []
+
+    def _append(self, entries: list[Any], wait_s: float | None) -> list[Receipt]:
+        self._admit(len(entries), sum([len(entry[4]) for entry in entries]), wait_s)
+        receipts = self.store.append(self.producer, entries)
+        if self._here.turn:
+            return receipts  # they are there when the handler's transaction is committed; a tick will see them
+        heads = [(receipt[0], receipt[1]) for receipt in receipts]
+        for agent in list(self._agents.values()):
+            agent.appended(heads)
+        self._crew.wake()
+        return receipts
+
+    def _admit(self, count: int, size: int, wait_s: float | None) -> None:
+        """Let events in while what waits to be handled is below the bounds."""
+        if wait_s is not None:
+            wait_s = checked_float("wait_s", wait_s, zero=True)
+            if self._here.handler:
+                raise BackpressureError("wait_s", "left out inside a handler, which would wait for itself", wait_s)
+        began = self._now()
+        while True:
+            with self._admission:
+                if self._room[0] < count or self._room[1] < size or self._now() >= self._admit_due:
+                    self._measure_room()
+                if self._room[0] >= count and self._room[1] >= size:
+                    self._room = (self._room[0] - count, self._room[1] - size)
+                    return
+                if wait_s is None or self._now() - began >= wait_s:
+                    raise self._full(count, size)
+            time.sleep(0.005)
+
+    def _measure_room(self) -> None:
+        tail = self.store.totals().tail
+        lowest = min((self.store.lowest_unresolved(group.name) for group in self.store.groups()), default=tail + 1)
+        used = self.store.volume_between(lowest - 1, tail)
+        self._room = (self._count_most - (tail + 1 - lowest), self._bytes_most - used)
+        self._admit_due = self._now() + ADMIT_S
+
+    def _full(self, count: int, size: int) -> BackpressureError:
+        if self._room[0] < count:
+            most = self._count_most
+            return BackpressureError("unresolved events", f"at most {most}", most - self._room[0] + count)
+        most = self._bytes_most
+        return BackpressureError("unresolved payload bytes", f"at most {most}", most - self._room[1] + size)
+
+    # --- consuming
+
+    def consumer(
+        self,
+        group: str,
+        *,
+        members: int | Sequence[str] = 1,
+        router: RouterLike | None = None,
+        start: Start = "beginning",
+        options: Options | None = None,
+        **more: Any,
+    ) -> Callable[[H], H]:
+        """Let a function handle every event, once for the group.
+
+        Parameters
+        ----------
+        group : str
+        members : int or sequence of str
+            Threads of this process that share the group's partitions, with those of other processes; or their names.
+        router : Router, callable or None
+            Which member owns which partition: a router, or a function that makes one of names. None: the
+            stored one, or a `HashRing`.
+        start : "beginning", "end", int or datetime
+            Where a group that is new begins: an int is the seq after which.
+        options : Options, optional
+        **more
+            Single fields of `Options`.
+
+        Returns
+        -------
+        callable
+            A decorator that returns the function as it is.
+
+        Raises
+        ------
+        ArgumentError
+            When this processor has a consumer for the group already.
+        """
+        checked_text("group", group)
+        if group in self._agents:
+            raise ArgumentError("group", "one without a consumer in this processor", group)
+        chosen = Options(**more) if options is None else options
+        if options is not None and more:
+            raise ArgumentError("options", "given as a whole or by fields", sorted(more))
+        names = None if isinstance(members, int) else [checked_text("members", name) for name in members]
+        count = checked_int("members", members, 1, 10_000) if names is None else len(names)
+
+        def register(handler: H) -> H:
+            if not callable(handler):
+                raise ArgumentTypeError("handler", "callable", handler)
+            self.store.open_group(group, self._seq_of(start))
+            machine = Group(
+                group,
+                self.store.process,
+                self.store.stream.middles(),
+                chosen,
+                router=router,
+                gate=self._gate,
+                chance=self._chance,
+                durable=self.store.abilities.durable,
+            )
+            agent = Agent(self.store, machine, self._lock)
+            self._agents[group] = agent
+            self._crew.add(agent, Runner(agent, handler, self._now, self._codec, self._here), count)
+            self._joins(machine, names, count)
+            return handler
+
+        return register
+
+    def _joins(self, machine: Group, names: Sequence[str] | None, count: int) -> None:
+        with self._lock:
+            if names is None:
+                machine.members.join_unnamed(count)
+            else:
+                machine.members.join(names)
+
+    def _seq_of(self, start: Start) -> int:
+        """The seq after which a position is."""
+        if isinstance(start, datetime):
+            return self.store.seq_at(int(start.timestamp() * 1000))
+        totals = self.store.totals()
+        if start == "beginning":
+            return totals.first - 1
+        if start == "end":
+            return totals.tail
+        if not hasattr(start, "__index__"):
+            raise ArgumentError("start", "'beginning', 'end', a seq or a datetime", start)
+        return checked_int("start", start, 0, totals.tail)
+
+    def reroute(self, group: str, router: RouterLike) -> None:
+        """Let another router decide from now on which member owns which partition."""
+        agent = self._agent(group)
+        with self._lock:
+            agent.group.members.reroute(router)
+
+    def _agent(self, group: str) -> Agent:
+        try:
+            return self._agents[group]
+        except KeyError:
+            raise UnknownGroupError(group) from None
+
+    # --- running
+
+    def start(self) -> None:
+        """Start the threads; they go on until `stop`."""
+        if self._closed:
+            raise StoreClosedError("the processor is closed")
+        if not self._crew.running:
+            for agent in self._agents.values():
+                self._rejoin(agent.group)
+            self._crew.start()
+
+    def _rejoin(self, machine: Group) -> None:
+        with self._lock:
+            for local in machine.members.local.values():
+                local.leaving = False
+
+    def stop(self, timeout_s: float = STOP_S) -> bool:
+        """Finish what is in flight, hand the partitions over, and end the threads.
+
+        Returns
+        -------
+        bool
+            Whether all was done in time; a handler that hangs is left behind otherwise.
+        """
+        if not self._crew.running:
+            return True
+        groups = [agent.group for agent in self._agents.values()]
+        with self._lock:
+            for group in groups:
+                for name in list(group.members.local):
+                    group.leave(name)
+
+        def left() -> bool:
+            return not any(group.members.is_in(name) for group in groups for name in list(group.members.local))
+
+        began = self._now()
+        try:
+            done = self._crew.wait(left, timeout_s)
+        finally:
+            ended = self._crew.stop(max(0.0, timeout_s - (self._now() - began)))
+        return done and ended
+
+    def run(self, until: Literal["idle"] | None = None, timeout_s: float | None = None) -> bool:
+        """Handle events in this processor's threads until they are told to stop, or until all groups are idle.
+
+        Parameters
+        ----------
+        until : "idle" or None
+            Idle: every accepted event is done, dead or parked in the groups that have a consumer here.
+        timeout_s : float, optional
+
+        Returns
+        -------
+        bool
+            False when the time was up.
+        """
+        if until not in (None, "idle"):
+            raise ArgumentError("until", "'idle' or None", until)
+        self.start()
+        try:
+            return self._crew.wait(self._idle if until == "idle" else lambda: False, timeout_s)
+        finally:
+            self.stop()
+
+    def drain(self, timeout_s: float | None = None) -> bool:
+        """Wait until all groups are idle, while the threads go on; False when the time was up."""
+        if not self._crew.running:
+            raise ArgumentError("drain", "called while the processor runs", "stopped")
+        return self._crew.wait(self._idle, timeout_s)
+
+    def _idle(self) -> bool:
+        with self._lock:
+            if not all(agent.group.quiet for agent in self._agents.values()):
+                return False
+        return all(self._resolved(name) for name in self._agents)
+
+    def _resolved(self, group: str) -> bool:
+        """Whether nothing of a group is unresolved, in whatever process, but for what is parked."""
+        tail = self.store.totals().tail
+        if self.store.lowest_unresolved(group) <= tail:
+            return False
+        blocked: set[tuple[int, bytes]] = set()
+        for letter in self.store.letters(group):
+            name = (letter.partition, letter.key)
+            if letter.state == "dead":
+                blocked.add(name)
+            elif letter.state == "redrive" or name not in blocked:
+                return name in blocked
+        return True
+
+    def _upkeep(self, now: float) -> None:
+        if now >= self._prune_due:
+            self._prune_due = now + PRUNE_S
+            if self.store.prune(self._retention, PRUNE_ROWS) == PRUNE_ROWS:
+                self._prune_due = now  # there is more
+
+    # --- dead letters, replay, upkeep
+
+    def dead(self, group: str) -> list[DeadEvent]:
+        """The dead-letter queue of a group, by seq, with what is parked in it."""
+        letters = self.store.letters(group)
+        rows = {row[0]: row for row in self.store.bodies(group, [letter.seq for letter in letters])}
+        return [
+            DeadEvent(
+                seq,
+                key_from_bytes(row[2], row[3]),
+                row[4],
+                row[5],
+                json.loads(row[6]) if row[6] else {},
+                letter.state,
+                letter.error,
+                letter.attempts,
+            )
+            for letter in letters
+            if (row := rows.get(letter.seq)) is not None
+            for seq in (letter.seq,)
+        ]
+
+    def redrive(self, group: str, seqs: Sequence[int] | None = None) -> int:
+        """Deliver dead events again, and what is parked behind them; all, unless told which. How many are dead."""
+        chosen = (
+            [letter.seq for letter in self.store.letters(group) if letter.state == "dead"] if seqs is None else seqs
+        )
+        count = self.store.redrive(group, chosen)
+        self._crew.wake()
+        return count
+
+    def drop(self, group: str, seqs: Sequence[int]) -> int:
+        """Delete entries of the dead-letter queue for good; what is parked behind them goes on. How many there were."""
+        count = self.store.drop(group, seqs)
+        self._crew.wake()
+        return count
+
+    def reset(self, group: str, to: Start = "beginning") -> None:
+        """Let a group handle events again from a seq (the first after it), a time or the beginning.
+
+        Its epochs rise, so what is in flight counts no more; it is a new generation.
+        """
+        self.store.reset(group, self._seq_of(to))
+        self._crew.wake()
+
+    def prune(self) -> int:
+        """Delete at once what the retention lets go; how many events."""
+        total = 0
+        while count := self.store.prune(self._retention, PRUNE_ROWS):
+            total += count
+        return total
+
+    def verify(self) -> list[str]:
+        """What is wrong with the store, in words; empty when nothing is."""
+        return self.store.verify()
+
+    def stats(self) -> Stats:
+        """What the store holds, and how far all its groups are."""
+        return Stats(*self.store.totals(), {state.name: self._group_stats(state.name) for state in self.store.groups()})
+
+    def _group_stats(self, name: str) -> GroupStats:
+        letters, view, agent = self.store.letters(name), self.store.view(name), self._agents.get(name)
+        up = () if view is None else tuple(name for name, member in view.members if member.up)
+        dead = sum(letter.state == "dead" for letter in letters)
+        lag = self.store.unresolved(name)
+        if agent is None:
+            return GroupStats(lag, dead, len(letters) - dead, up, 0, 0, 0, 0, 0, 0)
+        with self._lock:
+            group = agent.group
+            hung = sum(batch.abandoned for batch in group.batches)
+            counts = (group.handled_count, group.retries, group.deaths, group.takeovers, hung)
+            return GroupStats(lag, dead, len(letters) - dead, up, len(group.holdings), *counts)
+
+    def close(self) -> None:
+        """Stop, and close the store if this processor opened it."""
+        if not self._closed:
+            self.stop()
+            self._closed = True
+            self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _opened(store: str | os.PathLike[str] | Store | None, stream: Stream | None) -> Store:
+    if store is None:
+        return MemoryStore(stream)
+    if isinstance(store, str | os.PathLike):
+        from ringward.events import SqliteStore  # noqa: PLC0415 - needs the extra
+
+        return SqliteStore(store, stream)
+    if not hasattr(store, "append"):
+        raise ArgumentTypeError("store", "a path, a Store or None", store)
+    if stream is not None and stream != store.stream:
+        raise ArgumentError("stream", f"the store's, {store.stream!r}", stream)
+    return store
