@@ -73,6 +73,7 @@ class Holding:
         self.batch: Batch | None = None  # the one that is at all keys without a lane
         self.draining = False
         self.writing = False  # a document is on its way to the store
+        self.unsettled = False  # there is something to store
         self.queued_read = self.queued_run = self.queued_alone = False  # whether the group has it in a queue already
         self.dead_seqs: set[int] = set()
         self.letter_lanes: dict[int, LaneKey] = {}  # letters that are queued or with a handler
@@ -152,6 +153,7 @@ class Holding:
             lane.seqs = deque(sorted((*lane.seqs, seq)))
         else:
             lane.seqs.append(seq)
+        self.unsettled = True
         self.letter_count += 1
         self.parked.append(Letter(seq, self.partition, key, "parked", "", self.attempts.pop(seq, 0)))
         self.resolved.add(seq)
@@ -266,6 +268,7 @@ class Holding:
             seqs = [row[0] for row in rows]
             self.flying -= len(seqs)
             self.resolved.update(seqs)
+            self.unsettled = True
             return
         for row in rows:
             self._landed(row)
@@ -273,6 +276,7 @@ class Holding:
             self._unblock(row)
 
     def _landed(self, row: Row) -> None:
+        self.unsettled = True
         self.flying -= 1
         self.counted.discard(row[0])
 
@@ -338,6 +342,7 @@ class Holding:
     def _bury(self, row: Row, error: str) -> None:
         """Make a dead letter of an event, and park its key."""
         seq, key = row[0], row[3]
+        self.unsettled = True
         count = self.attempts.pop(seq, 0)
         self.suspects.discard(seq)
         self.dead.append(Letter(seq, self.partition, key, "dead", error[:_ERROR_SIZE_MAX], count))
@@ -452,13 +457,9 @@ class Holding:
         later = ((max(low, self.position + 1), high) for low, high in self.claimed.done if high > self.position)
         return (*ranges, *later)
 
-    @property
-    def unsettled(self) -> bool:
-        """Whether there is something to store."""
-        return bool(self.resolved or self.dead or self.parked or self.drained)
-
     def settlement(self, owner: str | None) -> Settlement:
         """All that is to be stored now."""
+        self.unsettled = False
         dead, parked, drained = tuple(self.dead), tuple(self.parked), tuple(self.drained)
         self.dead, self.parked, self.drained = [], [], []
         return Settlement(self.partition, self.next_document(owner), dead, parked, drained)

@@ -84,6 +84,7 @@ class Members:
         self._router: Router | None = None
         self._rerouting = router is not None
         self._seen: dict[str, _Seen] = {}
+        self._looked = 0.0
         self._unnamed = 0
 
     # --- what this process wants
@@ -191,6 +192,7 @@ class Members:
 
     def _dead(self, now: float, beats: Mapping[str, int], alive: Callable[[str], bool | None]) -> list[str]:
         """Members whose process is gone, or whose counter stood still for the lease time on our clock."""
+        self._discount(now)
         dead = []
         alive_of: dict[str, bool | None] = {self.process: True}
         for name, member in self.members.items():
@@ -205,6 +207,13 @@ class Members:
             if alive_of[member.process] is False or now - self._seen[lease].since > self.options.lease_s:
                 dead.append(name)
         return dead
+
+    def _discount(self, now: float) -> None:
+        """Leave out time in which this process did not look: it saw nobody being silent then."""
+        unseen = now - self._looked - self.options.beat_s
+        self._looked = now
+        if unseen > 0:
+            self._seen = {lease: _Seen(seen.beats, seen.since + unseen) for lease, seen in self._seen.items()}
 
     def _joining(self, now: float, dead: Sequence[str]) -> list[str]:
         for name, local in list(self.local.items()):
@@ -224,7 +233,8 @@ class Members:
             if self._elsewhere(name, dead):
                 continue  # wait for it to go
             if not local.not_before:
-                local.not_before = now + self._damping_s(stored)
+                others = any(member.up and other not in dead for other, member in self.members.items())
+                local.not_before = now + (self._damping_s(stored) if others else 0.0)
             if now >= local.not_before:
                 joining.append(name)
         return joining
@@ -235,7 +245,7 @@ class Members:
         return stored is not None and stored.up and name not in dead and stored.process != self.process
 
     def _damping_s(self, stored: Member | None) -> float:
-        """How long a member that died often has to wait."""
+        """How long a member that died often has to wait, while others do its work."""
         over = -1 if stored is None else stored.deaths - DEATHS_FREE
         return 0.0 if over < 0 else min(DAMPING_MOST_S, DAMPING_S * 2.0 ** min(over, 16))
 

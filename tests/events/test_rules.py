@@ -1,0 +1,725 @@
+"""The rules of the event processor, one by one, on the real state machine and stores, without threads."""
+
+from __future__ import annotations
+
+import pytest
+from events.world import World
+
+import ringward as rw
+from ringward.events import Options, Retry
+from ringward.events.group import Gate
+from ringward.events.stores import Settlement
+
+
+@pytest.fixture
+def world(make):
+    return World(make)
+
+
+def in_order(world):
+    """Check that each key's events were handled in order, and return how many handlings there were."""
+    for seqs in world.by_key().values():
+        assert seqs == sorted(seqs)
+    return len(world.effects)
+
+
+def key_in(store, partition, prefix="k"):
+    """Find a key of a partition."""
+    return next(key for key in (f"{prefix}{i}" for i in range(10_000)) if store.stream.partition_of(key) == partition)
+
+
+def two_keys(store):
+    """Two keys of one partition."""
+    return key_in(store, 3, "a"), key_in(store, 3, "b")
+
+
+def append(store, *keys):
+    return [r.seq for r in store.append("p", [store.stream.entry(key, b"x", None, None) for key in keys])]
+
+
+# --- all of it
+
+
+def test_every_event_is_handled_once_and_in_order(world):
+    process = world.process(members=3)
+    world.publish(process.store, 300)
+    process.tick()
+    process.work()
+    assert in_order(world) == 300
+    assert process.group.quiet
+    assert process.store.lowest_unresolved("g") == 301
+    assert process.store.unresolved("g") == {}
+
+
+def test_a_group_that_comes_late_gets_everything(world):
+    store = world.make()
+    world.publish(store, 50)
+    world.process(store).work()
+    assert in_order(world) == 50
+
+
+# --- rule 3: members and leases
+
+
+def pair(world, **options):
+    """Two processes that share the partitions of one group."""
+    if world.make.kind == "memory":
+        store = world.make()
+        store.alive = lambda process: None
+        stores = [store, _Other(store)]
+    else:
+        stores = [world.make(), world.make()]
+    first = world.process(stores[0], **options)
+    second = world.process(stores[1], **options)
+    for _ in range(3):
+        world.advance(0.1, first, second)
+    return first, second
+
+
+class _Other:
+    """The same store in memory, as another process would see it."""
+
+    def __init__(self, store):
+        self._store = store
+        self.process = "other"
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def alive(self, process):
+        return None
+
+
+def test_rule_3_members_share_the_partitions(world):
+    first, second = pair(world)
+    held = [set(process.group.holdings) for process in (first, second)]
+    assert held[0] | held[1] == set(range(8))
+    assert not held[0] & held[1]
+    assert all(held)
+
+
+def test_rule_3_a_member_whose_lease_stands_still_is_taken_over(world):
+    first, second = pair(world)
+    first.store.alive = second.store.alive = lambda process: None
+    lost = set(first.group.holdings)
+    for _ in range(45):
+        world.advance(0.1, second)
+    assert set(second.group.holdings).isdisjoint(lost)
+    for _ in range(10):
+        world.advance(0.1, second)
+    assert set(second.group.holdings) == set(range(8))
+    assert all(d.owner == "member-2#1" for d in second.store.documents("g").values())
+
+
+def test_rule_3_a_process_that_is_gone_is_taken_over_at_once(world):
+    first, second = pair(world)
+    second.store.alive = lambda process: False if process == first.store.process else True
+    world.advance(0.025, second)
+    assert set(second.group.holdings) == set(range(8))
+
+
+def test_rule_3_a_member_that_was_declared_dead_rejoins_under_a_new_incarnation(world):
+    first, second = pair(world)
+    first.store.alive = second.store.alive = lambda process: None
+    for _ in range(70):
+        world.advance(0.1, second)
+    assert set(second.group.holdings) == set(range(8))
+    for _ in range(5):
+        world.advance(0.1, first, second)
+    members = dict(first.store.view("g").members)
+    assert (members["member-1"].incarnation, members["member-1"].up, members["member-1"].deaths) == (2, True, 1)
+    assert set(first.group.holdings) | set(second.group.holdings) == set(range(8))
+    assert first.group.holdings
+
+
+def test_rule_3_the_lease_is_at_least_three_beats():
+    with pytest.raises(rw.ArgumentError, match="lease_s must be at least 6"):
+        Options(lease_s=5.0, beat_s=2.0)
+
+
+def test_rule_3_steps_of_the_wall_clock_and_long_pauses_do_no_harm(world, clock):
+    first, second = pair(world)
+    clock.now += 10_000_000
+    before = {p: d.epoch for p, d in first.store.documents("g").items()}
+    world.clock += 3600  # both were suspended
+    for _ in range(20):
+        world.advance(0.1, first, second)
+    assert {p: d.epoch for p, d in first.store.documents("g").items()} == before
+
+
+def test_rule_3_a_hang_does_not_hide_behind_a_heartbeat(world):
+    process = world.process(members=2)
+    world.publish(process.store, 20, keys=1)
+    process.tick()
+    batch = process.take()
+    hung = process.begin(batch)
+    lease = process.group.members.owner_of(batch.member)
+    while process.group.members.is_up(lease):
+        world.advance(1.0, process)
+        assert world.clock < 70
+    assert world.clock > 60
+    world.advance(1.0, process)
+    assert process.group.members.owner_of(batch.member) != lease
+    world.settle(process, seconds=5.0)
+    assert in_order(world) == 20
+    epochs = {p: d.epoch for p, d in process.store.documents("g").items()}
+    batch.note(hung[0], None)
+    process.agent.finish(batch, world.clock)  # the late acknowledgement counts for nothing
+    assert {p: d.epoch for p, d in process.store.documents("g").items()} == epochs
+    assert process.store.lowest_unresolved("g") == 21
+    assert not process.group.batches
+
+
+def test_rule_3_a_member_that_keeps_dying_is_damped(world):
+    first, second = pair(world)
+    second.store.alive = lambda process: process != first.store.process
+    joined = []
+    for _ in range(200):
+        world.advance(0.1, first)
+        joined.append(first.group.members.is_in("member-1"))
+        world.advance(0.0, second)
+    view = dict(second.store.view("g").members)["member-1"]
+    assert 3 < view.deaths < 12
+    assert joined.count(True) < 20
+
+
+# --- rule 4: claims
+
+
+def test_rule_4_every_claim_raises_the_epoch(world):
+    first, second = pair(world)
+    before = {p: d.epoch for p, d in first.store.documents("g").items()}
+    lost = set(first.group.holdings)
+    second.store.alive = lambda process: process != first.store.process
+    world.advance(0.1, second)
+    after = {p: d.epoch for p, d in first.store.documents("g").items()}
+    assert {p for p in after if after[p] > before[p]} == lost
+
+
+def test_rule_4_who_was_taken_over_resolves_nothing(world):
+    first, second = pair(world)
+    world.publish(first.store, 100, keys=40)
+    first.tick()
+    batch = first.take()
+    assert batch.events
+    partitions = {row[1] for row, _ in batch.events}
+    second.store.alive = lambda process: process != first.store.process
+    world.advance(0.1, second)
+    before = {p: d for p, d in first.store.documents("g").items() if p in partitions}
+    first.runner.run(batch)
+    assert {p: d for p, d in first.store.documents("g").items() if p in partitions} == before
+    second.work()
+    handled = set(world.seqs())
+    world.settle(second, seconds=2)
+    assert set(world.seqs()) == set(range(1, 101)) >= handled
+
+
+# --- rule 5: dispatch
+
+
+def test_rule_5_a_slow_event_holds_up_its_key_alone(world):
+    process = world.process()
+    slow, other = two_keys(process.store)
+    seqs = append(process.store, slow, other, slow, other, slow)
+    process.tick()
+    batch = process.take()
+    event = process.begin(batch)
+    assert event.key == slow
+    assert process.take() is None
+    process.tick()
+    world.advance(0.05, process)
+    process.work()
+    assert world.seqs() == [seqs[1], seqs[3]]
+    later = append(process.store, slow, other)
+    process.tick()
+    process.work()
+    assert world.seqs() == [seqs[1], seqs[3], later[1]]
+    batch.note(event[0], None)
+    process.agent.finish(batch, world.clock)
+    process.work()
+    assert world.seqs() == [seqs[1], seqs[3], later[1], seqs[2], seqs[4], later[0]]
+    assert process.group.quiet
+    assert process.store.lowest_unresolved("g") == 8
+
+
+def test_rule_5_what_was_handled_before_a_slow_event_is_acknowledged(world):
+    process = world.process()
+    one, two = two_keys(process.store)
+    seqs = append(process.store, one, two, one)
+    process.tick()
+    batch = process.take()
+    batch.note(process.begin(batch)[0], None)
+    process.begin(batch)
+    process.tick()
+    world.advance(0.05, process)
+    assert process.store.documents("g")[3].resolved(seqs[0])
+    process.work()
+    assert world.seqs() == [seqs[2]]
+
+
+def test_rule_5_waiting_events_hold_only_their_seq(world):
+    process = world.process()
+    slow = key_in(process.store, 3)
+    append(process.store, *[slow] * 200)
+    process.tick()
+    process.begin(process.take())
+    process.tick()
+    for _ in range(20):
+        world.advance(0.05, process)
+        process.work()
+    holding = process.group.holdings[3]
+    assert len(holding.lanes[slow.encode()].seqs) == 199
+    assert not holding.ready
+
+
+def test_rule_5_the_window_bounds_what_is_held(make):
+    world = World(make, window=50)
+    process = world.process()
+    slow = key_in(process.store, 3)
+    seqs = append(process.store, *[slow] * 200)
+    process.tick()
+    batch = process.take()
+    event = process.begin(batch)
+    for _ in range(20):
+        world.advance(0.05, process)
+        process.work()
+    assert len(process.group.holdings[3].order) <= 70
+    batch.note(event[0], None)
+    process.agent.finish(batch, world.clock)
+    world.settle(process, seconds=1)
+    assert world.seqs() == seqs[1:]
+
+
+# --- rule 6: attempts
+
+
+def crash(process):
+    """Let a process be gone, as the others see it."""
+    if process.world.make.kind == "sqlite":
+        process.store.close()
+
+
+def successor(world, process, **options):
+    """Start a process after another one died."""
+    crash(process)
+    store = world.make() if world.make.kind == "sqlite" else _Other(process.store)
+    dead = process.store.process
+    alive = store.alive
+    store.alive = lambda name: False if name == dead else alive(name)
+    fresh = world.process(store, **options)
+    fresh.tick()
+    assert set(fresh.group.holdings) == set(range(8))
+    return fresh
+
+
+def test_rule_6_marks_are_stored_before_handlers_run(world):
+    process = world.process()
+    seqs = append(process.store, *[key_in(process.store, 3)] * 5)
+    process.tick()
+    process.take()
+    assert process.store.documents("g")[3].marked == (seqs[0], seqs[-1])
+
+
+def test_rule_6_a_mark_that_a_crash_left_charges_nobody_but_makes_suspects(world):
+    process = world.process()
+    append(process.store, *two_keys(process.store) * 5)
+    process.tick()
+    process.take()
+    fresh = successor(world, process)
+    sizes = []
+    while (batch := fresh.take()) is not None:
+        sizes.append((len(batch.events), batch.alone))
+        fresh.runner.run(batch)
+    assert sizes == [(1, True)] * 10
+    assert [attempt for *_, attempt in world.effects] == [1] * 10
+    assert in_order(world) == 10
+
+
+def test_rule_6_a_poison_event_dies_alone(world):
+    first = world.process()
+    one, two = two_keys(first.store)
+    seqs = append(first.store, one, two, one, two, two)
+    poison = seqs[1]
+    process, kills = first, 0
+    process.tick()
+    while True:
+        batch = process.take()
+        if batch is None:
+            break
+        if any(row[0] == poison for row, _ in batch.events):  # the process dies inside
+            for _, _ in batch.left_to_run():
+                pass
+            kills += 1
+            assert kills < 20
+            process = successor(world, process)
+        else:
+            process.runner.run(batch)
+    process.agent.settle_pending()
+    letters = process.store.letters("g")
+    assert [(letter.seq, letter.state, letter.attempts) for letter in letters] == [
+        (poison, "dead", 5),
+        (seqs[3], "parked", 0),
+        (seqs[4], "parked", 0),
+    ]
+    assert kills == 6  # the batch, and five times alone
+    assert world.effects == [(one, seqs[0], 1), (one, seqs[2], 1)]
+
+
+def test_rule_6_a_suspect_runs_alone_in_its_process(world):
+    process = world.process()
+    append(process.store, *(key_in(process.store, partition) for partition in range(8)))
+    process.tick()
+    process.take()
+    gate = Gate()
+    fresh = successor(world, process, members=2, gate=gate)
+    other = world.process(fresh.store, name="other", gate=gate)
+    batch = fresh.take()
+    assert batch.alone
+    assert fresh.take() is None
+    assert other.take() is None
+    fresh.runner.run(batch)
+    assert fresh.take().alone
+
+
+def test_rule_6_caught_exceptions_count_and_concern_their_event_only(world):
+    process = world.process()
+    one, two = two_keys(process.store)
+    seqs = append(process.store, one, two, one)
+    world.fails[seqs[0]] = 2
+    process.tick()
+    process.work()
+    assert world.seqs() == [seqs[0], seqs[1]]
+    assert process.store.documents("g")[3].attempts == ((seqs[0], 1),)
+    world.settle(process, seconds=5)
+    assert world.effects == [
+        (one, seqs[0], 1),
+        (two, seqs[1], 1),
+        (one, seqs[0], 2),
+        (one, seqs[0], 3),
+        (one, seqs[2], 1),
+    ]
+    assert process.store.documents("g")[3].attempts == ()
+
+
+def test_rule_6_attempts_survive_a_takeover(world):
+    process = world.process()
+    (seq,) = append(process.store, "a")
+    world.fails[seq] = 3
+    process.tick()
+    process.work()
+    fresh = successor(world, process)
+    world.settle(fresh, seconds=5)
+    assert [attempt for *_, attempt in world.effects] == [1, 2, 3, 4]
+
+
+# --- rule 7: acknowledgements
+
+
+def test_rule_7_the_cursor_never_passes_what_is_unresolved(world):
+    process = world.process()
+    one, two = two_keys(process.store)
+    seqs = append(process.store, one, two, two, one, two)
+    world.fails[seqs[0]] = 1
+    process.tick()
+    process.work()
+    document = process.store.documents("g")[3]
+    assert document.cursor == seqs[0] - 1
+    assert [document.resolved(seq) for seq in seqs] == [False, True, True, False, True]
+    fresh = successor(world, process)
+    fresh.work()
+    world.settle(fresh, seconds=5)
+    assert world.seqs() == [seqs[0], seqs[1], seqs[2], seqs[4], seqs[0], seqs[3]]
+    assert fresh.store.documents("g")[3].cursor >= seqs[-1]
+
+
+def test_rule_7_what_was_done_above_the_cursor_stays_done_through_many_claims(world):
+    process = world.process()
+    one, two = two_keys(process.store)
+    seqs = append(process.store, one, *[two] * 60)
+    world.fails[seqs[0]] = 4
+    process.tick()
+    process.work()
+    for _ in range(3):
+        process = successor(world, process)
+        process.step()  # only part of the partition is read again
+    world.settle(process, seconds=10)
+    assert sorted(world.seqs()) == sorted(seqs + [seqs[0]] * 4)
+
+
+# --- rule 8: retries and dead letters
+
+
+def bury(world, count=3, **options):
+    """Make a dead event with `count - 1` parked behind it, and another key that goes on."""
+    process = world.process(**options)
+    one, two = two_keys(process.store)
+    seqs = append(process.store, *[one] * count, two)
+    world.fails[seqs[0]] = 5
+    world.settle(process, seconds=5)
+    return process, one, two, seqs
+
+
+def test_rule_8_retries_wait_longer_and_longer_then_the_event_is_dead(world):
+    process = world.process()
+    (seq,) = append(process.store, "a")
+    world.fails[seq] = 99
+    times = []
+    world.fails[seq] = lambda event: (times.append(world.clock), 1 / 0)
+    for _ in range(400):
+        world.advance(0.01, process)
+        process.work()
+    waits = [round(b - a, 2) for a, b in zip(times, times[1:], strict=False)]
+    assert len(times) == 5
+    assert waits == pytest.approx([0.05, 0.1, 0.2, 0.4], abs=0.021)
+    (letter,) = process.store.letters("g")
+    assert (letter.seq, letter.state, letter.attempts) == (seq, "dead", 5)
+    assert letter.error == "ZeroDivisionError: division by zero"
+    assert process.store.lowest_unresolved("g") == 2
+
+
+def test_rule_8_a_dead_event_parks_its_key_and_others_go_on(world):
+    process, one, two, seqs = bury(world)
+    later = append(process.store, one, two)
+    world.settle(process, seconds=1)
+    assert world.seqs() == [seqs[0], seqs[3], *[seqs[0]] * 4, later[1]]
+    states = [(letter.seq, letter.state) for letter in process.store.letters("g")]
+    assert states == [(seqs[0], "dead"), (seqs[1], "parked"), (seqs[2], "parked"), (later[0], "parked")]
+    assert process.group.quiet
+    assert process.store.lowest_unresolved("g") == later[1] + 1
+
+
+def test_rule_8_redriven_events_come_in_order_and_unpark_the_key(world):
+    process, one, _, seqs = bury(world)
+    later = append(process.store, one)
+    world.settle(process, seconds=1)
+    del world.effects[:]
+    epoch = process.store.documents("g")[3].epoch
+    assert process.store.redrive("g", [seqs[0]]) == 1
+    world.settle(process, seconds=2)
+    assert world.seqs() == [*seqs[:3], *later]
+    assert [attempt for *_, attempt in world.effects] == [1] * 4
+    assert process.store.letters("g") == []
+    assert process.store.documents("g")[3].epoch > epoch
+    more = append(process.store, one)
+    world.settle(process, seconds=1)
+    assert world.seqs()[4:] == more
+
+
+def test_rule_8_a_redriven_event_can_die_again(world):
+    process, _, _, seqs = bury(world)
+    world.fails[seqs[0]] = 99
+    process.store.redrive("g", [seqs[0]])
+    world.settle(process, seconds=10)
+    states = [(letter.seq, letter.state, letter.attempts) for letter in process.store.letters("g")]
+    assert states == [(seqs[0], "dead", 5), (seqs[1], "parked", 0), (seqs[2], "parked", 0)]
+    assert process.group.quiet
+
+
+def test_rule_8_events_published_during_a_redrive_wait_for_it(world):
+    process, one, _, seqs = bury(world)
+    world.fails[seqs[1]] = 1
+    process.store.redrive("g", [seqs[0]])
+    process.tick()
+    process.tick()
+    process.work()
+    later = append(process.store, one, one)
+    world.settle(process, seconds=5)
+    assert world.seqs()[-5:] == [seqs[1], seqs[1], seqs[2], *later]
+    assert process.store.letters("g") == []
+
+
+def test_rule_8_a_dropped_event_lets_those_behind_it_go_on(world):
+    process, _, _, seqs = bury(world)
+    process.store.drop("g", [seqs[0]])
+    world.settle(process, seconds=2)
+    assert world.seqs()[-2:] == seqs[1:3]
+    assert process.store.letters("g") == []
+
+
+def test_rule_8_skip_breaks_the_order_and_parks_nobody(make):
+    world = World(make, on_dead="skip")
+    process, one, _, seqs = bury(world)
+    assert [s for s in world.seqs() if s != seqs[0]] == [seqs[3], seqs[1], seqs[2]]
+    assert [(letter.seq, letter.state) for letter in process.store.letters("g")] == [(seqs[0], "dead")]
+    later = append(process.store, one)
+    process.store.redrive("g", [seqs[0]])
+    world.settle(process, seconds=2)
+    assert sorted(world.seqs()[-2:]) == [seqs[0], *later]
+    assert process.store.letters("g") == []
+
+
+def test_rule_8_parked_keys_stay_parked_through_a_takeover(world):
+    process, one, two, seqs = bury(world)
+    fresh = successor(world, process)
+    later = append(fresh.store, one, two)
+    world.settle(fresh, seconds=1)
+    assert world.seqs()[-1] == later[1]
+    assert later[0] in [letter.seq for letter in fresh.store.letters("g")]
+    assert seqs[1] not in world.seqs()
+
+
+def test_rule_8_a_reset_is_a_new_generation(world):
+    process = world.process()
+    seqs = [r.seq for r in world.publish(process.store, 40)]
+    process.tick()
+    process.work()
+    process.store.reset("g", 10)
+    world.settle(process, seconds=2)
+    assert sorted(world.seqs()) == sorted(seqs + seqs[10:])
+    assert {d.generation for d in process.store.documents("g").values()} == {1}
+    assert process.store.lowest_unresolved("g") == 41
+
+
+def test_rule_8_at_the_bound_of_letters_the_partition_stops(make):
+    world = World(make, letters=3)
+    process, one, two, seqs = bury(world, count=6)
+    append(process.store, two)
+    world.settle(process, seconds=5)
+    letters = process.store.letters("g")
+    assert len(letters) == 6  # what was read already; nothing more is
+    assert world.seqs().count(seqs[-1] + 1) == 0
+    process.store.drop("g", [letter.seq for letter in letters])
+    world.settle(process, seconds=5)
+    assert world.seqs()[-1] == seqs[-1] + 1
+
+
+# --- rule 11: prune
+
+
+def test_rule_11_replay_is_a_new_group(world):
+    process = world.process()
+    world.publish(process.store, 30)
+    process.tick()
+    process.work()
+    again = world.process(process.store, name="again")
+    again.work()
+    assert sorted(world.seqs()) == sorted([*range(1, 31)] * 2)
+
+
+# --- rule 13: hand-over
+
+
+def test_rule_13_who_leaves_hands_over_without_waiting_for_a_lease(world):
+    first, second = pair(world)
+    world.publish(first.store, 60, keys=30)
+    for process in (first, second):
+        process.tick()
+    batch = first.take()
+    event = first.begin(batch)
+    first.group.leave("member-1")
+    world.advance(0.1, first, second)
+    assert set(first.group.holdings) == {event.partition}  # what is in flight is finished
+    first.tick()
+    batch.note(event[0], None)
+    first.agent.finish(batch, world.clock)
+    for _ in range(3):
+        world.advance(0.1, first, second)
+    assert not first.group.holdings
+    assert set(second.group.holdings) == set(range(8))
+    second.work()
+    assert sorted([*world.seqs(), event.seq]) == list(range(1, 61))
+    assert {d.marked for d in second.store.documents("g").values()} == {None}
+    assert not dict(second.store.view("g").members)["member-1"].up
+
+
+def test_rule_13_what_is_given_back_is_no_suspect(world):
+    first, second = pair(world)
+    world.publish(first.store, 100, keys=50)
+    first.tick()
+    first.agent._fill("member-1")
+    first.group.leave("member-1")
+    for _ in range(3):
+        world.advance(0.1, first, second)
+    assert not any(holding.suspects for holding in second.group.holdings.values())
+    batch = second.take()
+    assert not batch.alone
+
+
+# --- routers
+
+
+@pytest.mark.parametrize(
+    "router",
+    [
+        rw.HashRing,
+        rw.PrimaryBackup,
+        lambda names: rw.PartitionTable(names, partitions=8, replicas=1),
+        lambda names: rw.PartitionedRing(names, part_size=2),
+    ],
+    ids=["ring", "primary", "table", "partitioned"],
+)
+def test_the_router_decides_who_owns_what(world, router):
+    first, second = pair(world, router=router, members=2)
+    owners = {p: d.owner.rpartition("#")[0] for p, d in first.store.documents("g").items()}
+    routed = first.group.members.owners
+    assert owners == dict(enumerate(routed))
+    assert second.group.members.owners == routed
+    world.publish(first.store, 50)
+    world.settle(first, second, seconds=1)
+    assert in_order(world) == 50
+
+
+def test_a_router_with_names_of_its_own_keeps_its_order(world):
+    store = world.make()
+    store.alive = lambda process: None
+    router = rw.PrimaryBackup(["main", "backup"])
+    backup = world.process(store, members=["backup"], router=router)
+    assert set(backup.group.holdings) == set(range(8))
+    main = world.process(_Other(store), members=["main"], router=router)
+    for _ in range(4):
+        world.advance(0.1, backup, main)
+    assert set(main.group.holdings) == set(range(8))
+    assert not backup.group.holdings
+
+
+def test_the_router_can_be_changed_at_runtime(world):
+    process = world.process(members=3)
+    world.publish(process.store, 50)
+    process.tick()
+    process.step()
+    process.group.members.reroute(rw.PrimaryBackup)
+    world.settle(process, seconds=2)
+    assert {d.owner for d in process.store.documents("g").values()} == {"member-1#1"}
+    assert in_order(world) == 50
+
+
+# --- what fails
+
+
+def test_a_settlement_that_fails_is_unknown_and_its_events_are_delivered_again(make):
+    failing = []
+
+    def faults(point):
+        if point in failing:
+            failing.remove(point)
+            raise rw.StoreFullError("no space")
+
+    world = World(lambda: make(faults=faults))
+    world.make.__dict__["kind"] = make.kind
+    process = world.process()
+    world.publish(process.store, 20)
+    process.tick()
+    batch = process.take()
+    failing.append("settled" if make.kind == "sqlite" else "settle")
+    with pytest.raises(rw.StoreFullError):
+        process.runner.run(batch)
+    failing.clear()
+    world.settle(process, seconds=2)
+    assert set(world.seqs()) == set(range(1, 21))
+    assert process.store.lowest_unresolved("g") == 21
+
+
+def test_a_document_of_another_epoch_is_refused_whatever_it_says(world):
+    process = world.process()
+    document = process.store.documents("g")[0]
+    forged = document._replace(epoch=document.epoch + 1, revision=document.revision + 1, cursor=99)
+    assert process.store.settle("g", [Settlement(0, forged)]) == {0}
+
+
+def test_retry_says_what_is_wrong_with_it():
+    with pytest.raises(rw.ArgumentError, match="attempts must be at least 1"):
+        Retry(attempts=0)
+    with pytest.raises(rw.ArgumentError, match="factor must be at least 1"):
+        Retry(factor=0.5)
+    assert [Retry().delay_s(n, 0.0) for n in (1, 2, 20)] == [0.05, 0.1, 15.0]
+    assert Retry().delay_s(1, 0.999) < 0.1
