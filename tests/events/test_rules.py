@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from events.world import World
 
@@ -79,9 +81,12 @@ def pair(world, **options):
 class _Other:
     """The same store in memory, as another process would see it."""
 
+    count = 0
+
     def __init__(self, store):
         self._store = store
-        self.process = "other"
+        _Other.count += 1
+        self.process = f"other{self.count}"
 
     def __getattr__(self, name):
         return getattr(self._store, name)
@@ -113,7 +118,7 @@ def test_rule_3_a_member_whose_lease_stands_still_is_taken_over(world):
 
 def test_rule_3_a_process_that_is_gone_is_taken_over_at_once(world):
     first, second = pair(world)
-    second.store.alive = lambda process: False if process == first.store.process else True
+    second.store.alive = lambda process: process != first.store.process
     world.advance(0.025, second)
     assert set(second.group.holdings) == set(range(8))
 
@@ -468,7 +473,7 @@ def test_rule_8_retries_wait_longer_and_longer_then_the_event_is_dead(world):
     for _ in range(400):
         world.advance(0.01, process)
         process.work()
-    waits = [round(b - a, 2) for a, b in zip(times, times[1:], strict=False)]
+    waits = [round(b - a, 2) for a, b in pairwise(times)]
     assert len(times) == 5
     assert waits == pytest.approx([0.05, 0.1, 0.2, 0.4], abs=0.021)
     (letter,) = process.store.letters("g")
@@ -572,7 +577,7 @@ def test_rule_8_a_reset_is_a_new_generation(world):
 
 def test_rule_8_at_the_bound_of_letters_the_partition_stops(make):
     world = World(make, letters=3)
-    process, one, two, seqs = bury(world, count=6)
+    process, _, two, seqs = bury(world, count=6)
     append(process.store, two)
     world.settle(process, seconds=5)
     letters = process.store.letters("g")
