@@ -48,6 +48,7 @@ class _Turns:
         self._here = here
         self._turn: Turn | None = None
         self._event: int | None = None  # the event that has a savepoint
+        self.running: int | None = None  # the event that is with the handler
         self._done: list[Row] = []
         self._failed: list[tuple[Row, str]] = []
 
@@ -55,7 +56,7 @@ class _Turns:
         """The transaction of the event that is being handled."""
         row: Row = event[0]
         if self._event != row[0]:
-            if row[0] not in self._batch.open:
+            if row[0] != self.running:
                 raise TransactionError("a transaction can be used by its own event's handler only")
             if self._turn is None:
                 self._turn = self._agent.store.turn(self._agent.group.name)
@@ -67,6 +68,7 @@ class _Turns:
 
     def ended(self, row: Row, error: str | None) -> bool:
         """An event's handler is over; False when the turn keeps no account of it."""
+        self.running = None
         if self._turn is None:
             return False
         if self._event == row[0]:
@@ -91,7 +93,7 @@ class _Turns:
 
     def lose(self, row: Row | None) -> None:
         """The turn is gone, with all that was done in it."""
-        turn, self._turn, self._event = self._turn, None, None
+        turn, self._turn, self._event, self.running = self._turn, None, None, None
         self._here.turn = False
         if turn is not None:
             turn.cancel()
@@ -141,6 +143,7 @@ class Runner:
         row: Row | None = None
         try:
             for row, attempt in batch.left_to_run():
+                turns.running = row[0]
                 error = self._attempt(Event((row, attempt, delivery)))
                 if error is not None:
                     batch.stop_key(row)

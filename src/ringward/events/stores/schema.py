@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import apsw
@@ -14,7 +15,7 @@ from ringward.errors import StoreFailedError, StoreFormatError, UnsupportedError
 from ringward.events.stream import Stream
 from ringward.keys import Family, family_from
 
-__all__ = ["check_library", "connect", "copy_anew", "create", "prepare_path", "stored_stream"]
+__all__ = ["check_library", "connect", "copy_anew", "create", "prepare_path", "refusing_foreign", "stored_stream"]
 
 APPLICATION_ID = 0x52574556  # "RWEV"
 VERSION = 1
@@ -65,7 +66,9 @@ def check_library() -> None:
     version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
     if version < SQLITE_LEAST:
         least = ".".join(map(str, SQLITE_LEAST))
-        raise UnsupportedError(f"SQLite must be at least {least} to be written to by several processes (was {version})")
+        raise UnsupportedError(
+            f"SQLite must be at least {least} to be written to by several processes (was {apsw.sqlite_lib_version()})"
+        )
 
 
 def prepare_path(path: Path) -> Path:
@@ -115,9 +118,18 @@ def connect(path: Path, *, write: bool) -> apsw.Connection:
     return connection
 
 
+@contextmanager
+def refusing_foreign() -> Iterator[None]:
+    """Say that a file is no SQLite file, or a damaged one."""
+    try:
+        yield
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise StoreFormatError(f"path must be a file of ringward.events (was {error})") from error
+
+
 def create(connection: apsw.Connection, stream: Stream) -> None:
     """Check that the file is ours, and make the tables if it is empty."""
-    try:
+    with refusing_foreign():
         kind, version = connection.pragma("application_id"), connection.pragma("user_version")
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
         if kind != APPLICATION_ID and (kind or version or tables):
@@ -133,8 +145,6 @@ def create(connection: apsw.Connection, stream: Stream) -> None:
             connection.pragma("user_version", VERSION)
             connection.execute(_TABLES)
             connection.execute("INSERT INTO ringward_meta VALUES ('stream', ?)", (json.dumps(stream.describe()),))
-    except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise StoreFormatError(f"path must be a file of ringward.events (was {error})") from error
 
 
 def stored_stream(connection: apsw.Connection, asked: Stream | None) -> Stream:

@@ -117,7 +117,8 @@ class SqliteStore(SqliteGroups):
         try:
             if self._turnstile.failed:
                 self._repair()
-            connection = schema.connect(self.path, write=True)
+            with schema.refusing_foreign():
+                connection = schema.connect(self.path, write=True)
             try:
                 schema.create(connection, stream or Stream())
                 return connection, schema.stored_stream(connection, stream)
