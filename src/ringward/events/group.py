@@ -504,7 +504,9 @@ class Group:
     @property
     def quiet(self) -> bool:
         """Whether this process has nothing to do for the group, as far as it knows."""
-        return not self.batches and all(holding.quiet for holding in self.holdings.values())
+        return all(batch.abandoned for batch in self.batches) and all(
+            holding.quiet for holding in self.holdings.values()
+        )
 
     @property
     def next_due(self) -> float | None:

@@ -103,6 +103,16 @@ class Members:
         """A member is to go, once the group has nothing of it any more."""
         self.local[name].leaving = True
 
+    def stay(self) -> None:
+        """Who was to leave stays, or joins again."""
+        for local in self.local.values():
+            local.leaving = False
+
+    @property
+    def present(self) -> bool:
+        """Whether any member of this process is in the view."""
+        return any(self.is_in(name) for name in self.local)
+
     def reroute(self, router: RouterLike) -> None:
         """The group is to be routed by another router."""
         self._given = router
@@ -305,5 +315,3 @@ class Members:
         """A proposed view was stored."""
         self._rerouting = False
         self._adopt(proposed)
-        for name in [name for name, local in self.local.items() if local.leaving and not self.is_in(name)]:
-            del self.local[name]

@@ -186,6 +186,7 @@ class Processor:
         self._room = (0, 0)
         self._admit_due = self._prune_due = 0.0
         self._closed = False
+        self._asked = False
 
     # --- publishing
 
@@ -350,7 +351,6 @@ class Processor:
         def register(handler: H) -> H:
             if not callable(handler):
                 raise ArgumentTypeError("handler", "callable", handler)
-            self.store.open_group(group, self._seq_of(start))
             machine = Group(
                 group,
                 self.store.process,
@@ -361,6 +361,7 @@ class Processor:
                 chance=self._chance,
                 durable=self.store.abilities.durable,
             )
+            self.store.open_group(group, self._seq_of(start))
             agent = Agent(self.store, machine, self._lock)
             self._agents[group] = agent
             self._crew.add(agent, Runner(agent, handler, self._now, self._codec, self._here), count)
@@ -408,14 +409,27 @@ class Processor:
         if self._closed:
             raise StoreClosedError("the processor is closed")
         if not self._crew.running:
-            for agent in self._agents.values():
-                self._rejoin(agent.group)
+            self._rejoin()
             self._crew.start()
 
-    def _rejoin(self, machine: Group) -> None:
+    def _rejoin(self) -> None:
         with self._lock:
-            for local in machine.members.local.values():
-                local.leaving = False
+            for agent in self._agents.values():
+                agent.group.members.stay()
+
+    def _leave_all(self) -> None:
+        with self._lock:
+            for agent in self._agents.values():
+                for name in list(agent.group.members.local):
+                    agent.group.leave(name)
+
+    def _left(self) -> bool:
+        with self._lock:
+            return not any(agent.group.members.present for agent in self._agents.values())
+
+    def ask_to_stop(self) -> None:
+        """Let `run` return soon, as if it were idle; may be called from a signal handler."""
+        self._asked = True
 
     def stop(self, timeout_s: float = STOP_S) -> bool:
         """Finish what is in flight, hand the partitions over, and end the threads.
@@ -427,18 +441,10 @@ class Processor:
         """
         if not self._crew.running:
             return True
-        groups = [agent.group for agent in self._agents.values()]
-        with self._lock:
-            for group in groups:
-                for name in list(group.members.local):
-                    group.leave(name)
-
-        def left() -> bool:
-            return not any(group.members.is_in(name) for group in groups for name in list(group.members.local))
-
+        self._leave_all()
         began = self._now()
         try:
-            done = self._crew.wait(left, timeout_s)
+            done = self._crew.wait(self._left, timeout_s)
         finally:
             ended = self._crew.stop(max(0.0, timeout_s - (self._now() - began)))
         return done and ended
@@ -459,9 +465,10 @@ class Processor:
         """
         if until not in (None, "idle"):
             raise ArgumentError("until", "'idle' or None", until)
+        self._asked = False
         self.start()
         try:
-            return self._crew.wait(self._idle if until == "idle" else lambda: False, timeout_s)
+            return self._crew.wait(lambda: self._asked or (until == "idle" and self._idle()), timeout_s)
         finally:
             self.stop()
 
