@@ -126,6 +126,7 @@ class Agent:
         for at in range(len(names)):
             name = names[(self._turn + at) % len(names)]
             self._fill(name)
+            self.settle_pending()
             with self.lock:
                 batch = self.group.take(name, now)
             if batch is not None:

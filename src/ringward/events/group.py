@@ -300,7 +300,7 @@ class Group:
             holding.queued_run = False
             if self.holdings.get(holding.partition) is not holding or holding.draining:
                 continue
-            if not holding.ready or holding.batch is not None or holding.writing:
+            if not holding.ready or holding.batch is not None or holding.writing or self._owes_letters(holding):
                 continue  # it is queued again when that is over
             events = holding.take(room, batch)
             room -= len(events)
@@ -310,6 +310,13 @@ class Group:
         self._gate.leave(alone=False)
         return None
 
+    def _owes_letters(self, holding: Holding) -> bool:
+        """Whether letters must be stored first: a mark says of their events that they are resolved."""
+        if holding.dead or holding.parked or holding.drained:
+            self._unsettled[holding.partition] = holding
+            return True
+        return False
+
     def _take_alone(self, member: str, now: float) -> Batch | None:
         queue = self._alone[member]
         while queue:
@@ -317,7 +324,7 @@ class Group:
             if self.holdings.get(holding.partition) is not holding or not holding.alone:
                 queue.popleft().queued_alone = False
                 continue
-            if holding.writing or not self._gate.enter(self.name, alone=True):
+            if holding.writing or self._owes_letters(holding) or not self._gate.enter(self.name, alone=True):
                 return None
             queue.popleft().queued_alone = False
             event = holding.take_alone()
