@@ -29,7 +29,7 @@ class Process:
             durable=True,
         )
         self.agent = Agent(store, self.group)
-        self.runner = Runner(self.agent, handler or (lambda event: world.handle(event)), world.now, None, Handling())
+        self.runner = Runner(self.agent, handler or world.handle, world.now, None, Handling())
         if isinstance(members, int):
             self.group.members.join_unnamed(members)
         else:

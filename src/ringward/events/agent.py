@@ -123,16 +123,17 @@ class Agent:
         """A batch to run, its marks stored; None when there is nothing for now."""
         names = [name for name in self.group.members.local if self.group.members.is_in(name)]
         self._turn += 1
-        for at in range(len(names)):
-            name = names[(self._turn + at) % len(names)]
-            self._fill(name)
-            self.settle_pending()
-            with self.lock:
-                batch = self.group.take(name, now)
-            if batch is not None:
-                self._mark(batch)
-                return batch
-        return None
+        while True:
+            for at in range(len(names)):
+                name = names[(self._turn + at) % len(names)]
+                self._fill(name)
+                with self.lock:
+                    batch = self.group.take(name, now)
+                if batch is not None:
+                    self._mark(batch)
+                    return batch
+            if not self.settle_pending():
+                return None
 
     def _fill(self, member: str) -> None:
         """Read what the member waits for, until there is a batch."""
@@ -216,14 +217,16 @@ class Agent:
         with self.lock:
             self.group.lost(partitions)
 
-    def settle_pending(self) -> None:
-        """Store what has to be stored without a batch."""
+    def settle_pending(self) -> bool:
+        """Store what has to be stored without a batch; whether there was anything."""
+        found = False
         while True:
             with self.lock:
                 settlements = self.group.pending()
             if not settlements:
-                return
+                return found
             self._settle(settlements)
+            found = True
 
     def _settle(self, settlements: Sequence[Settlement]) -> None:
         if not settlements:

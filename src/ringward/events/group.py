@@ -232,7 +232,8 @@ class Group:
 
     def _queue(self, holding: Holding) -> None:
         """Put a holding where it is found when there is something to do."""
-        if not holding.queued_read and (holding.asking or holding.wants_more):
+        more = holding.fresh or holding.known > holding.position
+        if not holding.queued_read and (holding.asking or (more and holding.wants_more)):
             holding.queued_read = True
             self._reading[holding.member].append(holding)
         if not holding.queued_alone and holding.alone:
@@ -354,7 +355,6 @@ class Group:
                 self.drop(partition)
             elif (holding := self._holding_of(batch, partition)) is not None:
                 holding.writing = False
-                self._queue(holding)
 
     def _holding_of(self, batch: Batch, partition: int) -> Holding | None:
         """The holding that a batch was taken from, if it is held under the same epoch still."""
@@ -458,7 +458,8 @@ class Group:
             if holding is not None:
                 if holding.batch is batch:
                     holding.batch = None
-                self._queue(holding)
+                if not holding.writing:
+                    self._queue(holding)
         self._ungate(batch)
         local = self.members.local.get(batch.member)
         if local is not None and not any(each.member == batch.member and each.slow for each in self.batches):

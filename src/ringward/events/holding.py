@@ -66,7 +66,7 @@ class Holding:
         self.asking: dict[LaneKey, None] = {}  # free lanes whose rows are to be asked for
         self.attempts = dict(document.attempts)
         self.suspect_range = document.marked
-        self.suspects: set[int] = set()
+        self.suspects: set[int] = set()  # until they are resolved, so those of a key come before all its others
         self.counted: set[int] = set()  # deliveries whose attempt was counted before they began
         self.flying = 0  # how many rows are with handlers
         self.handed = 0  # the highest seq that ever was
@@ -123,6 +123,8 @@ class Holding:
             return
         for row in rows:
             self._sort_in(row)
+        if self.order[0] in self.resolved:  # done before this claim, and the cursor may pass it
+            self.unsettled = True
 
     def _sort_in(self, row: Row) -> None:
         seq, key = row[0], row[3]
@@ -320,7 +322,6 @@ class Holding:
     def _shut(self, lane: Lane, row: Row, due: float) -> None:
         """Put an event back at the head of its lane, which waits."""
         lane.state, lane.due = BACKOFF, due
-        self.suspects.discard(row[0])
         if self.letter_lanes.pop(row[0], None) is None:
             lane.seqs.appendleft(row[0])
             self._sweep({row[3]})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ringward.errors import UnknownGroupError
@@ -19,7 +19,7 @@ T = TypeVar("T")
 _DOCUMENT = "epoch, revision, owner, cursor, done, attempts, low, high, generation"
 _REPLACE = (
     "UPDATE ringward_documents SET revision = ?, owner = ?, cursor = ?, done = ?, attempts = ?, low = ?, high = ?"
-    " WHERE grp = ? AND partition = ? AND epoch = ? AND revision = ? AND cursor <= ?"
+    " WHERE grp = ? AND partition = ? AND epoch = ? AND revision = ? AND cursor <= ? RETURNING partition"
 )
 _CLAIM = (
     "UPDATE ringward_documents SET epoch = epoch + 1, revision = revision + 1, owner = ?"
@@ -47,6 +47,13 @@ def _loaded(row: Sequence[Any]) -> Document:
         None if low is None else (low, high),
         generation,
     )
+
+
+def _values(number: int, partition: int, document: Document) -> tuple[Any, ...]:
+    epoch, revision, owner, cursor, done, attempts, marked, _ = document
+    low, high = marked or (None, None)
+    texts = (json.dumps(done) if done else None, json.dumps(attempts) if attempts else None)
+    return revision, owner, cursor, *texts, low, high, number, partition, epoch, revision - 1, cursor
 
 
 class SqliteGroups(SqliteLog):
@@ -156,21 +163,18 @@ class SqliteGroups(SqliteLog):
         number = self._number(group)
         return self._change(lambda: self._mark(number, marks), sync=False)
 
-    def _mark(self, number: int, marks: Iterable[tuple[int, Document]]) -> set[int]:
-        stale = {partition for partition, document in marks if not self._replace(number, partition, document)}
+    def _mark(self, number: int, marks: Sequence[tuple[int, Document]]) -> set[int]:
+        stale = self._replace(number, marks)
         self._writer.faults("marked")
         return stale
 
-    def _replace(self, number: int, partition: int, document: Document) -> bool:
-        """Replace a document whose epoch and former revision are the stored ones."""
-        epoch, revision, owner, cursor, done, attempts, marked, _ = document
-        low, high = marked or (None, None)
-        values = (
-            *(revision, owner, cursor, json.dumps(done) if done else None, json.dumps(attempts) if attempts else None),
-            *(low, high, number, partition, epoch, revision - 1, cursor),
-        )
-        self._writer.connection.execute(_REPLACE, values)
-        return self._writer.connection.changes() == 1
+    def _replace(self, number: int, documents: Sequence[tuple[int, Document]]) -> set[int]:
+        """Replace documents whose epoch and former revision are the stored ones; which are not."""
+        values = [_values(number, partition, document) for partition, document in documents]
+        replaced = self._writer.connection.executemany(_REPLACE, values).fetchall()
+        if len(replaced) == len(documents):
+            return set()
+        return {partition for partition, _ in documents}.difference(row[0] for row in replaced)
 
     def settle(self, group: str, settlements: Sequence[Settlement]) -> set[int]:
         """As `Store.settle`."""
@@ -178,11 +182,9 @@ class SqliteGroups(SqliteLog):
         return self._change(lambda: self._settle(number, settlements))
 
     def _settle(self, number: int, settlements: Sequence[Settlement]) -> set[int]:
-        stale = set()
+        stale = self._replace(number, [settlement[:2] for settlement in settlements])
         for settlement in settlements:
-            if not self._replace(number, settlement.partition, settlement.document):
-                stale.add(settlement.partition)
-            elif settlement.dead or settlement.parked or settlement.drained:
+            if settlement.partition not in stale and (settlement.dead or settlement.parked or settlement.drained):
                 self._settle_letters(number, settlement)
         self._writer.faults("settled")
         return stale
