@@ -43,6 +43,13 @@ class Lane:
         self.due = 0.0
         self.busy = 0
 
+    def insert(self, seq: int) -> None:
+        """Put an event in its place."""
+        if self.seqs and seq < self.seqs[-1]:
+            self.seqs = deque(sorted((*self.seqs, seq)))
+        else:
+            self.seqs.append(seq)
+
 
 class Holding:
     """One claimed partition of a group; every change of it is a method here."""
@@ -151,10 +158,7 @@ class Holding:
 
     def _park(self, lane: Lane, seq: int, key: bytes) -> None:
         """Resolve an event by putting it behind its key's dead one."""
-        if lane.seqs and seq < lane.seqs[-1]:
-            lane.seqs = deque(sorted((*lane.seqs, seq)))
-        else:
-            lane.seqs.append(seq)
+        lane.insert(seq)
         self.unsettled = True
         self.letter_count += 1
         self.parked.append(Letter(seq, self.partition, key, "parked", "", self.attempts.pop(seq, 0)))
@@ -178,7 +182,9 @@ class Holding:
         while self.asking and len(rows) + len(self.ready) < self.options.batch:
             key = next(iter(self.asking))
             del self.asking[key]
-            lane = self.lanes[key]
+            lane = self.lanes.get(key)
+            if lane is None or lane.state != FREE or not lane.seqs:
+                continue
             lane.state = ASKED
             if lane.letters:
                 letters.append(lane.seqs[0])
@@ -323,7 +329,7 @@ class Holding:
         """Put an event back at the head of its lane, which waits."""
         lane.state, lane.due = BACKOFF, due
         if self.letter_lanes.pop(row[0], None) is None:
-            lane.seqs.appendleft(row[0])
+            lane.insert(row[0])
             self._sweep({row[3]})
 
     def _sweep(self, keys: Collection[bytes]) -> None:
@@ -335,7 +341,7 @@ class Holding:
                 if lane.letters:
                     self._park(lane, row[0], row[3])
                 else:
-                    lane.seqs.append(row[0])
+                    lane.insert(row[0])
             else:
                 kept.append(row)
         self.ready = kept
@@ -371,6 +377,7 @@ class Holding:
     def give_back(self, rows: Sequence[Row]) -> None:
         """Take back rows that were not handled: to the front, in order."""
         kept: list[Row] = []
+        waiting: set[bytes] = set()
         for row in reversed(rows):
             seq, key = row[0], row[3]
             self._landed(row)
@@ -383,9 +390,12 @@ class Holding:
             elif lane.letters:
                 self._park(lane, seq, key)
             else:
-                lane.seqs.appendleft(seq)
+                waiting.add(key)
+                lane.insert(seq)
                 self._released(key, lane)
         self.ready.extendleft(kept)
+        if waiting:
+            self._sweep(waiting)
 
     def _released(self, key: LaneKey, lane: Lane) -> None:
         if lane.state == BUSY and lane.busy:
