@@ -9,7 +9,7 @@ from events.world import World
 
 import ringward as rw
 from ringward.events import Options, Retry
-from ringward.events.group import Gate
+from ringward.events.gate import Gate
 from ringward.events.stores import Settlement
 
 

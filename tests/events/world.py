@@ -7,7 +7,8 @@ from collections import defaultdict
 from ringward.events.agent import Agent
 from ringward.events.effects import Options
 from ringward.events.event import Delivery, Event
-from ringward.events.group import Gate, Group
+from ringward.events.gate import Gate
+from ringward.events.group import Group
 from ringward.events.runner import Handling, Runner
 
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 from ringward.events.document import Document, Letter, Member, View
 from ringward.events.effects import Options, Retry
 from ringward.events.event import Event, Receipt
-from ringward.events.processor import DeadEvent, GroupStats, JsonCodec, Processor, Stats
+from ringward.events.processor import Processor
+from ringward.events.reports import DeadEvent, GroupStats, JsonCodec, Stats
 from ringward.events.stores.memory import MemoryStore
 from ringward.events.stores.protocol import Abilities, Retention, Store, Totals
 from ringward.events.stream import Stream

@@ -16,7 +16,8 @@ from ringward.events.crew import TICK_S
 from ringward.events.effects import Batch, Options
 from ringward.events.event import Delivery, Event, EventId, EventKey, Receipt, Row
 from ringward.events.members import RouterLike
-from ringward.events.processor import STOP_S, DeadEvent, Start, Stats
+from ringward.events.processor import STOP_S, Start
+from ringward.events.reports import DeadEvent, Stats
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -101,6 +101,17 @@ class Event(tuple[Any, ...]):
     Events that are handed to a group's handler carry the fencing token `(group, partition, epoch, seq)`:
     an outside system that keeps the highest epoch it saw for (group, partition), and refuses lower
     ones, cannot be written to by a consumer that was taken over.
+
+    Examples
+    --------
+    >>> from ringward.events import Processor
+    >>> with Processor() as p:
+    ...     @p.consumer("billing")
+    ...     def bill(event):
+    ...         print(event.seq, event.key, event.payload, event.attempt)
+    ...     receipt = p.publish("user:42", b"19.90", id="order-1")
+    ...     p.run(until="idle")
+    1 user:42 b'19.90' 1
     """
 
     # A tuple of (row, attempt, delivery): as quick to make as can be, and nothing can be set.

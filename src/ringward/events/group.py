@@ -11,43 +11,14 @@ import numpy.typing as npt
 from ringward.events.document import Document, Letter, View
 from ringward.events.effects import Batch, Claim, Effect, Options, Release, Waits
 from ringward.events.event import Row
+from ringward.events.gate import Gate
 from ringward.events.holding import Holding
 from ringward.events.members import Members, RouterLike
 from ringward.events.stores.protocol import Settlement
 
-__all__ = ["Gate", "Group"]
+__all__ = ["Group"]
 
 _READS = 8  # partitions that one look at the store reads, at most
-
-
-class Gate:
-    """Lets a suspect run alone in a process: shared by the groups of that process."""
-
-    def __init__(self) -> None:
-        self.running = 0
-        self.alone = False
-        self._waiting: set[object] = set()
-
-    def enter(self, who: object, *, alone: bool) -> bool:
-        """Pass if that is right now; a suspect that waits keeps others out."""
-        if alone:
-            self._waiting.add(who)
-        if self.alone or (self.running if alone else self._waiting):
-            return False
-        self.running += 1
-        self.alone = alone
-        self.forgo(who)
-        return True
-
-    def forgo(self, who: object) -> None:
-        """Nothing of this group waits to run alone."""
-        self._waiting.discard(who)
-
-    def leave(self, *, alone: bool) -> None:
-        """Go."""
-        self.running -= 1
-        if alone:
-            self.alone = False
 
 
 class Group:

@@ -4,51 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TypeAlias
 
 from ringward.events.document import Document, Letter
 from ringward.events.effects import Batch, Options
 from ringward.events.event import Row
+from ringward.events.lane import ASKED, BACKOFF, BUSY, DEAD, FREE, QUEUED, Lane, LaneKey
 from ringward.events.stores.protocol import Settlement
 
-__all__ = ["Holding", "Lane"]
+__all__ = ["Holding"]
 
-FREE, ASKED, QUEUED, BUSY, BACKOFF, DEAD = "free", "asked", "queued", "busy", "backoff", "dead"
 _ERROR_SIZE_MAX = 2000
-
-# A key; or, where a dead event does not park its key, the key in a tuple: that lane holds up nobody.
-LaneKey: TypeAlias = bytes | tuple[bytes]
-
-
-class Lane:
-    """A key with something in its way, and the seqs of its waiting events in order; no payloads.
-
-    Attributes
-    ----------
-    state : str
-        free: the first can be asked for; asked: their rows are being read; queued: the first waits to be taken;
-        busy: some are with handlers; backoff: it waits until `due`; dead: its key is parked behind a dead event.
-    letters : bool
-        Whether the seqs are those of dead-letter entries. The first stays in the lane until it is resolved.
-    busy : int
-        How many events of the key are with handlers.
-    """
-
-    __slots__ = ("busy", "due", "letters", "seqs", "state")
-
-    def __init__(self, *, letters: bool = False) -> None:
-        self.seqs: deque[int] = deque()
-        self.state = FREE
-        self.letters = letters
-        self.due = 0.0
-        self.busy = 0
-
-    def insert(self, seq: int) -> None:
-        """Put an event in its place."""
-        if self.seqs and seq < self.seqs[-1]:
-            self.seqs = deque(sorted((*self.seqs, seq)))
-        else:
-            self.seqs.append(seq)
 
 
 class Holding:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
@@ -10,16 +9,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from ringward.checks import checked_float, checked_int, checked_text
-from ringward.errors import ArgumentError, ArgumentTypeError, BackpressureError, StoreClosedError, UnknownGroupError
+from ringward.checks import checked_int, checked_text
+from ringward.errors import ArgumentError, ArgumentTypeError, StoreClosedError, UnknownGroupError
+from ringward.events.admission import UNRESOLVED_BYTES, UNRESOLVED_COUNT, Admission
 from ringward.events.agent import Agent
 from ringward.events.crew import Crew
 from ringward.events.effects import Options
-from ringward.events.event import EventId, EventKey, Receipt, key_from_bytes
-from ringward.events.group import Gate, Group
+from ringward.events.event import EventId, EventKey, Receipt
+from ringward.events.gate import Gate
+from ringward.events.group import Group
 from ringward.events.members import RouterLike
+from ringward.events.reports import DeadEvent, GroupStats, JsonCodec, Stats
 from ringward.events.runner import Codec, Handler, Handling, Runner
 from ringward.events.stores.memory import MemoryStore
 from ringward.events.stores.protocol import Retention, Store
@@ -29,95 +31,15 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["DeadEvent", "GroupStats", "JsonCodec", "Processor", "Start", "Stats"]
+__all__ = ["Processor", "Start"]
 
-UNRESOLVED_BYTES = 1 << 30
-UNRESOLVED_COUNT = 100_000_000
 PRUNE_S = 5.0
 PRUNE_ROWS = 10_000
-ADMIT_S = 1.0
 STOP_S = 30.0
 
 Start: TypeAlias = Literal["beginning", "end"] | int | datetime
 H = TypeVar("H", bound=Handler)
 _log = logging.getLogger("ringward.events")
-
-
-class JsonCodec:
-    """Payloads are JSON."""
-
-    def encode(self, value: Any) -> bytes:
-        """The value as UTF-8."""
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-
-    def decode(self, payload: bytes) -> Any:
-        """The value again."""
-        return json.loads(payload)
-
-
-class DeadEvent(NamedTuple):
-    """An event in a group's dead-letter queue.
-
-    Attributes
-    ----------
-    state : str
-        "dead"; "parked" behind a dead event of its key; or "redrive" when it is to be delivered again.
-    """
-
-    seq: int
-    key: EventKey
-    id: EventId | None
-    payload: bytes
-    headers: dict[str, str]
-    state: str
-    error: str
-    attempts: int
-
-
-class GroupStats(NamedTuple):
-    """A group, as the store and this process know it.
-
-    Attributes
-    ----------
-    lag : dict of int to int
-        partition → unresolved events; those without any are left out.
-    dead, parked : int
-    members : tuple of str
-        Those that are up, in all processes.
-    held : int
-        Partitions that this process holds.
-    handled, retries, deaths, takeovers, hung : int
-        What happened in this process.
-    """
-
-    lag: dict[int, int]
-    dead: int
-    parked: int
-    members: tuple[str, ...]
-    held: int
-    handled: int
-    retries: int
-    deaths: int
-    takeovers: int
-    hung: int
-
-
-class Stats(NamedTuple):
-    """What a processor's store holds, and how far its groups are.
-
-    Attributes
-    ----------
-    tail, first : int
-        The highest seq, and the lowest that is not pruned.
-    bytes : int
-        Payload bytes from `first` on.
-    groups : dict of str to GroupStats
-    """
-
-    tail: int
-    first: int
-    bytes: int
-    groups: dict[str, GroupStats]
 
 
 class Processor:
@@ -170,21 +92,18 @@ class Processor:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.producer = checked_text("producer", producer)
-        self._bytes_most = checked_int("unresolved_bytes", unresolved_bytes, 1, 2**62)
-        self._count_most = checked_int("unresolved_count", unresolved_count, 1, 2**62)
         self._codec: Codec | None = JsonCodec() if codec == "json" else codec
         self._retention = retention
         self._now = now
         self._chance = chance
         self.store = _opened(store, stream)
+        self._admission = Admission(self.store, unresolved_count, unresolved_bytes, now)
         self._agents: dict[str, Agent] = {}
         self._lock = threading.Lock()
         self._gate = Gate()
         self._here = Handling()
         self._crew = Crew(now, self._upkeep)
-        self._admission = threading.Lock()
-        self._room = (0, 0)
-        self._admit_due = self._prune_due = 0.0
+        self._prune_due = 0.0
         self._closed = False
         self._asked = False
 
@@ -259,7 +178,8 @@ class Processor:
         return self._append(entries, wait_s) if entries else []
 
     def _append(self, entries: list[Any], wait_s: float | None) -> list[Receipt]:
-        self._admit(len(entries), sum([len(entry[4]) for entry in entries]), wait_s)
+        size = sum([len(entry[4]) for entry in entries])
+        self._admission.admit(len(entries), size, wait_s, inside=self._here.handler)
         receipts = self.store.append(self.producer, entries)
         if self._here.turn:
             return receipts  # they are there when the handler's transaction is committed; a tick will see them
@@ -268,38 +188,6 @@ class Processor:
             agent.appended(heads)
         self._crew.wake()
         return receipts
-
-    def _admit(self, count: int, size: int, wait_s: float | None) -> None:
-        """Let events in while what waits to be handled is below the bounds."""
-        if wait_s is not None:
-            wait_s = checked_float("wait_s", wait_s, zero=True)
-            if self._here.handler:
-                raise BackpressureError("wait_s", "left out inside a handler, which would wait for itself", wait_s)
-        began = self._now()
-        while True:
-            with self._admission:
-                if self._room[0] < count or self._room[1] < size or self._now() >= self._admit_due:
-                    self._measure_room()
-                if self._room[0] >= count and self._room[1] >= size:
-                    self._room = (self._room[0] - count, self._room[1] - size)
-                    return
-                if wait_s is None or self._now() - began >= wait_s:
-                    raise self._full(count, size)
-            time.sleep(0.005)
-
-    def _measure_room(self) -> None:
-        tail = self.store.totals().tail
-        lowest = min((self.store.lowest_unresolved(group.name) for group in self.store.groups()), default=tail + 1)
-        used = self.store.volume_between(lowest - 1, tail)
-        self._room = (self._count_most - (tail + 1 - lowest), self._bytes_most - used)
-        self._admit_due = self._now() + ADMIT_S
-
-    def _full(self, count: int, size: int) -> BackpressureError:
-        if self._room[0] < count:
-            most = self._count_most
-            return BackpressureError("unresolved events", f"at most {most}", most - self._room[0] + count)
-        most = self._bytes_most
-        return BackpressureError("unresolved payload bytes", f"at most {most}", most - self._room[1] + size)
 
     # --- consuming
 
@@ -510,21 +398,7 @@ class Processor:
         """The dead-letter queue of a group, by seq, with what is parked in it."""
         letters = self.store.letters(group)
         rows = {row[0]: row for row in self.store.bodies(group, [letter.seq for letter in letters])}
-        return [
-            DeadEvent(
-                seq,
-                key_from_bytes(row[2], row[3]),
-                row[4],
-                row[5],
-                json.loads(row[6]) if row[6] else {},
-                letter.state,
-                letter.error,
-                letter.attempts,
-            )
-            for letter in letters
-            if (row := rows.get(letter.seq)) is not None
-            for seq in (letter.seq,)
-        ]
+        return [DeadEvent.of(letter, rows[letter.seq]) for letter in letters if letter.seq in rows]
 
     def redrive(self, group: str, seqs: Sequence[int] | None = None) -> int:
         """Deliver dead events again, and what is parked behind them; all, unless told which. How many are dead."""
