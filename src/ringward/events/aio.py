@@ -57,7 +57,7 @@ class Processor:
     ...             await asyncio.sleep(0)
     ...             print(event.seq, event.key, event.payload)
     ...         receipt = await p.publish("user:42", b"19.90", id="order-1")
-    ...         await p.run(until="idle")
+    ...         idle = await p.run(until="idle")
     >>> asyncio.run(main())
     1 user:42 b'19.90'
     """

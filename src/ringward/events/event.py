@@ -110,7 +110,7 @@ class Event(tuple[Any, ...]):
     ...     def bill(event):
     ...         print(event.seq, event.key, event.payload, event.attempt)
     ...     receipt = p.publish("user:42", b"19.90", id="order-1")
-    ...     p.run(until="idle")
+    ...     idle = p.run(until="idle")
     1 user:42 b'19.90' 1
     """
 

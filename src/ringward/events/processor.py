@@ -72,7 +72,7 @@ class Processor:
     ...         print(event.seq, event.key, event.payload)
     ...     receipt = p.publish("user:42", b"19.90", id="order-1")
     ...     again = p.publish("user:42", b"19.90", id="order-1")
-    ...     p.run(until="idle")
+    ...     idle = p.run(until="idle")
     ...     print(receipt, again.duplicate)
     1 user:42 b'19.90'
     Receipt(seq=1, partition=159, duplicate=False) True
