@@ -370,6 +370,18 @@ def test_rule_6_a_poison_event_dies_alone(world):
     assert world.effects == [(one, seqs[0], 1), (one, seqs[2], 1)]
 
 
+def test_rule_6_a_suspect_that_fails_still_comes_before_the_next_of_its_key(world):
+    """After a caught exception it was no suspect any more, and was overtaken by the next one, which was."""
+    process = world.process()
+    seqs = append(process.store, *[key_in(process.store, 3)] * 4)
+    process.tick()
+    process.take()
+    fresh = successor(world, process)
+    world.fails[seqs[0]] = 1
+    world.settle(fresh, seconds=3)
+    assert world.seqs() == [seqs[0], *seqs]
+
+
 def test_rule_6_a_suspect_runs_alone_in_its_process(world):
     process = world.process()
     append(process.store, *(key_in(process.store, partition) for partition in range(8)))
@@ -553,6 +565,22 @@ def test_rule_8_skip_breaks_the_order_and_parks_nobody(make):
     assert process.store.letters("g") == []
 
 
+def test_rule_8_a_parked_event_is_resolved_only_once_its_letter_is_stored(world):
+    """A mark of the next batch said so before: a crash in between lost the event."""
+    process, one, two, seqs = bury(world)
+    later = append(process.store, one, two)
+    process.tick()
+    process.agent._fill("member-1")
+    assert process.group.holdings[3].parked
+    process.take()
+    stored = process.store.documents("g")[3]
+    assert stored.resolved(later[0]) <= (later[0] in [letter.seq for letter in process.store.letters("g")])
+    fresh = successor(world, process)
+    world.settle(fresh, seconds=1)
+    assert [letter.seq for letter in fresh.store.letters("g")] == [*seqs[:3], later[0]]
+    assert world.seqs()[-1] == later[1]
+
+
 def test_rule_8_parked_keys_stay_parked_through_a_takeover(world):
     process, one, two, seqs = bury(world)
     fresh = successor(world, process)
@@ -625,6 +653,33 @@ def test_rule_13_who_leaves_hands_over_without_waiting_for_a_lease(world):
     assert sorted([*world.seqs(), event.seq]) == list(range(1, 61))
     assert {d.marked for d in second.store.documents("g").values()} == {None}
     assert not dict(second.store.view("g").members)["member-1"].up
+
+
+def test_rule_13_a_key_that_dies_during_the_hand_over_is_parked_without_gaps(world):
+    """What waited in memory was forgotten in part, so later events were parked before earlier ones."""
+    first, second = pair(world)
+    partition = next(iter(first.group.holdings))
+    key = key_in(first.store, partition)
+    seqs = append(first.store, *[key] * 60)
+    world.fails[seqs[0]] = 1
+    first.tick()
+    first.work()  # now all wait in the lane of the key
+    world.advance(1.0, first, second)
+    batch = first.take()
+    event = first.begin(batch)
+    first.agent._fill("member-1")  # some of those that wait are ready, the last ones not
+    assert len(first.group.holdings[partition].ready) == 20
+    first.group.leave("member-1")
+    first.group.holdings[partition].attempts[event.seq] = 4
+    batch.note(event[0], "ValueError")
+    first.agent.finish(batch, world.clock)
+    parked = {letter.seq for letter in first.store.letters("g")}
+    assert parked == set(seqs[:20])
+    for _ in range(4):
+        world.advance(0.1, first, second)
+    second.store.redrive("g", [event.seq])
+    world.settle(second, seconds=2)
+    assert world.seqs() == [seqs[0], *seqs]
 
 
 def test_rule_13_what_is_given_back_is_no_suspect(world):

@@ -105,9 +105,7 @@ class Group:
 
     def _drain(self, holding: Holding) -> None:
         """Take no more; give back what nobody has begun."""
-        holding.draining = True
-        holding.ready.clear()
-        holding.alone.clear()
+        holding.drain()
         if holding.batch is not None:
             self._give_back_rest(holding.batch)
 

@@ -385,6 +385,21 @@ class Holding:
         self.ready.extendleft(reversed(rest))
         self._sweep(keys)
 
+    def drain(self) -> None:
+        """Take no more, and forget what nobody has begun: the next owner reads it again.
+
+        Lanes forget too. Otherwise a key that is parked now would have gaps where rows were forgotten.
+        """
+        self.draining = True
+        self.ready.clear()
+        self.alone.clear()
+        self.asking.clear()
+        for key, lane in list(self.lanes.items()):
+            if not lane.letters:
+                lane.seqs.clear()
+                if not lane.busy:
+                    del self.lanes[key]
+
     # --- the document
 
     def next_document(self, owner: str | None) -> Document:
