@@ -378,6 +378,10 @@ def test_rule_6_a_suspect_that_fails_still_comes_before_the_next_of_its_key(worl
     process.take()
     fresh = successor(world, process)
     world.fails[seqs[0]] = 1
+    fresh.work()
+    world.advance(1.0, fresh)
+    for _ in range(2):  # as two threads would
+        fresh.agent._fill("member-1")
     world.settle(fresh, seconds=3)
     assert world.seqs() == [seqs[0], *seqs]
 
