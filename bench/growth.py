@@ -18,6 +18,7 @@ from pathlib import Path
 from time import perf_counter_ns
 
 import numpy as np
+import psutil
 from pinned import pin
 from quality import markdown
 from table import machine, short, written
@@ -29,6 +30,7 @@ BENCH = Path(__file__).parent
 DOCUMENT = BENCH.parent / "docs" / "performance.md"
 PLOT = BENCH.parent / "docs" / "images" / "growth.svg"
 RESULTS = BENCH / "growth.json"
+PROGRESS = BENCH.parent / "build" / "growth-progress.json"
 NODES = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 KEYS = (10**3, 10**4, 10**5, 10**6, 10**7, 10**8)
 QUICK = ((10, 100), (10**3, 10**4))
@@ -61,8 +63,6 @@ def timed(call, repeats):
 
 def resident():
     """The bytes of memory that this process occupies."""
-    import psutil
-
     return psutil.Process().memory_info().rss
 
 
@@ -88,21 +88,23 @@ def one_size(nodes, key_counts):
     keys = np.random.default_rng(1).integers(0, 2**64, max(key_counts), dtype=np.uint64)
     ids = np.zeros(len(keys), np.uint32)
     direct, _ = traced(lambda: ring.assign_hashes(np.resize(keys, ENOUGH)) is None)
-    result = {"points": nodes * POINTS_PER_NODE, "built": built, "direct": direct, "resident": occupied, "keys": {}}
-    target = np.zeros_like(keys)
-    for count in key_counts:
-        some, out = keys[:count], ids[:count]
-        result["keys"][count] = {
-            "assign": least_ns(lambda some=some, out=out: ring.assign(some, out=out), count),
-            "copyto": least_ns(lambda some=some: np.copyto(target[: len(some)], some), count),
-        }
-    del target
-    for count in key_counts:
-        some, out = rw.hash_keys(keys[:count]), ids[:count]
-        result["keys"][count]["assign_hashes"] = least_ns(
-            lambda some=some, out=out: ring.assign_hashes(some, out=out), count
-        )
+    result = {"points": nodes * POINTS_PER_NODE, "built": built, "direct": direct, "resident": occupied}
+    other = np.zeros_like(keys)  # a target for copies, then the hashes
+    result["keys"] = {count: times(ring, keys[:count], other[:count], ids[:count]) for count in key_counts}
     return result
+
+
+def times(ring, keys, other, ids):
+    """Nanoseconds a key of one column."""
+    count = len(keys)
+    copy = least_ns(lambda: np.copyto(other, keys), count)
+    assign = least_ns(lambda: ring.assign(keys, out=ids), count)
+    np.copyto(other, rw.hash_keys(keys))
+    return {
+        "copyto": copy,
+        "assign": assign,
+        "assign_hashes": least_ns(lambda: ring.assign_hashes(other, out=ids), count),
+    }
 
 
 def caches():
@@ -121,9 +123,11 @@ def lookup_bytes(size):
     return size["direct"] if size["direct"] > size["points"] else size["built"]
 
 
-def measured(node_counts, key_counts):
-    sizes = {}
+def measured(node_counts, key_counts, sizes, progress=None):
+    """Measure the sizes that `sizes` lacks, noting each in the file `progress`."""
     for nodes in node_counts:
+        if str(nodes) in sizes:
+            continue
         print(f"{nodes:,} nodes", file=sys.stderr, flush=True)
         command = [sys.executable, str(Path(__file__)), "--child", str(nodes), "--keys", *map(str, key_counts)]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -131,7 +135,10 @@ def measured(node_counts, key_counts):
             sys.stderr.write(done.stderr)
             sys.exit(FAILED)
         sizes[str(nodes)] = json.loads(done.stdout)
-    return sizes
+        if progress:
+            progress.parent.mkdir(exist_ok=True)
+            progress.write_text(json.dumps(sizes))
+    return {str(nodes): sizes[str(nodes)] for nodes in node_counts}
 
 
 def time_table(sizes):
@@ -172,6 +179,7 @@ def options():
     parser.add_argument("--nodes", type=int, nargs="+", default=list(NODES), help="sizes (default %(default)s)")
     parser.add_argument("--keys", type=int, nargs="+", default=list(KEYS), help="columns (default %(default)s)")
     parser.add_argument("--core", type=int, help="the core to stay on (default: the last one; Linux only)")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
     parser.add_argument("--again", action="store_true", help=f"no runs: render {RESULTS.name} once more")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -184,16 +192,19 @@ def main():
         print(json.dumps(one_size(chosen.child, chosen.keys)))
         return
     if chosen.quick:
-        sizes = measured(*QUICK)
+        sizes = measured(*QUICK, {})
         print(time_table(sizes), memory_table(sizes), sep="\n\n")
         return
-    from plots import growth_plot
+    from plots import growth_plot  # matplotlib is for the full run alone
 
     if chosen.again:
         stored = json.loads(RESULTS.read_text())
     else:
-        stored = {"machine": machine(), "caches": caches(), "sizes": measured(chosen.nodes, chosen.keys)}
+        before = json.loads(PROGRESS.read_text()) if chosen.resume and PROGRESS.exists() else {}
+        sizes = measured(chosen.nodes, chosen.keys, before, PROGRESS)
+        stored = {"machine": machine(), "caches": caches(), "sizes": sizes}
         RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
+        PROGRESS.unlink(missing_ok=True)
     sizes, found = stored["sizes"], stored["machine"]
     about = f"{found['cpu']}, {found['python']}, ringward {found['ringward']}, one core; {found['date']}."
     parts = {"growth-about": about, "growth-time": time_table(sizes), "growth-memory": memory_table(sizes)}

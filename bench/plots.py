@@ -10,13 +10,14 @@ import math
 from dataclasses import dataclass
 
 import matplotlib as mpl
+import numpy as np
 
 mpl.use("agg")  # no screen
 
-import matplotlib.pyplot as plt  # noqa: E402 - after the backend is chosen
-from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: E402
-from peers.peer import OURS, adapter  # noqa: E402
-from peers.tables import CHANGES  # noqa: E402
+import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, NullLocator
+from peers.peer import OURS, adapter
+from peers.tables import CHANGES
 
 COLOURS = {
     "ringward_ring": "#0b4fa0",
@@ -79,8 +80,16 @@ def in_time(ns):
 
 
 def count(number):
-    """A count as a person says it."""
+    """A count in full, or in millions."""
     return f"{number:,.0f}" if number < 1e6 else f"{number / 1e6:,.0f} million"
+
+
+def briefly(number):
+    """A count for a narrow place."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:g}{unit}"
+    return f"{number:g}"
 
 
 def save(figure, path):
@@ -149,7 +158,7 @@ def floor(axes, ns, text):
 def peer_lines(cells, versions, works):
     """A line for each peer that has figures for the works, which are added up."""
     lines = []
-    for module in COLOURS:
+    for module, colour in COLOURS.items():
         sizes = [
             n for n in cells.sizes if versions.get(module) and not any(cells.why_not(module, n, work) for work in works)
         ]
@@ -158,7 +167,7 @@ def peer_lines(cells, versions, works):
             peer = adapter(module)
             uncounted = bool(peer.changes_uncounted) and works[0] in CHANGES
             label = f"{peer.label} †" if uncounted else peer.label
-            lines.append(Line(label, COLOURS[module], tuple(sizes), least, module in OURS, uncounted))
+            lines.append(Line(label, colour, tuple(sizes), least, module in OURS, uncounted))
     return lines
 
 
@@ -197,6 +206,8 @@ def quality_plot(cells, versions, nodes, path):
             change_ns = cells.least(module, nodes, "add") + cells.least(module, nodes, "remove")
             moved = found["removal"]["moved"] + found["addition"]["moved"]
             movement.append((change_ns, moved / (1 / nodes + 1 / (nodes + 1)), module))
+    if not balance or not movement:
+        return
     with plt.rc_context(STYLE):
         figure, (left, right) = plt.subplots(2, 1, figsize=(8.2, 7.6), height_ratios=(3, 2))
         left.set_title(f"Balance: keys of the busiest of {nodes:,} nodes, beyond those an even hash would give it")
@@ -262,8 +273,8 @@ def peers_plots(cells, versions, folder, suffix=".svg"):
     quality_plot(cells, versions, 100, folder / f"peers-quality{suffix}")
 
 
+CACHE = "#c0392b"
 GROWTH_COLOURS = ("#7fb2e5", "#3b8fe0", "#0b4fa0", "#052a5c")
-COPY = "np.copyto of the keys"
 
 
 def growth_plot(sizes, caches, lookup_bytes, path):
@@ -276,12 +287,13 @@ def growth_plot(sizes, caches, lookup_bytes, path):
             Line(call, colour, nodes, tuple(size["keys"][most][call] for size in sizes.values()), strong)
             for call, colour, strong in (("assign", "#0b4fa0", True), ("assign_hashes", "#3b8fe0", False))
         ]
-        draw(by_nodes, lines)
+        draw(by_nodes, lines, briefly)
+        mark_caches(by_nodes, nodes, tuple(lookup_bytes.values()), caches)
         by_nodes.set_title(f"Time a key by nodes, {count(int(most))} keys")
         by_nodes.set_xlabel("nodes")
         ns = min(size["keys"][most]["copyto"] for size in sizes.values())
         by_nodes.set_ylim(ns / 2)
-        floor(by_nodes, ns, COPY)
+        floor(by_nodes, ns, "np.copyto of the keys")
         key_lines = growth_by_keys(by_keys, sizes)
         memory_panel(memory, nodes, sizes)
         table_panel(tables, nodes, lookup_bytes, caches)
@@ -301,7 +313,7 @@ def growth_by_keys(axes, sizes):
     first = next(iter(sizes.values()))["keys"]
     copies = tuple(min(size["keys"][keys]["copyto"] for size in sizes.values()) for keys in first)
     lines.append(Line("np.copyto", GREY, tuple(map(int, first)), copies, dashed=True))
-    draw(axes, lines)
+    draw(axes, lines, briefly)
     axes.set_title("assign, time a key by keys")
     axes.set_xlabel("keys in the column")
     return lines
@@ -314,7 +326,7 @@ def memory_panel(axes, nodes, sizes):
     places = range(len(nodes))
     axes.bar(places, built, color="#3b8fe0", label="ring")
     axes.bar(places, direct, bottom=built, color="#b9d6f5", label="direct table")
-    axes.set_xticks(places, [f"{n:,}" for n in nodes], fontsize=7.5)
+    axes.set_xticks(places, [briefly(n) for n in nodes])
     axes.set_title("Memory, bytes a point (160 points a node)")
     axes.set_xlabel("nodes")
     axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper right")
@@ -324,13 +336,25 @@ def memory_panel(axes, nodes, sizes):
 def table_panel(axes, nodes, lookup_bytes, caches):
     """The bytes that the lookups of a column spread over, beside the caches."""
     line = Line("", "#0b4fa0", nodes, tuple(lookup_bytes.values()), strong=True)
-    draw(axes, [line], y_formatter=in_bytes)
+    draw(axes, [line], briefly, in_bytes)
+    axes.set_yticks([2**14, 2**17, 2**20, 2**23, 2**26, 2**29])
     for name, size in caches.items():
-        axes.axhline(size, color="#c0392b", lw=1, ls=(0, (4, 3)), zorder=1)
+        axes.axhline(size, color=CACHE, lw=1, ls=(0, (4, 3)), zorder=1)
         axes.annotate(f"{name}, {in_bytes(size)}", (1, size), xycoords=("axes fraction", "data"), xytext=(6, 0),
-                      textcoords="offset points", va="center", color="#c0392b", fontsize=8.5)  # fmt: skip
+                      textcoords="offset points", va="center", color=CACHE, fontsize=8.5)  # fmt: skip
     axes.set_title("What a column's lookups spread over, beside the caches")
     axes.set_xlabel("nodes")
+
+
+def mark_caches(axes, nodes, table_bytes, caches):
+    """Upright lines where the table outgrows a cache."""
+    for name, size in caches.items():
+        if not table_bytes[0] < size < table_bytes[-1]:
+            continue
+        place = math.exp(np.interp(math.log(size), np.log(table_bytes), np.log(nodes)))
+        axes.axvline(place, color=CACHE, lw=1, ls=(0, (1, 2)), zorder=1)
+        axes.annotate(f"> {name}", (place, 1), xycoords=("data", "axes fraction"), xytext=(2, -2),
+                      textcoords="offset points", va="top", color=CACHE, fontsize=8)  # fmt: skip
 
 
 def in_bytes(size):

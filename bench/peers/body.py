@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 
 import numpy as np
-from peers.peer import Cannot, adapter
 from workload import KEYS_HOT, NODES, POINTS_PER_NODE, node_names, text_keys
 
 import ringward as rw
+from peers.peer import Cannot, adapter
 
 SORTED = NODES * POINTS_PER_NODE
 NEW = "node-new"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+
 from peers.peer import TABLE, Peer
 
 PARTITION_BITS = 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+
 from peers.xxh3 import MIX, SECRET, SIZE
 
 U15, U24, U28, U32, U35, U40, U49 = (np.uint64(bits) for bits in (15, 24, 28, 32, 35, 40, 49))

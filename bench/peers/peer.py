@@ -98,9 +98,10 @@ class Peer:
 def installed(module):
     """The version of an adapter's package, or None when something it needs is not installed."""
     try:
-        return [version(package) for package in adapter(module).packages][0]
+        first, *_others = [version(package) for package in adapter(module).packages]
     except (PackageNotFoundError, ModuleNotFoundError):
         return None
+    return first
 
 
 def adapter(module):

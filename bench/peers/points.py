@@ -7,8 +7,9 @@ from functools import cached_property
 
 import numpy as np
 import xxhash
-from peers.peer import Peer
 from workload import POINTS_PER_NODE
+
+from peers.peer import Peer
 
 
 def points_of(name):

@@ -19,11 +19,12 @@ from time import perf_counter
 BENCH = Path(__file__).resolve().parents[1]
 sys.path[0] = str(BENCH)  # the suite's modules, and this folder as the package `peers`
 
-from peers import tables  # noqa: E402
-from peers.peer import ADAPTERS, installed  # noqa: E402
 from pinned import pin  # noqa: E402
 from table import machine, written  # noqa: E402
 from workload import NODE_COUNTS  # noqa: E402
+
+from peers import tables  # noqa: E402
+from peers.peer import ADAPTERS, installed  # noqa: E402
 
 DOCUMENT = BENCH.parent / "docs" / "peers.md"
 IMAGES = BENCH.parent / "docs" / "images"
@@ -64,7 +65,7 @@ def plan(versions, sizes, runs):
                     yield run, module, nodes, "quality"
 
 
-def measured(stored, versions, sizes, runs, quick, keep):
+def measured(stored, versions, sizes, runs, quick):
     """Run what `stored` lacks: `adapter/nodes/what` → results of each run."""
     for run, module, nodes, what in plan(versions, sizes, runs):
         results = stored.setdefault(f"{module}/{nodes}/{what}", [])
@@ -72,7 +73,7 @@ def measured(stored, versions, sizes, runs, quick, keep):
             continue
         print(f"run {run + 1}: {module}, {nodes:,} nodes, {what}", file=sys.stderr, flush=True)
         results.append(child(module, nodes, what, quick))
-        if keep:
+        if not quick:
             PROGRESS.parent.mkdir(exist_ok=True)
             PROGRESS.write_text(json.dumps(stored))
     return stored
@@ -122,7 +123,7 @@ def main():
         found, versions = machine(), {module: installed(module) for module in ADAPTERS}
         before = json.loads(PROGRESS.read_text()) if chosen.resume and PROGRESS.exists() else {}
         sizes, runs = (QUICK_NODES, 1) if chosen.quick else (chosen.nodes, chosen.runs)
-        cells = tables.Cells(measured(before, versions, sizes, runs, chosen.quick, keep=not chosen.quick))
+        cells = tables.Cells(measured(before, versions, sizes, runs, chosen.quick))
     failures = [f"{cell}: {run['failed']}" for cell, runs in cells.stored.items() for run in runs if "failed" in run]
     if chosen.quick:
         print(tables.quick_note(cells, versions), *failures, sep="\n")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 
-from peers.peer import ADAPTERS, OURS, adapter
 from quality import markdown
 from table import short
+
+from peers.peer import ADAPTERS, OURS, adapter
 
 FASTRING = "fastring_ring"
 CHANGES = ("build", "add", "remove")
@@ -211,4 +212,3 @@ def quick_note(cells, versions):
         told = {work: cells.why_not(module, cells.sizes[-1], work) or "ok" for work in [*WORKS, "quality"]}
         lines.append(f"{adapter(module).label} {versions[module]}: {', '.join(f'{w} {t}' for w, t in told.items())}")
     return "\n".join(lines)
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xxhash
+
 from peers.peer import NOTHING_BUILT, Cannot, Peer
 
 

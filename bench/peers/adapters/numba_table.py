@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import xxhash
+
 from peers.dealt import PARTITION_BITS, PARTITIONS, DealtTable
 
 SHIFT = 64 - PARTITION_BITS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from peers.points import ArrayRing
 from peers.xxh3 import MIX, SECRET, SIZE
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from peers.peer import Peer
 from workload import POINTS_PER_NODE
 
 import ringward as rw
+from peers.peer import Peer
 
 
 class RingwardRing(Peer):

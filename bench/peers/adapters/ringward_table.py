@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import ringward as rw
 from peers.adapters.ringward_ring import RingwardRing
 from peers.dealt import PARTITIONS
 from peers.peer import TABLE
-
-import ringward as rw
 
 
 class RingwardTable(RingwardRing):

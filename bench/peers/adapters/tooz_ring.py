@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from peers.peer import Peer
 from workload import POINTS_PER_NODE
+
+from peers.peer import Peer
 
 
 class ToozRing(Peer):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import xxhash
-from peers.adapters.uhashring_ring import UhashringRing
 from workload import POINTS_PER_NODE
+
+from peers.adapters.uhashring_ring import UhashringRing
 
 
 def text_hash(key):
