@@ -98,12 +98,12 @@ def times(ring, keys, other, ids):
     """Nanoseconds a key of one column."""
     count = len(keys)
     copy = least_ns(lambda: np.copyto(other, keys), count)
-    assign = least_ns(lambda: ring.assign(keys, out=ids), count)
+    assign = least_ns(lambda: ring.assign(keys, out=ids, threads=1), count)
     np.copyto(other, rw.hash_keys(keys))
     return {
         "copyto": copy,
         "assign": assign,
-        "assign_hashes": least_ns(lambda: ring.assign_hashes(other, out=ids), count),
+        "assign_hashes": least_ns(lambda: ring.assign_hashes(other, out=ids, threads=1), count),
     }
 
 
@@ -202,11 +202,11 @@ def main():
     else:
         before = json.loads(PROGRESS.read_text()) if chosen.resume and PROGRESS.exists() else {}
         sizes = measured(chosen.nodes, chosen.keys, before, PROGRESS)
-        stored = {"machine": machine(), "caches": caches(), "sizes": sizes}
+        stored = {"machine": machine() | {"level": rw.cpu().level}, "caches": caches(), "sizes": sizes}
         RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
         PROGRESS.unlink(missing_ok=True)
     sizes, found = stored["sizes"], stored["machine"]
-    about = f"{found['cpu']}, {found['python']}, ringward {found['ringward']}, one core; {found['date']}."
+    about = f"{found['cpu']}, {found['python']}, ringward {found['ringward']} at its {found['level']} level, one core; {found['date']}."
     parts = {"growth-about": about, "growth-time": time_table(sizes), "growth-memory": memory_table(sizes)}
     DOCUMENT.write_text(written(DOCUMENT.read_text(), parts))
     growth_plot(sizes, stored["caches"], {nodes: lookup_bytes(size) for nodes, size in sizes.items()}, PLOT)

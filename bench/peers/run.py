@@ -23,6 +23,7 @@ from pinned import pin  # noqa: E402
 from table import machine, written  # noqa: E402
 from workload import NODE_COUNTS  # noqa: E402
 
+import ringward as rw  # noqa: E402
 from peers import tables  # noqa: E402
 from peers.peer import ADAPTERS, installed  # noqa: E402
 
@@ -83,8 +84,8 @@ def about(found, versions, cells):
     runs = max(len(results) for results in cells.stored.values())
     peers = ", ".join(f"{tables.adapter(m).packages[0]} {v}" for m, v in versions.items() if v and m not in tables.OURS)
     return (
-        f"- {found['machine']}: {found['cpu']}\n- {found['python']}, NumPy {found['numpy']}, ringward "
-        f"{found['ringward']}; {found['date']}; {runs} runs, one core\n- {', '.join(dict.fromkeys(peers.split(', ')))}"
+        f"- {found['machine']}: {found['cpu']}\n- {found['python']}, ringward {found['ringward']} at its "
+        f"{found['level']} level; {found['date']}; {runs} runs, one core\n- {', '.join(dict.fromkeys(peers.split(', ')))}"
     )
 
 
@@ -120,7 +121,8 @@ def main():
         stored = json.loads(RESULTS.read_text())
         found, versions, cells = stored["machine"], stored["versions"], tables.Cells(stored["cells"])
     else:
-        found, versions = machine(), {module: installed(module) for module in ADAPTERS}
+        found = machine() | {"level": rw.cpu().level}
+        versions = {module: installed(module) for module in ADAPTERS}
         before = json.loads(PROGRESS.read_text()) if chosen.resume and PROGRESS.exists() else {}
         sizes, runs = (QUICK_NODES, 1) if chosen.quick else (chosen.nodes, chosen.runs)
         cells = tables.Cells(measured(before, versions, sizes, runs, chosen.quick))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from workload import POINTS_PER_NODE
 
@@ -22,13 +24,11 @@ class RingwardRing(Peer):
     def _keep(self, router):
         self._router = router
         self.route, self.add, self.remove = router.route, router.add, router.remove
-        self.route_many, self.route_integers, self.route_hashes = router.assign, router.assign, router.assign_hashes
+        self.route_many = self.route_integers = self.route_column = partial(router.assign, threads=1)
+        self.route_hashes = partial(router.assign_hashes, threads=1)
 
     def names_many(self, keys):
-        return self._router.names[self._router.assign(keys)]
+        return self._router.names[self._router.assign(keys, threads=1)]
 
     def column(self, keys):
         return np.array(keys, "S")
-
-    def route_column(self, column):
-        return self._router.assign(column)
