@@ -31,6 +31,7 @@ class Effort:
 
     rounds: int
     round_s: float  # what one round should take
+    column_s: float  # what one round of a column may take at most
     changes_s: float  # for all rounds of builds, or of changes
     texts: int
     integers: int
@@ -38,8 +39,8 @@ class Effort:
     quality_keys: int
 
 
-FULL = Effort(20, 0.01, 0.3, 1_000_000, 10_000_000, 4.0, 1_000_000)  # many short rounds: some are not disturbed
-QUICK = Effort(2, 0.002, 0.01, 2_000, 10_000, 0.05, 10_000)
+FULL = Effort(20, 0.01, 0.06, 0.3, 200_000, 2_000_000, 4.0, 1_000_000)  # many short rounds: some are not disturbed
+QUICK = Effort(2, 0.002, 0.002, 0.01, 2_000, 10_000, 0.05, 10_000)
 
 
 def elapsed(function, *args):
@@ -78,7 +79,7 @@ def repeated(body, repeats, *args):
 def rounds_of(effort, function, *args):
     """Seconds of each round: as many as planned, fewer of what is slow, three at least."""
     seconds = []
-    while len(seconds) < 3 or (len(seconds) < effort.rounds and sum(seconds) < 4 * effort.rounds * effort.round_s):
+    while len(seconds) < 3 or (len(seconds) < effort.rounds and sum(seconds) < 3 * effort.rounds * effort.round_s):
         seconds.append(elapsed(function, *args))
     return seconds
 
@@ -111,8 +112,8 @@ def one(peer, names, effort):
 
 
 def column(call, keys, effort, reference):
-    """A call on as many keys as the time allows."""
-    keys = affordable(call, keys, effort.round_s)
+    """A call on all of the keys, or on as many as the time allows."""
+    keys = affordable(call, keys, effort.column_s)
     call(keys)
     return figures(rounds_of(effort, call, keys), len(keys), reference=reference)
 
