@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import quality
 from bounds import BOUNDS, REFERENCES
+from pinned import pin
 from workload import NODE_COUNTS, PARTITION_BITS
 
 import ringward as rw
@@ -351,9 +352,7 @@ def options():
 
 def main():
     chosen = options()
-    if hasattr(os, "sched_setaffinity"):
-        core = max(os.sched_getaffinity(0)) if chosen.core is None else chosen.core
-        os.sched_setaffinity(0, {core})
+    pin(chosen.core)
     if chosen.again:
         stored = json.loads(RESULTS.read_text())
         found, runs = stored["machine"], stored["runs"]

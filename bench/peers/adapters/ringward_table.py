@@ -1,0 +1,19 @@
+"""ringward's `PartitionTable`."""
+
+from __future__ import annotations
+
+import ringward as rw
+from peers.adapters.ringward_ring import RingwardRing
+from peers.dealt import PARTITIONS
+from peers.peer import TABLE
+
+
+class RingwardTable(RingwardRing):
+    """A partition table without replicas."""
+
+    label = "ringward PartitionTable"
+    algorithm = f"{PARTITIONS:,} partitions, XXH3"
+    beside = TABLE
+
+    def build(self, names):
+        self._keep(rw.PartitionTable(names, partitions=PARTITIONS))
