@@ -207,7 +207,10 @@ cdef class ViewColumn(ArrowColumn):
             part = min(<Py_ssize_t>GROUP, count)
             for i in range(part):
                 if self.seek(start + i, &spans[i]):
-                    rw_prefetch(spans[i].p)
+                    if i & 3 == 0:
+                        rw_prefetch(self.views + (start + i) * VIEW_SIZE + AHEAD_BYTES)
+                        rw_prefetch(spans[i].p + AHEAD_BYTES)
+                        rw_prefetch(spans[i].p + AHEAD_BYTES + 64)
                 elif self.is_present(start + i):
                     self.refuse(start + i, "a view of bytes that are there")
                 else:  # what the view of a null says is undefined

@@ -22,8 +22,8 @@ cdef struct Ring:  # what looking up a column on a ring reads
     int direct_shift
 
 cdef struct Span:  # the bytes of one key, somewhere
-    const unsigned char *p
     size_t size
+    const unsigned char *p
 
 cdef struct Kernels:
     # XXH3 of 8-byte keys; `flip` is flip_4to8(seed).

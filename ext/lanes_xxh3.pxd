@@ -16,7 +16,7 @@ cdef extern from *:
     /* The seed, and secret words mixed with it by length of key: 4 to 8 bytes, and the two of 9 to 16. */
     typedef struct rw_flips { uint64_t seed, flip, flip_low, flip_high; } rw_flips;
 
-    typedef struct { const unsigned char *p; size_t size; } rw_span;  /* as the kernels' Span */
+    typedef struct { size_t size; const unsigned char *p; } rw_span;  /* as the kernels' Span */
 
     #if defined(RW_AVX512)
     RW_INLINE __m512i rw_finish_4to8(__m512i k, __m512i size) {

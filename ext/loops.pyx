@@ -18,6 +18,7 @@ from .table cimport BLOCK, NO_NODE
 cnp.import_array()
 
 cdef enum:
+    TURN = 1 << 15  # keys that are read before the source is left for others
     HASH_SPEED = 4  # of hashing integers alone, beside assigning them: see `checked_threads`
 
 cdef int64_t WIDE_NO_NODE = 0x7FFFFFFFFFFFFFFF
@@ -48,7 +49,7 @@ cdef int refuse_nulls(KeySource source) except -1:
 
 
 cdef class KeyLoop(Loop):
-    """A loop over the keys of a source."""
+    """A loop over the keys of a source, which each thread enters and leaves again and again."""
 
     cdef KeySource source
     cdef const HashSpec *spec
@@ -62,6 +63,31 @@ cdef class KeyLoop(Loop):
             return self.run(0, source.size)
         self.plan(source.size, threads)
         return self.go()
+
+    cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil:
+        cdef uint8_t *scratch = <uint8_t *>calloc(<size_t>max(<Py_ssize_t>1, self.scratch_size()), 1)
+        cdef Py_ssize_t end = start + count
+        if scratch == NULL:
+            with gil:
+                raise MemoryError
+        try:
+            while start < end:
+                count = min(<Py_ssize_t>TURN, end - start)
+                self.source.enter()
+                self.turn(start, start + count, scratch)
+                self.source.leave()
+                start += count
+        finally:
+            free(scratch)
+        return 0
+
+    cdef Py_ssize_t scratch_size(self) noexcept nogil:
+        """Bytes, 0 at first, that each thread needs for itself."""
+        return 0
+
+    cdef int turn(self, Py_ssize_t start, Py_ssize_t end, uint8_t *scratch) except -1 nogil:
+        """The keys from `start` to `end`. Nothing but the source's `fill` may raise here."""
+        return 0
 
     cdef inline const uint64_t *hashes_of(self, Py_ssize_t start, Py_ssize_t count,
                                           uint64_t *room) except NULL nogil:
@@ -85,8 +111,8 @@ cdef class KeyLoop(Loop):
 cdef class HashLoop(KeyLoop):
     """Keys → hashes."""
 
-    cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil:
-        cdef Py_ssize_t end = start + count
+    cdef int turn(self, Py_ssize_t start, Py_ssize_t end, uint8_t *scratch) except -1 nogil:
+        cdef Py_ssize_t count
         while start < end:
             count = min(<Py_ssize_t>BLOCK, end - start)
             self.source.fill(self.spec, start, count, <uint64_t *>self.out + start)
@@ -104,11 +130,11 @@ cdef class OwnersLoop(KeyLoop):
         self.table = table
         self.width = width
 
-    cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil:
+    cdef int turn(self, Py_ssize_t start, Py_ssize_t end, uint8_t *scratch) except -1 nogil:
         cdef uint64_t[BLOCK] room
         cdef uint32_t[BLOCK] ids
         cdef const uint64_t *h
-        cdef Py_ssize_t end = start + count, block = count, i
+        cdef Py_ssize_t block = end - start, count, i
         cdef char *out
         if self.source.ready == NULL or self.source.nulls or self.width == 8:
             block = BLOCK  # others go as one stream, so that the table fetches the hashes ahead
@@ -141,18 +167,10 @@ cdef class CandidatesLoop(KeyLoop):
         self.table = table
         self.wanted = wanted
 
-    cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil:
-        cdef uint8_t *scratch = <uint8_t *>calloc(<size_t>max(<Py_ssize_t>1, self.table.scratch_size()), 1)
-        if scratch == NULL:
-            with gil:
-                raise MemoryError
-        try:
-            self.walk_all(start, start + count, scratch)
-        finally:
-            free(scratch)
-        return 0
+    cdef Py_ssize_t scratch_size(self) noexcept nogil:
+        return self.table.scratch_size()
 
-    cdef int walk_all(self, Py_ssize_t start, Py_ssize_t end, uint8_t *scratch) except -1 nogil:
+    cdef int turn(self, Py_ssize_t start, Py_ssize_t end, uint8_t *scratch) except -1 nogil:
         cdef uint64_t[BLOCK] room
         cdef const uint64_t *h
         cdef Py_ssize_t count, i, found

@@ -25,7 +25,7 @@ cdef extern from "Python.h":
     PyObject **PySequence_Fast_ITEMS(PyObject *)
 
 cdef enum:
-    AHEAD_OBJECTS = 32
+    AHEAD_OBJECTS = 512  # a block: they come in while the hashes of one are looked up
     GROUP = 64  # texts that are found before they are hashed together
 
 cdef struct Run:  # of ASCII texts, whose hashes go one after the other to where `out` points

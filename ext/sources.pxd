@@ -13,6 +13,9 @@ cdef class KeySource:
     cdef bint needs_gil  # else `fill` is called from several threads at once, each with blocks of its own
     cdef const uint64_t *ready  # the hashes themselves, where they are there already
     cdef int prepare(self, const HashSpec *spec) except -1
+    cdef void enter(self) noexcept nogil  # a thread begins to read blocks; after a short while it must
+    cdef void leave(self) noexcept nogil  # leave, without having asked for the GIL in between
+    # Fills a block. When it raises, it has left.
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil
     cdef void mark_nulls(self, Py_ssize_t start, Py_ssize_t count, uint8_t *out) noexcept nogil
 

@@ -21,6 +21,12 @@ cdef class KeySource:
         """Called once under the GIL, before the blocks are filled."""
         return 0
 
+    cdef void enter(self) noexcept nogil:
+        """Called by each thread before it reads blocks; for sources that must be locked meanwhile."""
+
+    cdef void leave(self) noexcept nogil:
+        """Called after it has read them; soon, since others may hold the GIL and wait for the lock."""
+
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
         return 0
 

@@ -9,7 +9,8 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 from .cpu cimport kernels
 from .hashing cimport FAMILY_XXH3, HashSpec, hash_bytes, hash_spans
-from .kernels cimport Span
+from .kernels cimport AHEAD_BYTES, Span
+from .mix cimport rw_prefetch
 from .sources cimport ArraySource
 from .utf8 cimport encode_utf8, rw_narrow, rw_trimmed
 
@@ -110,12 +111,18 @@ cdef extern from "numpy/arrayobject.h" nogil:
     int NpyString_load(npy_string_allocator *, const npy_packed_static_string *, npy_static_string *)
 
 
+cdef inline int load(npy_string_allocator *allocator, const char *packed, npy_static_string *text) noexcept nogil:
+    """1 where the string is missing, -1 where it cannot be read."""
+    return NpyString_load(allocator, <const npy_packed_static_string *>packed, text)
+
+
 cdef class StringSource(ArraySource):
     """`StringDType`: UTF-8 in place; missing values (the dtype's `na_object`) are nulls.
 
     Strings may only be read while their dtype's allocator is locked, and one thread must not lock it twice. The
     first thread that fills a block locks it and the last one unlocks it, so that blocks are filled side by side.
-    None of them takes the GIL in between: whoever waits for the allocator may hold it.
+    None of them takes the GIL in between: whoever waits for the allocator may hold it. Strings of an array mostly lie
+    in the order of its items, so what is some way ahead of one is what will be read.
     """
 
     cdef cnp.dtype dtype  # kept: the array may be given another one
@@ -158,43 +165,37 @@ cdef class StringSource(ArraySource):
         cdef Py_ssize_t i
         self.enter()
         for i in range(self.size):
-            if self.load(i, &text) == 1:
+            if load(self.allocator, self.base + i * self.stride, &text) == 1:
                 if self.nulls == 0:
                     self.first_null = i
                 self.nulls += 1
         self.leave()
 
-    cdef inline int load(self, Py_ssize_t index, npy_static_string *text) noexcept nogil:
-        """1 where the string is missing, -1 where it cannot be read."""
-        cdef const char *packed = self.base + index * self.stride
-        return NpyString_load(self.allocator, <const npy_packed_static_string *>packed, text)
-
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
-        cdef npy_static_string text
         cdef Span[GROUP] spans
-        cdef Py_ssize_t i, done = 0, part, bad = -1
-        self.enter()
-        while done < count and bad < 0:
+        cdef const char *packed = self.base + start * self.stride
+        cdef Py_ssize_t i, done = 0, part
+        while done < count:
             part = min(<Py_ssize_t>GROUP, count - done)
             for i in range(part):
-                if self.load(start + done + i, &text) < 0:
-                    bad = start + done + i
-                    part = i
-                    break
-                spans[i].p = <const unsigned char *>text.buf
-                spans[i].size = text.size
+                if load(self.allocator, packed, <npy_static_string *>&spans[i]) < 0:
+                    self.leave()
+                    self.refuse(start + done + i)
+                if i & 3 == 0:
+                    rw_prefetch(packed + AHEAD_BYTES)
+                    rw_prefetch(spans[i].p + AHEAD_BYTES)
+                    rw_prefetch(spans[i].p + AHEAD_BYTES + 64)
+                packed += self.stride
             hash_spans(spec, spans, part, out + done)
             done += part
-        self.leave()
-        if bad >= 0:
-            with gil:
-                raise KeyValueError(f"keys[{bad}] must be a string that NumPy can read", position=bad)
         return 0
+
+    cdef int refuse(self, Py_ssize_t index) except -1 nogil:
+        with gil:
+            raise KeyValueError(f"keys[{index}] must be a string that NumPy can read", position=index)
 
     cdef void mark_nulls(self, Py_ssize_t start, Py_ssize_t count, uint8_t *out) noexcept nogil:
         cdef npy_static_string text
         cdef Py_ssize_t i
-        self.enter()
         for i in range(count):
-            out[i] = self.load(start + i, &text) == 1
-        self.leave()
+            out[i] = load(self.allocator, self.base + (start + i) * self.stride, &text) == 1
