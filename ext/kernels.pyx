@@ -2,7 +2,8 @@
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from .kernels cimport AHEAD_BYTES, AHEAD_HASHES, MIXED, MOST_AT_ONCE, Kernels, Line, Ring, Span
-from .lanes cimport rw_eight_owners, rw_lowest_bit, rw_match16, rw_match32, rw_match64, rw_mixed, rw_rank16
+from .lanes cimport (
+    rw_eight_owners, rw_eight_wide_owners, rw_lowest_bit, rw_match16, rw_match32, rw_match64, rw_mixed, rw_rank16)
 from .lanes_xxh3 cimport Flips, rw_hash_eights, rw_hash_padded8, rw_hash_spans8
 from .mix cimport mul_high, rw_load32, rw_load64, rw_mul128, rw_prefetch, rw_used_bytes
 from .xxh3 cimport (
@@ -151,8 +152,13 @@ ctypedef fused id_type:
     int64_t
 
 
+ctypedef fused owner_type:
+    uint16_t
+    uint32_t
+
+
 cdef inline void owners_of_partitions(const uint64_t *h, Py_ssize_t count, Py_ssize_t ahead, const uint16_t *owners,
-                                      uint64_t partitions, id_type *out) noexcept nogil:
+                                      uint64_t partitions, owner_type *out) noexcept nogil:
     cdef Py_ssize_t i = 0, k
     cdef int shift = 64
     if partitions > 1 and partitions & (partitions - 1) == 0:  # a power of two: the top bits of the hash
@@ -161,11 +167,10 @@ cdef inline void owners_of_partitions(const uint64_t *h, Py_ssize_t count, Py_ss
             shift -= 1
         while i + 8 <= count:
             rw_prefetch(h + i + ahead)
-            if id_type is uint16_t:
+            if owner_type is uint16_t:
                 rw_eight_owners(owners, h + i, shift, out + i)
             else:
-                for k in range(8):
-                    out[i + k] = owners[h[i + k] >> shift]
+                rw_eight_wide_owners(owners, h + i, shift, out + i)
             i += 8
         while i < count:
             out[i] = owners[h[i] >> shift]
