@@ -219,6 +219,22 @@ def test_rule_4_who_was_taken_over_resolves_nothing(world):
     assert set(world.seqs()) == set(range(1, 101)) >= handled
 
 
+def test_rule_4_who_joined_since_the_last_look_is_not_taken_for_gone(world):
+    """A process whose view was older than the documents took partitions from a member that it did not know yet."""
+    first, second = pair(world)
+    newest = first.group.members.view
+    alone = rw.HashRing(["member-1"]).snapshot().to_bytes()
+    first.group.members._adopt(newest._replace(number=1, members=newest.members[:1], router=alone))
+    before = first.store.documents("g")
+    first.agent._survey_due = True
+    first.agent._survey()
+    assert first.store.documents("g") == before
+    first.group.members._adopt(newest)
+    first.agent._survey()
+    assert first.store.documents("g") == before
+    assert second.group.holdings
+
+
 # --- rule 5: dispatch
 
 

@@ -98,8 +98,11 @@ class Agent:
         self._survey_due = False
         try:
             documents = self.store.documents(self.group.name)
+            view = self.store.view(self.group.name)
             with self.lock:
-                claims = self.group.surveyed(documents)
+                # Who owns has joined before. In an older view it would look like one that is gone.
+                self._survey_due = view != self.group.members.view
+                claims = [] if self._survey_due else self.group.surveyed(documents)
             for claim in claims:
                 self._claim(claim)
         except BaseException:
