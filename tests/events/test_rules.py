@@ -219,6 +219,22 @@ def test_rule_4_who_was_taken_over_resolves_nothing(world):
     assert set(world.seqs()) == set(range(1, 101)) >= handled
 
 
+def test_rule_4_who_joined_since_the_last_look_is_not_taken_for_gone(world):
+    """A process whose view was older than the documents took partitions from a member that it did not know yet."""
+    first, second = pair(world)
+    newest = first.group.members.view
+    alone = rw.HashRing(["member-1"]).snapshot().to_bytes()
+    first.group.members._adopt(newest._replace(number=1, members=newest.members[:1], router=alone))
+    before = first.store.documents("g")
+    first.agent._survey_due = True
+    first.agent._survey()
+    assert first.store.documents("g") == before
+    first.group.members._adopt(newest)
+    first.agent._survey()
+    assert first.store.documents("g") == before
+    assert second.group.holdings
+
+
 # --- rule 5: dispatch
 
 
@@ -431,6 +447,43 @@ def test_rule_6_attempts_survive_a_takeover(world):
     fresh = successor(world, process)
     world.settle(fresh, seconds=5)
     assert [attempt for *_, attempt in world.effects] == [1, 2, 3, 4]
+
+
+def test_rule_6_marks_cover_all_that_is_handed_out_in_whatever_order(world):
+    """The mark went up to the last row, which was not the highest: a suspect was then taken for a fresh event."""
+    process = world.process()
+    one, two = two_keys(process.store)
+    seqs = append(process.store, one, two)
+    world.fails[seqs[0]] = world.fails[seqs[1]] = 1
+    process.tick()
+    process.work()
+    seqs += append(process.store, two, one)
+    process.tick()
+    process.work()
+    world.clock += 1.0
+    process.tick()
+    batch = process.take()
+    assert sorted(row[0] for row, _ in batch.events) == seqs
+    assert process.store.documents("g")[3].marked == (seqs[0], seqs[-1])
+
+
+def test_rule_6_a_redriven_event_that_kills_its_process_dies_too(world):
+    """What was redriven was never counted, so a poison event killed one process after the other for ever."""
+    process, _, _, seqs = bury(world)
+    process.store.redrive("g", [seqs[0]])
+    process.tick()
+    sizes = []
+    for _ in range(20):
+        process.agent.settle_pending()
+        batch = process.take()
+        if batch is None:
+            break
+        sizes.append((len(batch.events), batch.alone))
+        list(batch.left_to_run())  # the process dies inside
+        process = successor(world, process)
+    assert sizes == [(1, False)] + [(1, True)] * 5
+    states = [(letter.seq, letter.state, letter.attempts) for letter in process.store.letters("g")]
+    assert states == [(seqs[0], "dead", 5), (seqs[1], "parked", 0), (seqs[2], "parked", 0)]
 
 
 # --- rule 7: acknowledgements
@@ -771,6 +824,60 @@ def test_a_settlement_that_fails_is_unknown_and_its_events_are_delivered_again(m
     world.settle(process, seconds=2)
     assert set(world.seqs()) == set(range(1, 21))
     assert process.store.lowest_unresolved("g") == 21
+
+
+def test_a_release_that_fails_is_tried_again(make):
+    """The holding was taken for being written to, and the lease kept all others out, for ever."""
+    failing = []
+
+    def faults(point):
+        if point in failing:
+            failing.remove(point)
+            raise rw.StoreFullError("no space")
+
+    world = World(lambda: make(faults=faults))
+    world.make.__dict__["kind"] = make.kind
+    first, second = pair(world)
+    first.group.leave("member-1")
+    failing.append("settled" if make.kind == "sqlite" else "settle")
+    with pytest.raises(rw.StoreFullError):
+        first.tick()
+    failing.clear()
+    for _ in range(4):
+        world.advance(0.1, first, second)
+    assert set(second.group.holdings) == set(range(8))
+    assert not first.group.members.present
+
+
+def test_rows_that_could_not_be_read_are_asked_for_again(world):
+    """The lane waited for ever for what had been asked for."""
+    process = world.process()
+    (seq,) = append(process.store, "a")
+    world.fails[seq] = 1
+    process.tick()
+    process.work()
+    world.clock += 1.0
+    process.tick()
+    rows = process.store.rows
+    process.store.rows = lambda seqs: (_ for _ in ()).throw(rw.BackpressureError("store", "free", "busy"))
+    with pytest.raises(rw.BackpressureError):
+        process.take()
+    process.store.rows = rows
+    world.settle(process, seconds=1)
+    assert world.seqs() == [seq, seq]
+
+
+def test_a_look_at_the_documents_that_failed_is_made_up_for(world):
+    """A redriven event was not noticed then, until something else happened in its partition."""
+    process, _, _, seqs = bury(world)
+    process.store.redrive("g", [seqs[0]])
+    documents = process.store.documents
+    process.store.documents = lambda group: (_ for _ in ()).throw(rw.BackpressureError("store", "free", "busy"))
+    with pytest.raises(rw.BackpressureError):
+        process.tick()
+    process.store.documents = documents
+    world.settle(process, seconds=2)
+    assert process.store.letters("g") == []
 
 
 def test_a_document_of_another_epoch_is_refused_whatever_it_says(world):

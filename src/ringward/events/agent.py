@@ -84,7 +84,11 @@ class Agent:
 
     def _release(self, effect: Release) -> None:
         settlements = [Settlement(partition, document) for partition, document in effect.documents.items()]
-        self.store.settle(self.group.name, settlements)
+        try:
+            self.store.settle(self.group.name, settlements)
+        except BaseException:
+            self.lose(effect.documents)
+            raise
         with self.lock:
             self.group.released(effect.documents)
 
@@ -92,11 +96,18 @@ class Agent:
         if not self._survey_due:
             return
         self._survey_due = False
-        documents = self.store.documents(self.group.name)
-        with self.lock:
-            claims = self.group.surveyed(documents)
-        for claim in claims:
-            self._claim(claim)
+        try:
+            documents = self.store.documents(self.group.name)
+            view = self.store.view(self.group.name)
+            with self.lock:
+                # Who owns has joined before. In an older view it would look like one that is gone.
+                self._survey_due = view != self.group.members.view
+                claims = [] if self._survey_due else self.group.surveyed(documents)
+            for claim in claims:
+                self._claim(claim)
+        except BaseException:
+            self._survey_due = True
+            raise
 
     def _claim(self, claim: Claim) -> None:
         documents = self.store.claim(self.group.name, claim.owner, claim.epochs)
@@ -156,20 +167,22 @@ class Agent:
     def _recall(self, rows: dict[int, list[int]], letters: dict[int, list[int]]) -> None:
         for partition in {**rows, **letters}:
             recalled: list[Row] = []
-            if partition in rows:
-                recalled += self.store.rows(rows[partition])
-            if partition in letters:
-                recalled += self.store.bodies(self.group.name, letters[partition])
-            with self.lock:
-                self.group.recalled(partition, recalled)
+            try:
+                if partition in rows:
+                    recalled += self.store.rows(rows[partition])
+                if partition in letters:
+                    recalled += self.store.bodies(self.group.name, letters[partition])
+            finally:  # what was not read is asked for again at the next tick
+                with self.lock:
+                    self.group.recalled(partition, recalled)
 
     def _mark(self, batch: Batch) -> None:
         if batch.marks:
             try:
                 stale = self.store.mark(self.group.name, batch.marks)
             except BaseException:
+                self.lose(batch.epochs)
                 with self.lock:
-                    self.group.lost(batch.epochs)
                     self.group.finished(batch)
                 raise
             with self.lock:
@@ -214,6 +227,7 @@ class Agent:
 
     def lose(self, partitions: Iterable[int]) -> None:
         """What was under way in these partitions is undone, or unknown: claim them anew."""
+        self._survey_due = True
         with self.lock:
             self.group.lost(partitions)
 

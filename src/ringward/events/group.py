@@ -60,7 +60,7 @@ class Group:
         self.options = options
         self.members = Members(process, middles, router, options)
         self.holdings: dict[int, Holding] = {}
-        self.batches: set[Batch] = set()
+        self.batches: dict[Batch, None] = {}  # in the order in which they were handed out
         self.retries = self.deaths = self.takeovers = self.handled_count = 0
         self._gate = gate or Gate()
         self._chance = chance
@@ -141,14 +141,17 @@ class Group:
             if partition in documents and documents[partition].epoch != holding.document.epoch:
                 self.drop(partition)
         claims: dict[str, dict[int, int]] = {}
-        for partition in self.wanted:
-            document, owner = documents[partition], self.members.owners[partition]
-            if owner is None:
-                continue
-            mine = document.owner == self.members.owner_of(owner)  # and lost
-            if mine or document.owner is None or not self.members.is_up(document.owner):
+        local = {self.members.owner_of(name) for name in self.members.local if self.members.is_in(name)}
+        wanted = set(self.wanted)
+        for partition, document in documents.items():
+            if document.owner in local:  # and lost, unless it is held; wherever it is routed, nobody else can claim it
+                if partition not in self.holdings:
+                    claims.setdefault(document.owner, {})[partition] = document.epoch
+            elif partition in wanted and (document.owner is None or not self.members.is_up(document.owner)):
+                owner = self.members.owners[partition]
+                assert owner is not None  # noqa: S101 - it is wanted
                 claims.setdefault(self.members.owner_of(owner), {})[partition] = document.epoch
-                self.takeovers += not mine and document.owner is not None
+                self.takeovers += document.owner is not None
         return [Claim(owner, epochs) for owner, epochs in claims.items()]
 
     def claimed(self, owner: str, documents: Mapping[int, Document], letters: Sequence[Letter]) -> None:
@@ -160,6 +163,8 @@ class Group:
         for partition, document in documents.items():
             holding = Holding(partition, name, document, of[partition], self.options)
             self.holdings[partition] = holding
+            if self.members.owners[partition] != name or self.members.local[name].leaving:
+                holding.drain()
             self._queue(holding)
 
     def drop(self, partition: int) -> None:
@@ -311,7 +316,7 @@ class Group:
         batch.events.extend(events)
         batch.open.update({event[0][0]: event[0] for event in events})
         batch.epochs[holding.partition] = holding.document.epoch
-        self.batches.add(batch)
+        self.batches[batch] = None
         if self._durable:
             holding.writing = True
             batch.marks.append((holding.partition, holding.next_document(self.members.owner_of(holding.member))))
@@ -419,7 +424,7 @@ class Group:
 
     def finished(self, batch: Batch) -> None:
         """Nobody runs a batch any more; what is open of it is given back."""
-        self.batches.discard(batch)
+        self.batches.pop(batch, None)
         for partition, rows in self._by_partition(batch, list(batch.open.values())):
             self.holdings[partition].give_back(rows)
         for partition in batch.epochs:

@@ -58,6 +58,8 @@ class Holding:
             self._adopt(letter)
         for key, lane in self.lanes.items():
             self._free(key, lane)
+            if lane.state == FREE and self._in_suspect_range(lane.seqs[0]):  # only the first was ever handed out
+                self.suspects.add(lane.seqs[0])
 
     def _adopt(self, letter: Letter) -> None:
         self.letter_count += 1
@@ -67,6 +69,9 @@ class Holding:
                 return
             self.dead_seqs.add(letter.seq)
         self.lanes.setdefault(letter.key if parks else (letter.key,), Lane(letters=True)).seqs.append(letter.seq)
+
+    def _in_suspect_range(self, seq: int) -> bool:
+        return self.suspect_range is not None and self.suspect_range[0] <= seq <= self.suspect_range[1]
 
     # --- reading
 
@@ -106,7 +111,7 @@ class Holding:
             self.resolved.add(seq)
         elif lane is not None and lane.letters:
             self._park(lane, seq, key)
-        elif self.suspect_range is not None and self.suspect_range[0] <= seq <= self.suspect_range[1]:
+        elif self._in_suspect_range(seq):
             self.suspects.add(seq)
             self._wait(key, seq)
         elif lane is not None:
@@ -185,9 +190,7 @@ class Holding:
         lane.state = QUEUED
         if lane.letters:
             self.letter_lanes[row[0]] = key
-            self.ready.append(row)
-        else:
-            self.alone.append(row)
+        (self.alone if row[0] in self.suspects else self.ready).append(row)
 
     def wake(self, now: float) -> None:
         """Let lanes go on whose wait is over."""
@@ -207,7 +210,7 @@ class Holding:
         rows = [self.ready.popleft() for _ in range(min(limit, len(self.ready)))]
         self.batch = batch
         self.flying += len(rows)
-        self.handed = max(self.handed, rows[-1][0])
+        self.handed = max(self.handed, max(rows)[0])  # rows of lanes may be ahead of others
         for row in rows if self.letter_lanes else ():
             if (key := self.letter_lanes.get(row[0])) is not None:
                 self.lanes[key].state = BUSY
@@ -218,9 +221,11 @@ class Holding:
     def take_alone(self) -> tuple[Row, int] | None:
         """Hand out one suspect, its attempt counted beforehand; or bury it when it had all its attempts."""
         row = self.alone.popleft()
-        seq, key = row[0], row[3]
+        seq = row[0]
+        key = self.letter_lanes.get(seq, row[3])
         lane = self.lanes[key]
-        lane.seqs.popleft()
+        if not lane.letters:
+            lane.seqs.popleft()
         count = self.attempts.get(seq, 0) + 1
         if count > self.options.retry.attempts and not self.full:
             self._bury(row, "the process died, or the handler hung, each time that it was delivered")
@@ -255,13 +260,13 @@ class Holding:
 
     def _resolve(self, seq: int) -> None:
         self.attempts.pop(seq, None)
+        self.suspects.discard(seq)
         if seq in self.letter_lanes:
             self.drained.append(seq)
             self.letter_count -= 1
             self.lanes[self.letter_lanes[seq]].seqs.popleft()
         else:
             self.resolved.add(seq)
-            self.suspects.discard(seq)
 
     def _lane_of(self, row: Row) -> tuple[LaneKey, Lane | None]:
         key = self.letter_lanes.get(row[0], row[3])
@@ -416,6 +421,7 @@ class Holding:
         before = self.document
         marked, low = None, order[0] if order else cursor + 1
         if self.flying or self.suspects or self.suspect_range is not None:
+            low = min((low, *self.letter_lanes, *self.suspects))  # letters are below the cursor
             high = max(self.handed, max(self.suspects, default=0), (self.suspect_range or (0, 0))[1])
             marked = (low, high) if high >= low else None
         self.document = Document(
