@@ -212,7 +212,7 @@ def test_after_a_failed_commit_nobody_writes_until_the_file_is_copied_anew(opene
         with pytest.raises(rw.StoreFailedError):
             publish(handle, 1, first=3)
     store.close()
-    with pytest.raises(rw.StoreFailedError, match="1 other processes still have the file open"):
+    with pytest.raises(rw.StoreFailedError, match="1 other processes still have it open"):
         opened()
     other.close()
     inode = path.stat().st_ino

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
 
-from ringward.errors import StoreFailedError, StoreFormatError, UnsupportedError
+from ringward.errors import StoreFormatError, UnsupportedError
+from ringward.events.stores.protocol import Faults
 from ringward.events.stream import Stream
 from ringward.keys import Family, family_from
 
-__all__ = ["check_library", "connect", "copy_anew", "create", "prepare_path", "refusing_foreign", "stored_stream"]
+__all__ = ["check_library", "connect", "create", "prepare_path", "refusing_foreign", "stored_stream"]
 
 APPLICATION_ID = 0x52574556  # "RWEV"
-VERSION = 1
 SQLITE_LEAST = (3, 51, 3)  # fixed a WAL-reset corruption that needs two writing connections
 BUSY_MS = 5000
 
@@ -59,6 +59,10 @@ CREATE TABLE ringward_views (
 CREATE TABLE ringward_beats (
     grp INTEGER NOT NULL, owner TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (grp, owner)) WITHOUT ROWID;
 """
+
+# What makes a file of the next version of each: the first is an empty one. What was released is never changed.
+STEPS = [_TABLES]
+VERSION = len(STEPS)
 
 
 def check_library() -> None:
@@ -127,8 +131,11 @@ def refusing_foreign() -> Iterator[None]:
         raise StoreFormatError(f"path must be a file of ringward.events (was {error})") from error
 
 
-def create(connection: apsw.Connection, stream: Stream) -> None:
-    """Check that the file is ours, and make the tables if it is empty."""
+def create(connection: apsw.Connection, stream: Stream, others: Callable[[], int], faults: Faults) -> None:
+    """Check that the file is ours; make the tables if it is empty, and bring it to this version if it is older.
+
+    Each step is one transaction; a file that other processes have open is not changed.
+    """
     with refusing_foreign():
         kind, version = connection.pragma("application_id"), connection.pragma("user_version")
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
@@ -138,13 +145,17 @@ def create(connection: apsw.Connection, stream: Stream) -> None:
             raise StoreFormatError(f"the file must be of version {VERSION} at most (was {version}): upgrade ringward")
         if connection.pragma("journal_mode", "wal") != "wal":
             raise UnsupportedError("the file system must allow SQLite's write-ahead log")
-        if kind == APPLICATION_ID:
-            return
-        with connection:
-            connection.pragma("application_id", APPLICATION_ID)
-            connection.pragma("user_version", VERSION)
-            connection.execute(_TABLES)
-            connection.execute("INSERT INTO ringward_meta VALUES ('stream', ?)", (json.dumps(stream.describe()),))
+        if 0 < version < VERSION and (count := others()):
+            raise StoreFormatError(f"the file must be closed by {count} other processes to be of version {VERSION}")
+        for before in range(version, VERSION):
+            with connection:
+                connection.execute(STEPS[before])
+                if not before:
+                    connection.pragma("application_id", APPLICATION_ID)
+                    describe = json.dumps(stream.describe())
+                    connection.execute("INSERT INTO ringward_meta VALUES ('stream', ?)", (describe,))
+                connection.pragma("user_version", before + 1)
+                faults("migrated")
 
 
 def stored_stream(connection: apsw.Connection, asked: Stream | None) -> Stream:
@@ -158,32 +169,3 @@ def stored_stream(connection: apsw.Connection, asked: Stream | None) -> Stream:
     if not isinstance(hash, Family):
         raise StoreFormatError(f"the hash in the file must be a known one (was {said['hash']})")
     return Stream(said["partitions"], hash)
-
-
-def copy_anew(path: Path) -> None:
-    """Replace a file whose last sync failed by a synced copy of what can be read from it."""
-    fresh = path.with_name(path.name + "-fresh")
-    fresh.unlink(missing_ok=True)
-    try:
-        with closing(connect(path, write=True)) as old:
-            old.execute("PRAGMA synchronous = FULL")
-            old.execute("VACUUM INTO ?", (str(fresh),))
-    except apsw.Error as error:
-        raise StoreFailedError(f"a commit failed, and the file cannot be read in whole any more: {error}") from error
-    fresh.chmod(0o600)
-    for name in (fresh, path.parent):
-        _sync(name)
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    fresh.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    if path.is_dir() and sys.platform == "win32":
-        return  # there, a folder cannot be opened
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -15,7 +15,7 @@ import apsw
 
 from ringward.checks import checked_float
 from ringward.errors import StoreClosedError, StoreFailedError
-from ringward.events.stores import schema
+from ringward.events.stores import salvage, schema
 from ringward.events.stores.locks import Presence, Turnstile
 from ringward.events.stores.protocol import Abilities, Faults
 from ringward.events.stores.sqlite_groups import SqliteGroups
@@ -58,7 +58,7 @@ class SqliteStore(SqliteGroups):
     UnsupportedError
         On a network file system, or with a SQLite older than 3.51.3.
     StoreFailedError
-        When a commit failed and other processes still have the file open.
+        When the file has to be copied anew, and other processes still have it open.
 
     Examples
     --------
@@ -99,7 +99,7 @@ class SqliteStore(SqliteGroups):
             opened.callback(self._presence.close)
             self._turnstile = Turnstile(folder)
             opened.callback(self._turnstile.close)
-            connection, self.stream = self._opened(stream)
+            connection, self.stream = self._opened(stream, faults)
             opened.callback(connection.close)
             self._guard = Guard()
             connection.authorizer = self._guard
@@ -111,16 +111,16 @@ class SqliteStore(SqliteGroups):
         self._watchdog = Watchdog()
         _open_stores.add(self)
 
-    def _opened(self, stream: Stream | None) -> tuple[apsw.Connection, Stream]:
+    def _opened(self, stream: Stream | None, faults: Faults) -> tuple[apsw.Connection, Stream]:
         """The writing connection, to a file that is whole and ours."""
         self._turnstile.enter()
         try:
-            if self._turnstile.failed:
-                self._repair()
+            if self._turnstile.failed or salvage.unfinished(self.path):
+                self._renew(stream)
             with schema.refusing_foreign():
                 connection = schema.connect(self.path, write=True)
             try:
-                schema.create(connection, stream or Stream())
+                schema.create(connection, stream or Stream(), self._others, faults)
                 return connection, schema.stored_stream(connection, stream)
             except BaseException:
                 connection.close()
@@ -128,12 +128,15 @@ class SqliteStore(SqliteGroups):
         finally:
             self._turnstile.leave()
 
-    def _repair(self) -> None:
-        """After a failed sync: what can be read goes into a new file, since the old one's pages cannot be trusted."""
-        others = [name for name in self._presence.others() if self._presence.alive(name)]
-        if others:
-            raise StoreFailedError(f"a commit failed, and {len(others)} other processes still have the file open")
-        schema.copy_anew(self.path)
+    def _others(self) -> int:
+        """How many other processes have the file open."""
+        return sum(self._presence.alive(name) is True for name in self._presence.others())
+
+    def _renew(self, stream: Stream | None) -> None:
+        """The file cannot be trusted: what can be read of it goes into a new one, once nobody has it open."""
+        if others := self._others():
+            raise StoreFailedError(f"the file has to be copied anew, and {others} other processes still have it open")
+        salvage.renew(self.path, stream)
         self._turnstile.fail(failed=False)
 
     @property

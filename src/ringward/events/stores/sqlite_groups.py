@@ -12,7 +12,7 @@ from ringward.events.event import Row
 from ringward.events.stores.protocol import GroupState, Retention, Settlement
 from ringward.events.stores.sqlite_log import SqliteLog, digest
 
-__all__ = ["SqliteGroups"]
+__all__ = ["SqliteGroups", "loaded"]
 
 T = TypeVar("T")
 
@@ -35,7 +35,8 @@ _LETTER = (
 _DEAD_AGAIN = "UPDATE ringward_letters SET state = ?, error = ?, attempts = ? WHERE grp = ? AND seq = ?"
 
 
-def _loaded(row: Sequence[Any]) -> Document:
+def loaded(row: Sequence[Any]) -> Document:
+    """A document from its row."""
     epoch, revision, owner, cursor, done, attempts, low, high, generation = row
     return Document(
         epoch,
@@ -142,7 +143,7 @@ class SqliteGroups(SqliteLog):
     def documents(self, group: str) -> dict[int, Document]:
         """As `Store.documents`."""
         sql = f"SELECT partition, {_DOCUMENT} FROM ringward_documents WHERE grp = ?"
-        return {row[0]: _loaded(row[1:]) for row in self._read(sql, (self._number(group),))}
+        return {row[0]: loaded(row[1:]) for row in self._read(sql, (self._number(group),))}
 
     def claim(self, group: str, owner: str, epochs: Mapping[int, int]) -> dict[int, Document]:
         """As `Store.claim`."""
@@ -154,7 +155,7 @@ class SqliteGroups(SqliteLog):
         for partition, epoch in epochs.items():
             row = self._writer.connection.execute(_CLAIM, (owner, number, partition, epoch)).fetchone()
             if row is not None:
-                claimed[partition] = _loaded(row)
+                claimed[partition] = loaded(row)
         self._writer.faults("claimed")
         return claimed
 
@@ -182,6 +183,7 @@ class SqliteGroups(SqliteLog):
         return self._change(lambda: self._settle(number, settlements))
 
     def _settle(self, number: int, settlements: Sequence[Settlement]) -> set[int]:
+        self._writer.faults("handled")
         stale = self._replace(number, [settlement[:2] for settlement in settlements])
         for settlement in settlements:
             if settlement.partition not in stale and (settlement.dead or settlement.parked or settlement.drained):
@@ -198,6 +200,7 @@ class SqliteGroups(SqliteLog):
                 connection.execute(_LETTER, (number, *kept, letter.seq))
         for seq in settlement.drained:
             connection.execute("DELETE FROM ringward_letters WHERE grp = ? AND seq = ?", (number, seq))
+        self._writer.faults("buried")
 
     def letters(self, group: str, partitions: Collection[int] | None = None) -> list[Letter]:
         """As `Store.letters`."""

@@ -15,10 +15,10 @@ from xxhash import xxh3_64_digest, xxh3_64_intdigest
 from ringward.errors import ConflictError, DeduplicationExpiredError
 from ringward.events.event import Entry, EventId, Receipt, Row, key_from_bytes
 from ringward.events.stores.protocol import Retention, Totals
-from ringward.events.stores.writer import Writer, translated
+from ringward.events.stores.writer import Writer
 from ringward.events.stream import Stream, body_of
 
-__all__ = ["SqliteLog", "digest"]
+__all__ = ["SqliteLog", "belongs", "chained", "digest"]
 
 _TIME = struct.Struct("<q").pack
 _receipt = partial(tuple.__new__, Receipt)
@@ -43,7 +43,7 @@ class SqliteLog:
             try:
                 return self._reader.execute(sql, values).fetchall()
             except apsw.Error as error:
-                raise translated(error) from error
+                raise self._writer.failure(error) from error
 
     def append(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
         """As `Store.append`."""
@@ -226,7 +226,6 @@ class SqliteLog:
     def _verify_log(self) -> list[str]:
         """Walk the chain from the prune anchor."""
         ((seq, before, chain),) = self._read("SELECT seq, at, chain FROM ringward_anchor")
-        chain %= _WHOLE
         wrong: list[str] = []
         while rows := self._read(
             f"SELECT {_ROW}, chain FROM ringward_log WHERE seq > ? ORDER BY seq LIMIT ?", (seq, _VERIFY_ROWS)
@@ -234,22 +233,36 @@ class SqliteLog:
             for number, partition, *event, at, link in rows:
                 if number != seq + 1:
                     wrong.append(f"seq {seq + 1} to {number - 1}: missing")
-                try:
-                    right = xxh3_64_intdigest(body_of(*event), _timed(chain, before, at)) == link % _WHOLE
-                    there = partition == self.stream.partition_of(key_from_bytes(*event[:2]))
-                except (TypeError, ValueError, struct.error):  # a value of another type than we store
-                    right = there = False
-                if not right:
+                if partition is None and event[1] is None:
+                    wrong.append(f"seq {number}: the event was lost when the file was copied")
+                elif chained(event, chain, before, at) != link:
                     wrong.append(f"seq {number}: the row is not the one that was appended here")
-                if not there:
+                elif not belongs(self.stream, partition, *event[:2]):
                     wrong.append(f"seq {number}: partition {partition} is not that of the key")
-                seq, before, chain = number, at, link % _WHOLE
+                seq, before, chain = number, at, link
         return wrong
 
 
 def _timed(chain: int, before: int, at: int) -> int:
     """The chain with the time of the next row in it, where that is a new time."""
     return chain if at == before else xxh3_64_intdigest(_TIME(at), chain)
+
+
+def chained(event: Sequence[Any], chain: Any, before: Any, at: Any) -> int | None:
+    """The link of a row to the one before, as it is stored; None for values of other types than we store."""
+    try:
+        link = xxh3_64_intdigest(body_of(*event), _timed(chain % _WHOLE, before, at))
+    except (TypeError, ValueError, AttributeError, struct.error):
+        return None
+    return link if link < _HALF else link - _WHOLE
+
+
+def belongs(stream: Stream, partition: Any, kind: Any, key: Any) -> bool:
+    """Whether a stored key is one, and of this partition."""
+    try:
+        return bool(partition == stream.partition_of(key_from_bytes(kind, key)))
+    except (TypeError, ValueError, AttributeError):
+        return False
 
 
 def digest(kind: int, key: bytes, id: EventId | None, payload: bytes, headers: str | None) -> bytes:

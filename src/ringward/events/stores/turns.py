@@ -11,7 +11,7 @@ import apsw
 
 from ringward.errors import StaleEpochError, TransactionError
 from ringward.events.stores.protocol import Settlement
-from ringward.events.stores.writer import HANDLER, Writer, translated
+from ringward.events.stores.writer import HANDLER, Writer
 
 __all__ = ["Guard", "SqliteTransaction", "SqliteTurn", "Watchdog"]
 
@@ -201,7 +201,7 @@ class SqliteTurn:
                 self._lose()
                 if isinstance(error, apsw.ConstraintError):
                     raise TransactionError(f"the commit was refused: {error}") from error
-                raise translated(error) from error
+                raise self._writer.failure(error) from error
             except BaseException:
                 self._lose()
                 raise

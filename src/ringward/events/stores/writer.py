@@ -20,7 +20,7 @@ from ringward.errors import (
 from ringward.events.stores.locks import Turnstile
 from ringward.events.stores.protocol import Faults
 
-__all__ = ["HANDLER", "Writer", "translated"]
+__all__ = ["HANDLER", "Writer"]
 
 T = TypeVar("T")
 
@@ -107,9 +107,10 @@ class Writer:
                 self._cancel()
                 raise
         except BaseException as error:
+            failure = self.failure(error)
             # Nothing of the transaction is there, so an operation that had gone well has failed too.
             for job in jobs:
-                job.error = job.error or _as_error(error)
+                job.error = job.error or failure
             if not isinstance(error, Exception):
                 raise
         finally:
@@ -139,10 +140,10 @@ class Writer:
                 execute("ROLLBACK TO job")
                 job.result = job.otherwise()
         except Exception as error:
-            if not self.connection.in_transaction:
+            if isinstance(error, apsw.CorruptError) or not self.connection.in_transaction:
                 raise
             execute("ROLLBACK TO job")
-            job.error = _as_error(error)
+            job.error = self.failure(error)
         execute("RELEASE job")
         return job
 
@@ -152,7 +153,7 @@ class Writer:
         self._turnstile.enter()
         try:
             if self._turnstile.failed:
-                self._closed = StoreFailedError("a commit of another process failed: open the file anew")
+                self._closed = StoreFailedError("another process found that the file cannot be trusted: open it anew")
                 raise self._closed
             if sync != self._synchronous:  # it can't be changed inside a transaction
                 self.connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
@@ -170,13 +171,20 @@ class Writer:
         except (apsw.FullError, apsw.ConstraintError, apsw.BusyError):
             raise  # nothing was synced, so nothing is in doubt
         except apsw.Error as error:
-            self._fail(error)
+            raise self._condemned(f"a commit failed, so what is on the disk is unknown: {error}") from error
         self._turnstile.leave()
 
-    def _fail(self, error: BaseException) -> None:
-        self._closed = StoreFailedError(f"a commit failed, so what is on the disk is unknown: {error}")
+    def failure(self, error: BaseException) -> BaseException:
+        """The error to raise when an operation met one; a damaged file is the end of all writing."""
+        if isinstance(error, apsw.CorruptError):
+            return self._condemned(f"the file is damaged: {error}")
+        return _translated(error) if isinstance(error, apsw.Error) else error
+
+    def _condemned(self, why: str) -> StoreFailedError:
+        """The file cannot be trusted any more: no process writes to it until it is copied anew."""
+        self._closed = failed = StoreFailedError(why)
         self._turnstile.fail()
-        raise self._closed from error
+        return failed
 
     def _cancel(self) -> None:
         try:
@@ -218,11 +226,7 @@ class Writer:
                 job.error, job.done = error, True
 
 
-def _as_error(error: BaseException) -> BaseException:
-    return translated(error) if isinstance(error, apsw.Error) else error
-
-
-def translated(error: apsw.Error) -> RingwardError:
+def _translated(error: apsw.Error) -> RingwardError:
     """The error of ours that says what went wrong."""
     if isinstance(error, apsw.FullError):
         made: RingwardError = StoreFullError(f"nothing was stored: {error}")
