@@ -87,8 +87,8 @@ def publishing(folder, batch, count):
     with Processor(path) as p:
 
         def one_by_one():
-            for key, payload, id in zip(keys, payloads, ids, strict=True):
-                p.publish(key, payload, id=id)
+            for key, payload, name in zip(keys, payloads, ids, strict=True):
+                p.publish(key, payload, id=name)
 
         def in_batches():
             for some in batches(keys, payloads, ids, size=batch):
@@ -142,8 +142,8 @@ def one_at_a_time(folder, count, *, lockstep):
         assert p.drain()
 
         def work():
-            for key, payload, id in zip(keys, payloads, ids, strict=True):
-                p.publish(key, payload, id=id)
+            for key, payload, name in zip(keys, payloads, ids, strict=True):
+                p.publish(key, payload, id=name)
                 if lockstep:
                     done.acquire()
             assert p.drain()
