@@ -4,6 +4,7 @@ from ringward._core.arcs import ARC, ArcIndex, difference
 from ringward._core.build import filter_points, merge_points, node_points, sort_points
 from ringward._core.cpu import cpu
 from ringward._core.hashing import Hasher
+from ringward._core.log_rows import log_rows
 from ringward._core.loops import checked_hashes, hash_column, second_candidates
 from ringward._core.partition_map import PartitionMap
 from ringward._core.point_table import PointTable
@@ -28,6 +29,7 @@ __all__ = [
     "difference",
     "filter_points",
     "hash_column",
+    "log_rows",
     "merge_points",
     "node_points",
     "rebalance",

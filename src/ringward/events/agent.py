@@ -190,15 +190,15 @@ class Agent:
 
     def report(self, batch: Batch, now: float) -> None:
         """Store the outcomes that a batch has so far."""
-        done, failed = _drained(batch.done), _drained(batch.failed)
-        with self.lock:
+        with self.lock:  # the ticker reports while the worker may finish
+            done, failed = _drained(batch.done), _drained(batch.failed)
             settlements = self.group.handled(batch, done, failed, now)
         self._settle(settlements)
 
     def finish(self, batch: Batch, now: float) -> None:
         """Store the outcomes of a batch that nobody runs any more, and give back the rest."""
-        done, failed = _drained(batch.done), _drained(batch.failed)
-        with self.lock:
+        with self.lock:  # the ticker reports while the worker may finish
+            done, failed = _drained(batch.done), _drained(batch.failed)
             settlements = self.group.handled(batch, done, failed, now)
             self.group.finished(batch)
         self._settle(settlements)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import apsw
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
+from ringward._core import log_rows
 from ringward.errors import ConflictError, DeduplicationExpiredError
 from ringward.events.event import Entry, EventId, Receipt, Row, key_from_bytes
 from ringward.events.stores.protocol import Retention, Totals
@@ -21,8 +21,7 @@ from ringward.events.stream import Stream, body_of
 __all__ = ["SqliteLog", "belongs", "chained", "digest"]
 
 _TIME = struct.Struct("<q").pack
-_receipt = partial(tuple.__new__, Receipt)
-_HALF, _WHOLE = 1 << 63, 1 << 64
+_WHOLE = 1 << 64
 _APPEND = "INSERT INTO ringward_log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ROW = "seq, partition, kind, key, id, payload, headers, at"
 _VERIFY_ROWS = 10_000
@@ -87,14 +86,9 @@ class SqliteLog:
         first, before, volume, chain = self._tail()
         at = max(before, int(self._clock() * 1000))
         chain = _timed(chain % _WHOLE, before, at)
-        rows = []
-        for seq, (partition, kind, key, id, payload, headers) in enumerate(entries, first + 1):
-            volume += len(payload)
-            chain = xxh3_64_intdigest(body_of(kind, key, id, payload, headers), chain)
-            signed = chain if chain < _HALF else chain - _WHOLE
-            rows.append((seq, partition, kind, producer, at, volume, signed, key, id, headers, payload))
+        rows, receipts = log_rows(entries, Receipt, producer, first, at, volume, chain)
         self._writer.connection.executemany(_APPEND, rows)
-        return [_receipt((row[0], row[1], False)) for row in rows]
+        return receipts
 
     def _append_slowly(self, producer: int, highest: int, entries: Sequence[Entry]) -> list[Receipt]:
         """Append the entries whose ids are new, and find those that are not."""

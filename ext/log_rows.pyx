@@ -1,0 +1,145 @@
+"""Rows of the event log, each with a digest of itself and of all rows before it."""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_SET_ITEM
+from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy
+from .xxh3 cimport LONG, SECRET_SIZE, derive_secret, xxh3_bytes
+
+cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+
+cdef extern from *:
+    """
+    /* An instance of a subclass of tuple, its items not set yet. */
+    static PyObject *rw_new_tuple(PyTypeObject *kind, Py_ssize_t size) { return kind->tp_alloc(kind, size); }
+    /* Numbers are little-endian in what is hashed, on every machine. */
+    static void rw_store32(unsigned char *p, uint32_t value) {
+        p[0] = (unsigned char)value;
+        p[1] = (unsigned char)(value >> 8);
+        p[2] = (unsigned char)(value >> 16);
+        p[3] = (unsigned char)(value >> 24);
+    }
+    """
+    object rw_new_tuple(PyTypeObject *kind, Py_ssize_t size)
+    void rw_store32(unsigned char *p, int32_t value) noexcept
+
+cdef enum:
+    FRAME = 13  # the kind of the key, and the sizes of id, key and headers
+    SPARE = 1024
+
+
+cdef class _Scratch:
+    """Bytes that grow."""
+    cdef unsigned char *data
+    cdef size_t room
+
+    def __dealloc__(self):
+        free(self.data)
+
+    cdef int need(self, size_t size) except -1:
+        cdef unsigned char *data
+        if size > self.room:
+            data = <unsigned char *>realloc(self.data, size + SPARE)
+            if data == NULL:
+                raise MemoryError
+            self.data, self.room = data, size + SPARE
+        return 0
+
+
+cdef struct Part:
+    const char *data
+    Py_ssize_t size
+
+
+cdef Part utf8(str text) except *:
+    cdef Part part
+    part.data = PyUnicode_AsUTF8AndSize(text, &part.size)
+    return part
+
+
+cdef Part raw(bytes data):
+    return Part(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
+cdef uint64_t body_digest(_Scratch scratch, int kind, bytes key, object id, bytes payload, str headers,
+                          uint64_t seed) except? 0:
+    """The digest of `ringward.events.stream.body_of` of an event."""
+    cdef Part tag = Part(NULL, 0)
+    cdef Part text = Part(NULL, 0)
+    cdef Part name = raw(key)
+    cdef Part content = raw(payload)
+    cdef char mark = 0
+    cdef size_t size
+    cdef unsigned char *p
+    cdef unsigned char[SECRET_SIZE] derived
+    if id is None:
+        pass
+    elif isinstance(id, str):
+        mark, tag = c's', utf8(<str>id)
+    elif isinstance(id, bytes):
+        mark, tag = c'b', raw(<bytes>id)
+    else:
+        id = str(id)
+        mark, tag = c'i', utf8(<str>id)
+    if headers is not None:
+        text = utf8(headers)
+    size = FRAME + (mark != 0) + tag.size + name.size + text.size + content.size
+    scratch.need(size)
+    p = scratch.data
+    p[0] = <unsigned char>kind
+    rw_store32(p + 1, <int32_t>(tag.size + (mark != 0)))
+    rw_store32(p + 5, <int32_t>name.size)
+    rw_store32(p + 9, <int32_t>text.size)
+    p += FRAME
+    if mark:
+        p[0] = <unsigned char>mark
+        memcpy(p + 1, tag.data, tag.size)
+        p += 1 + tag.size
+    memcpy(p, name.data, name.size)
+    p += name.size
+    if text.size:
+        memcpy(p, text.data, text.size)
+        p += text.size
+    memcpy(p, content.data, content.size)
+    if size > LONG:
+        derive_secret(derived, seed)
+    return xxh3_bytes(scratch.data, size, seed, derived)
+
+
+cdef inline void set_item(object made, Py_ssize_t place, object item) noexcept:
+    Py_INCREF(item)
+    PyTuple_SET_ITEM(made, place, item)
+
+
+def log_rows(list entries, type receipt, int64_t producer, int64_t seq, int64_t at, int64_t volume, uint64_t chain):
+    """The rows that are stored for entries, which go on from a seq, a volume and a chain; and their receipts.
+
+    Parameters
+    ----------
+    entries : list of tuple
+        (partition, kind, key, id, payload, headers) of each event, checked.
+    receipt : type
+        A subclass of tuple: of (seq, partition, False).
+    """
+    cdef _Scratch scratch = _Scratch()
+    cdef list rows = []
+    cdef list receipts = []
+    cdef object number, made
+    cdef tuple entry
+    cdef bytes key, payload
+    for entry in entries:
+        partition, kind, key, id, payload, headers = entry
+        seq += 1
+        volume += PyBytes_GET_SIZE(payload)
+        chain = body_digest(scratch, kind, key, id, payload, headers, chain)
+        number = seq
+        rows.append((number, partition, kind, producer, at, volume, <int64_t>chain, key, id, headers, payload))
+        made = rw_new_tuple(<PyTypeObject *>receipt, 3)
+        set_item(made, 0, number)
+        set_item(made, 1, partition)
+        set_item(made, 2, False)
+        receipts.append(made)
+    return rows, receipts

@@ -1,0 +1,13 @@
+from typing import Any, TypeVar
+
+_T = TypeVar("_T", bound=tuple[Any, ...])
+
+def log_rows(
+    entries: list[tuple[int, int, bytes, str | bytes | int | None, bytes, str | None]],
+    receipt: type[_T],
+    producer: int,
+    seq: int,
+    at: int,
+    volume: int,
+    chain: int,
+) -> tuple[list[tuple[Any, ...]], list[_T]]: ...
