@@ -378,7 +378,7 @@ def test_work_dead_redrive_and_drop(filled):
     """From a failing key to an empty queue, as a person would do it."""
     handlers(FAILING)
     command = ["events", "work", "e.db", "--group", "g", "--handler", "my_handlers:handle", "--until", "idle"]
-    assert run(*command, "--attempts", "1", "--members", "2") == "g: 24 handled, 0 failed attempts, 1 dead\n"
+    assert run(*command, "--attempts", "1", "--members", "2") == "g: 24 handled, 0 retried, 1 dead\n"
     text = run("events", "dead", "e.db", "--group", "g").splitlines()
     assert text[0] == "g: 1 dead, 5 parked behind them or to be delivered again"
     assert text[3].split(maxsplit=5) == ["4", "dead", "N3", "3", "1", "ValueError: no such plane: N3"]
@@ -510,7 +510,7 @@ def test_two_workers_share_and_one_that_is_told_to_end_hands_over(table):
             while not (Path("a.log").exists() and Path("b.log").exists()) and time.monotonic() < deadline:
                 time.sleep(0.01)
             first.terminate()
-            assert first.communicate(timeout=60)[0].endswith(b" 0 failed attempts, 0 dead\n")
+            assert first.communicate(timeout=60)[0].endswith(b" 0 retried, 0 dead\n")
             assert first.returncode == 0
             while p.stats().groups["g"].lag and time.monotonic() < deadline:
                 time.sleep(0.02)

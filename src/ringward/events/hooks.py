@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ringward.errors import RingwardError
 from ringward.events.event import Entry, Event, Receipt
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Hooks", "Observer"]
 
-T = TypeVar("T")
+Append: TypeAlias = Callable[[Sequence[Entry]], list[Receipt]]
 _log = logging.getLogger("ringward.events")
 
 
@@ -105,14 +105,19 @@ class Observer:
         if self.hooks is not None:
             _guarded(self.hooks.failed, error)
 
-    def append(self, append: Callable[[Sequence[Entry]], list[Receipt]], entries: Sequence[Entry]) -> list[Receipt]:
-        """Store events, with the headers that the hooks add."""
-        if self.hooks is None:
-            return append(entries)
-        with _Around(self.hooks.publishing, len(entries)) as headers:
-            receipts = append(_with_headers(entries, headers) if headers else entries)
-            _guarded(self.hooks.published, receipts)
-            return receipts
+    def append(self, append: Append) -> Append:
+        """What stores events, with the hooks around it and the headers that they add; itself, without hooks."""
+        hooks = self.hooks
+        if hooks is None:
+            return append
+
+        def appended(entries: Sequence[Entry]) -> list[Receipt]:
+            with _Around(hooks.publishing, len(entries)) as headers:
+                receipts = append(_with_headers(entries, headers) if headers else entries)
+                _guarded(hooks.published, receipts)
+                return receipts
+
+        return appended
 
     def handler(self, handler: Callable[[Event], Any]) -> Callable[[Event], Any]:
         """A handler with the hooks around it; itself, without hooks."""

@@ -107,6 +107,7 @@ class Processor:
         self._gate = Gate()
         self._here = Handling()
         self._observer = Observer(hooks)
+        self._store_entries = self._observer.append(partial(self.store.append, self.producer))
         self._crew = Crew(now, self._upkeep, self._observer.failed)
         self._accepted = Meter()
         self._handled: dict[str, Meter] = {}
@@ -187,7 +188,7 @@ class Processor:
     def _append(self, entries: list[Any], wait_s: float | None) -> list[Receipt]:
         size = sum([len(entry[4]) for entry in entries])
         self._admission.admit(len(entries), size, wait_s, inside=self._here.handler)
-        receipts = self._observer.append(partial(self.store.append, self.producer), entries)
+        receipts = self._store_entries(entries)
         if self._here.turn:
             return receipts  # they are there when the handler's transaction is committed; a tick will see them
         heads = [(receipt[0], receipt[1]) for receipt in receipts]

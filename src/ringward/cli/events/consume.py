@@ -227,4 +227,4 @@ def work(
         told = ("handled", "retries", "deaths", "takeovers")
         echo_json({"group": group, **{name: getattr(stats, name) for name in told}})
         return
-    click.echo(f"{group}: {stats.handled:,} handled, {stats.retries:,} failed attempts, {stats.deaths:,} dead")
+    click.echo(f"{group}: {stats.handled:,} handled, {stats.retries:,} retried, {stats.deaths:,} dead")

@@ -104,7 +104,8 @@ def publish(
         return
     where = "" if total.first_seq is None else f", seq {total.first_seq:,} to {total.last_seq:,}"
     again = f"; {total.duplicates:,} were there already" if total.duplicates else ""
-    click.echo(f"{file}: {total.events - total.duplicates:,} events stored{where}{again}")
+    stored = total.events - total.duplicates
+    click.echo(f"{file}: {stored:,} event{'' if stored == 1 else 's'} stored{where}{again}")
 
 
 def _publish(
