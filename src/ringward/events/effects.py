@@ -18,7 +18,8 @@ __all__ = ["Batch", "ChangeView", "Claim", "Effect", "GiveBack", "Options", "Rel
 class GiveBack(Exception):  # noqa: N818 - a wish, not an error
     """What a handler raises to give its event back, and the rest of its batch, as if they had not been delivered.
 
-    They are delivered again at once: it is for handlers whose processor was asked to stop.
+    They are delivered again at once: it is for handlers whose processor was asked to stop. The attempt is charged only to
+    an event that is delivered alone, since it may have ended a process before.
     """
 
 

@@ -195,7 +195,7 @@ def _said(notice: Notice) -> tuple[int, str, str]:
         case Released(group, partitions):
             return logging.INFO, "released", f"group {group}: released {len(partitions)} partitions"
         case Fenced(group, partitions):
-            return logging.WARNING, "fenced", f"group {group}: {len(partitions)} partitions are another's now"
+            return logging.WARNING, "fenced", f"group {group}: lost {len(partitions)} partitions: taken over, redriven, dropped or reset"
 
 
 def _with_headers(entries: Sequence[Entry], headers: Mapping[str, str]) -> Sequence[Entry]:
