@@ -705,6 +705,13 @@ DEMO_ROUTERS = {
 }
 
 
+@pytest.fixture
+def _routing_alone(monkeypatch):
+    """Leave out the second part of the demo, which has its tests in tests/events."""
+    monkeypatch.setattr("ringward.cli.demo._streamed", lambda flights, *, quiet: None)
+
+
+@pytest.mark.usefixtures("_routing_alone")
 def test_the_demos_figures_are_those_of_routing_each_event(nodes):
     """Counted anew, key by key, with a router of the membership without node2 in place of the transfer."""
     demo = run_json("demo")
@@ -734,9 +741,10 @@ def test_the_demos_figures_are_those_of_routing_each_event(nodes):
         assert all(outcome["checks"].values())
 
 
-def test_the_demo_tells_its_figures_in_tables():
+def test_the_demo_tells_its_figures_in_tables(monkeypatch):
     """Who owns how many events, what moved, who took over, and each check's result."""
     text = run("demo")
+    monkeypatch.setattr("ringward.cli.demo._streamed", lambda flights, *, quiet: None)
     for outcome in run_json("demo")["strategies"]:
         lines = [line for line in text.splitlines() if line.startswith(outcome["strategy"])]
         assert all(f"{count:,}" in lines[0] for count in outcome["owners"].values())
@@ -747,6 +755,7 @@ def test_the_demo_tells_its_figures_in_tables():
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
+@pytest.mark.usefixtures("_routing_alone")
 def test_the_demo_fails_when_a_check_does(monkeypatch, flags):
     """A transfer that forgets a key is found out: exit code 1."""
     apply = rw.Transfer.apply

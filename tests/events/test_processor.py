@@ -304,7 +304,7 @@ def test_bad_input_gets_a_typed_error_and_stores_nothing(place, call, error):
     with Processor(place) as p:
         with pytest.raises(error):
             call(p)
-        assert p.stats() == (0, 1, 0, {})
+        assert p.stats() == (0, 1, 0, {}, 0.0)
 
 
 def test_a_note_tells_which_event_of_many_is_at_fault():

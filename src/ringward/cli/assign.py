@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, cast
 
 import click
@@ -16,13 +14,12 @@ from ringward.batch import BatchAssigner
 from ringward.cli.columnar import Columns, RecordRows, TextColumns, needed_pyarrow
 from ringward.cli.inputs import TYPED_KINDS, Batch, Layout, Rows, kind_by_name
 from ringward.cli.options import key_options, membership_options
+from ringward.cli.progress import progress
 from ringward.cli.sinks import record_sink
 from ringward.cli.sources import PACKERS, ByteSource, InputError, byte_source
 from ringward.cli.written import delimited, written
 
 __all__ = ["assign"]
-
-Advance = Callable[[int], None]
 
 
 @click.command()
@@ -101,7 +98,7 @@ def _assign_records(
     with (
         written(output) as target,
         record_sink(output, target, schema, rows.key, added, as_json=as_json) as sink,
-        _progress(source, rows.rows_total, quiet=_on_terminal(output)) as advance,
+        progress(source, rows.rows_total, quiet=_on_terminal(output)) as advance,
     ):
         for batch in rows.assigned(assigner):
             sink.write(batch)
@@ -111,7 +108,7 @@ def _assign_records(
 def _assign_text(rows: Rows, assigner: BatchAssigner, source: ByteSource, output: str | None, *, as_json: bool) -> None:
     _check_names(source, rows.columns or [], assigner.added, unique=as_json)
     encode = _json_lines if as_json else _table_rows
-    with written(output) as target, _progress(source, None, quiet=_on_terminal(output)) as advance:
+    with written(output) as target, progress(source, None, quiet=_on_terminal(output)) as advance:
         if rows.columns is not None and not as_json:
             target.write(delimited([[*rows.columns, *assigner.added]], rows.delimiter))
         for batch in rows.batches():
@@ -148,26 +145,3 @@ def _json_lines(rows: Rows, batch: Batch, names: list[list[str]]) -> bytes:
 
 def _on_terminal(output: str | None) -> bool:
     return output is None and sys.stdout.isatty()
-
-
-@contextmanager
-def _progress(source: ByteSource, rows_total: int | None, *, quiet: bool) -> Iterator[Advance]:
-    """A bar on stderr where that is a terminal, and rows on the same terminal would not tear it."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _rows: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - only where it is shown
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
-    done = 0
-    columns = (TextColumn("{task.fields[rows]:,} rows"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("assign", total=rows_total or source.size_bytes, rows=0)
-
-        def advance(rows: int) -> None:
-            nonlocal done
-            done += rows
-            consumed = source.raw.tell() if source.size_bytes is not None else None
-            progress.update(task, completed=done if rows_total else consumed, rows=done)
-
-        yield advance

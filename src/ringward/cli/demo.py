@@ -5,10 +5,15 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
+import signal
+import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import numpy as np
@@ -16,6 +21,9 @@ import numpy.typing as npt
 
 import ringward as rw
 from ringward.cli.output import echo_json, echo_table, percent
+
+if TYPE_CHECKING:
+    from ringward.cli.events.killed import Streamed
 
 __all__ = ["demo"]
 
@@ -118,22 +126,64 @@ def played(options: str, router: rw.Router, keys: list[str]) -> Outcome:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def demo(ctx: click.Context, as_json: bool) -> None:
-    """Route real flights by aircraft over four nodes; one fails and returns.
+    """Route real flights by aircraft over four nodes, and stream them through four processes; one fails.
 
-    Each strategy shows who took over and exactly what moved, and checks it. The exit code is 1
-    if any check fails.
+    Each strategy shows who took over and exactly what moved, and checks it. Then the flights are published as
+    events and handled by four processes, one of which is killed; nothing may be lost or come out of order. The exit
+    code is 1 if any check fails.
     """
     flights = carried_flights()
     keys = [flight.tail for flight in flights]
     outcomes = [played(options, router, keys) for options, router in _routers()]
-    passed = all(all(outcome.checks.values()) for outcome in outcomes)
     facts = {"events": len(flights), "keys": len(set(keys)), "first": flights[0].time, "last": flights[-1].time}
-    if as_json:
-        echo_json({**facts, "zones": _ZONES, "strategies": [asdict(outcome) for outcome in outcomes], "passed": passed})
-    else:
+    if not as_json:
         _echo(facts, outcomes)
+    stream = _streamed(flights, quiet=as_json)
+    passed = all(all(outcome.checks.values()) for outcome in outcomes)
+    passed &= stream is None or all(stream.checks.values())
+    if as_json:
+        told = None if stream is None else asdict(stream)
+        strategies = [asdict(outcome) for outcome in outcomes]
+        echo_json({**facts, "zones": _ZONES, "strategies": strategies, "stream": told, "passed": passed})
+    else:
+        if stream is not None:
+            _echo_stream(stream)
+        click.echo("\nAll checks hold." if passed else "\nSome of the checks FAILED.")
     if not passed:
         ctx.exit(1)
+
+
+def _streamed(flights: list[Flight], *, quiet: bool) -> Streamed | None:
+    """The second part; None, and a word about it, where apsw is missing."""
+    try:
+        from ringward.cli.events.killed import streamed  # noqa: PLC0415 - needs the extra `events`
+    except ImportError as error:
+        if error.name != "apsw":
+            raise
+        click.echo("\nThe flights as a stream of events: pip install 'ringward[cli,events]' shows them.", err=quiet)
+        return None
+    payloads = [json.dumps(flight._asdict()).encode() for flight in flights]
+    with _shown(len(flights), quiet=quiet) as show:
+        return streamed([flight.tail for flight in flights], payloads, list(_ZONES), _FAILING, show)
+
+
+@contextmanager
+def _shown(total: int, *, quiet: bool) -> Iterator[Callable[[int, dict[str, int]], None]]:
+    """Bars of what is published and handled, on a terminal."""
+    if quiet or not sys.stdout.isatty():
+        yield lambda _published, _handled: None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - only where it is shown
+
+    columns = (TextColumn("{task.description:<10}"), BarColumn(40), TextColumn("{task.completed:>7,.0f}"))
+    with Progress(*columns, transient=True) as bars:
+        tasks = {name: bars.add_task(name, total=total) for name in ("published", *_ZONES)}
+
+        def show(published: int, handled: dict[str, int]) -> None:
+            for name, count in {"published": published, **handled}.items():
+                bars.update(tasks[name], completed=count)
+
+        yield show
 
 
 def _echo(facts: dict[str, Any], outcomes: list[Outcome]) -> None:
@@ -169,5 +219,30 @@ def _echo(facts: dict[str, Any], outcomes: list[Outcome]) -> None:
         [claim, *("yes" if outcome.checks[claim] else "NO" for outcome in outcomes)] for claim in outcomes[0].checks
     ]
     echo_table(["claim", *(outcome.strategy for outcome in outcomes)], rows, left=["claim"])
-    failed = sum(not holds for outcome in outcomes for holds in outcome.checks.values())
-    click.echo(f"\n{failed} of the checks FAILED." if failed else "\nAll checks hold.")
+
+
+def _echo_stream(stream: Streamed) -> None:
+    click.echo("\nThe same departures as a stream: published durably while four processes, the members of one group,")
+    click.echo(
+        f"handle them. After {stream.after:,} the process of {stream.killed} is killed ({'kill -9' if hasattr(signal, 'SIGKILL') else 'TerminateProcess'})."
+    )
+    rows = [
+        [name, f"{stream.partitions[name]:,}", f"{stream.handled[name]:,}", "killed" if name == stream.killed else ""]
+        for name in _ZONES
+    ]
+    click.echo()
+    echo_table(["member", "partitions before", "events handled", "fate"], rows, left=["member", "fate"])
+    click.echo(
+        f"\nIts {stream.partitions[stream.killed]:,} partitions, in which {stream.waiting:,} events waited, went on after"
+        f" {stream.takeover_ms:,.0f} ms with others."
+    )
+    rate = stream.events / stream.seconds
+    click.echo(
+        f"All {stream.events:,} events were published and handled in {stream.seconds:.1f} s, {rate:,.0f} a second."
+    )
+    click.echo("\nChecked against what was published")
+    echo_table(
+        ["claim", "holds"],
+        [[claim, "yes" if holds else "NO"] for claim, holds in stream.checks.items()],
+        left=["claim"],
+    )

@@ -22,6 +22,16 @@ __all__ = ["group"]
 class _Group(click.Group):
     """Turns errors of the data into one line and exit code 1, and a closed pipe into silence."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), "events"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "events":
+            from ringward.cli.events import events  # noqa: PLC0415 - no other command waits for its imports
+
+            return events
+        return super().get_command(ctx, cmd_name)
+
     def invoke(self, ctx: click.Context) -> Any:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without → is no reason to fail

@@ -119,8 +119,8 @@ class Rows:
         self._key_index = columns.index(str(key))
         self.columns = columns
 
-    def batches(self) -> Iterator[Batch]:
-        """The rows in order, at most BATCH_ROWS at a time.
+    def batches(self, rows_most: int | None = None) -> Iterator[Batch]:
+        """The rows in order, at most so many at a time; BATCH_ROWS otherwise.
 
         Raises
         ------
@@ -138,7 +138,7 @@ class Rows:
             text = row[self._key_index]
             keys.append(self._integer(text, line) if self._layout.integers else text)
             rows.append(row)
-            if len(rows) >= BATCH_ROWS:
+            if len(rows) >= (rows_most or BATCH_ROWS):
                 yield Batch(rows, cast("list[str] | list[int]", keys))
                 rows, keys = [], []
         if rows:

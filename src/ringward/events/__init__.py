@@ -2,11 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ringward.events.codecs import Codec, JsonCodec, MsgspecCodec
 from ringward.events.document import Document, Letter, Member, View
-from ringward.events.effects import Options, Retry
+from ringward.events.effects import GiveBack, Options, Retry
 from ringward.events.event import Event, Receipt
+from ringward.events.hooks import Hooks
+from ringward.events.notices import Claimed, Died, Fenced, Released, Retried
 from ringward.events.processor import Processor
-from ringward.events.reports import DeadEvent, GroupStats, JsonCodec, Stats
+from ringward.events.reports import DeadEvent, GroupStats, Stats
 from ringward.events.stores.memory import MemoryStore
 from ringward.events.stores.protocol import Abilities, Retention, Store, Totals
 from ringward.events.stream import Stream
@@ -16,18 +19,27 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Abilities",
+    "Claimed",
+    "Codec",
     "DeadEvent",
+    "Died",
     "Document",
     "Event",
+    "Fenced",
+    "GiveBack",
     "GroupStats",
+    "Hooks",
     "JsonCodec",
     "Letter",
     "Member",
     "MemoryStore",
+    "MsgspecCodec",
     "Options",
     "Processor",
     "Receipt",
+    "Released",
     "Retention",
+    "Retried",
     "Retry",
     "SqliteStore",
     "Stats",

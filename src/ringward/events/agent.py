@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from ringward.errors import TransactionError
@@ -12,6 +12,7 @@ from ringward.events.document import View
 from ringward.events.effects import Batch, ChangeView, Claim, Release
 from ringward.events.event import Row
 from ringward.events.group import Group
+from ringward.events.notices import Notice
 from ringward.events.stores.protocol import Settlement, Store, Turn
 
 __all__ = ["Agent"]
@@ -31,16 +32,25 @@ class Agent:
     group : Group
     lock : threading.Lock, optional
         Held while the group is asked, never while the store works. Groups that share a gate share it.
+    tell : callable, optional
+        Is told each notice of the group at the end of a tick, without the lock.
 
     Notes
     -----
     `tick` is to be called by one thread at a time; the others by any.
     """
 
-    def __init__(self, store: Store, group: Group, lock: threading.Lock | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        group: Group,
+        lock: threading.Lock | None = None,
+        tell: Callable[[Notice], None] | None = None,
+    ) -> None:
         self.store = store
         self.group = group
         self.lock = lock or threading.Lock()
+        self._tell = tell
         self._seen = store.totals().tail
         self._turn = 0
         self._survey_due = True
@@ -63,6 +73,15 @@ class Agent:
         self._survey()
         self._catch_up()
         self.settle_pending()
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell what happened to the group since the last time."""
+        with self.lock:
+            notices = self.group.notices()
+        if self._tell is not None:
+            for notice in notices:
+                self._tell(notice)
 
     def _look(self, now: float, view: View | None) -> bool:
         """One tick of the group; whether the view changed by it."""
@@ -85,12 +104,12 @@ class Agent:
     def _release(self, effect: Release) -> None:
         settlements = [Settlement(partition, document) for partition, document in effect.documents.items()]
         try:
-            self.store.settle(self.group.name, settlements)
+            stale = self.store.settle(self.group.name, settlements)
         except BaseException:
             self.lose(effect.documents)
             raise
         with self.lock:
-            self.group.released(effect.documents)
+            self.group.released(effect.documents, stale)
 
     def _survey(self) -> None:
         if not self._survey_due:

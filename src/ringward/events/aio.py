@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextvars
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -13,11 +13,12 @@ from ringward.errors import ArgumentError, StoreClosedError
 from ringward.events import processor
 from ringward.events.agent import Agent
 from ringward.events.crew import TICK_S
-from ringward.events.effects import Batch, Options
+from ringward.events.effects import Batch, GiveBack, Options
 from ringward.events.event import Delivery, Event, EventId, EventKey, Receipt, Row
 from ringward.events.members import RouterLike
 from ringward.events.processor import STOP_S, Start
 from ringward.events.reports import DeadEvent, Stats
+from ringward.events.runner import failure
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -30,7 +31,6 @@ H = TypeVar("H", bound=AsyncHandler)
 T = TypeVar("T")
 _THREADS = 8
 CONCURRENCY = 1000
-_log = logging.getLogger("ringward.events")
 
 
 class Processor:
@@ -75,7 +75,8 @@ class Processor:
 
     async def _do(self, work: Callable[..., T], *args: Any) -> T:
         """Let a thread wait for the store."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        run = contextvars.copy_context().run  # hooks find the trace that the caller is in
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run, work, *args)
 
     async def publish(
         self, key: EventKey, payload: Any, *, id: EventId | None = None, headers: Mapping[str, str] | None = None
@@ -112,7 +113,8 @@ class Processor:
 
         def registered(handler: H) -> H:
             register(_never)
-            self._handlers[group] = (handler, members if isinstance(members, int) else len(members))
+            count = members if isinstance(members, int) else len(members)
+            self._handlers[group] = (self._inner._observer.coroutine(handler), count)
             return handler
 
         return registered
@@ -142,7 +144,7 @@ class Processor:
             await work
         except Exception as error:  # noqa: BLE001 - a task's error is shown to whoever waits
             self._failure = self._failure or error
-            _log.error("the event processor stops: %s", error)
+            self._inner._observer.failed(error)
             self._stopping = True
             self._news.set()
 
@@ -220,7 +222,10 @@ class Processor:
                 batch.events.remove((row, attempt))
             except ValueError:  # taken back meanwhile
                 return
-            error = await self._attempt(handler, Event((row, attempt, delivery)))
+            try:
+                error = await self._attempt(handler, Event((row, attempt, delivery)))
+            except GiveBack:
+                return
             batch.note(row, error)
             if error is not None:
                 batch.stop_key(row)
@@ -306,13 +311,10 @@ class Processor:
     async def _attempt(self, handler: AsyncHandler, event: Event) -> str | None:
         try:
             await handler(event)
+        except GiveBack:
+            raise
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a failed attempt
-            _log.warning(
-                "handler failed: group %s, partition %d, seq %d, attempt %d",
-                *(event.group, event.partition, event.seq, event.attempt),
-                exc_info=error,
-            )
-            return f"{type(error).__name__}: {error}"
+            return failure(event, error)
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 
@@ -14,7 +13,6 @@ __all__ = ["Crew"]
 
 TICK_S = 0.025
 IDLE_S = 0.25  # how long a worker sleeps when nobody wakes it
-_log = logging.getLogger("ringward.events")
 
 
 class _Post:
@@ -36,11 +34,16 @@ class Crew:
         Monotonic seconds.
     upkeep : callable
         Called at every tick with the time.
+    failed : callable
+        Called with the error that stops the threads.
     """
 
-    def __init__(self, now: Callable[[], float], upkeep: Callable[[float], None]) -> None:
+    def __init__(
+        self, now: Callable[[], float], upkeep: Callable[[float], None], failed: Callable[[BaseException], None]
+    ) -> None:
         self._now = now
         self._upkeep = upkeep
+        self._failed = failed
         self._posts: dict[str, _Post] = {}
         self._changed = threading.Condition()
         self._asleep = 0
@@ -113,8 +116,9 @@ class Crew:
 
     def _fail(self, error: BaseException) -> None:
         if not isinstance(error, StoreClosedError) or not self._stopping.is_set():
-            self.failure = self.failure or error
-            _log.error("the event processor stops: %s", error)
+            first, self.failure = self.failure is None, self.failure or error
+            if first:
+                self._failed(error)
         self._stopping.set()
         self.wake()
 

@@ -12,7 +12,15 @@ from ringward.errors import ArgumentError
 from ringward.events.document import Document, View
 from ringward.events.event import Row
 
-__all__ = ["Batch", "ChangeView", "Claim", "Effect", "Options", "Release", "Retry", "Waits"]
+__all__ = ["Batch", "ChangeView", "Claim", "Effect", "GiveBack", "Options", "Release", "Retry", "Waits"]
+
+
+class GiveBack(Exception):  # noqa: N818 - a wish, not an error
+    """What a handler raises to give its event back, and the rest of its batch, as if they had not been delivered.
+
+    They are delivered again at once: it is for handlers whose processor was asked to stop. The attempt is charged only to
+    an event that is delivered alone, since it may have ended a process before.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ringward.events.stores.protocol import Transaction
 
 __all__ = [
+    "ADDED",
     "TEXT",
     "Delivery",
     "Entry",
@@ -22,6 +23,7 @@ __all__ = [
     "EventKey",
     "Receipt",
     "Row",
+    "headers_from",
     "key_from_bytes",
     "key_to_bytes",
 ]
@@ -36,6 +38,7 @@ Row: TypeAlias = tuple[int, int, int, bytes, EventId | None, bytes, str | None, 
 # What is appended: a row without its seq and time.
 Entry: TypeAlias = tuple[int, int, bytes, EventId | None, bytes, str | None]
 
+ADDED = "\n"  # between the producer's headers and those that hooks added; JSON text has none
 TEXT, _BYTES, _POSITIVE, _NEGATIVE = range(4)
 _LEAST, _MOST = -(2**63), 2**64 - 1
 
@@ -64,6 +67,16 @@ def key_from_bytes(kind: int, data: bytes) -> EventKey:
     if kind == _BYTES:
         return data
     return int.from_bytes(data, "little", signed=kind == _NEGATIVE)
+
+
+def headers_from(text: str | None) -> dict[str, str]:
+    """The headers of a row; the producer's own win over added ones."""
+    if not text:
+        return {}
+    own, _, added = text.partition(ADDED)
+    headers: dict[str, str] = json.loads(added) if added else {}
+    headers.update(json.loads(own) if own else {})
+    return headers
 
 
 class Receipt(NamedTuple):
@@ -149,8 +162,7 @@ class Event(tuple[Any, ...]):
     @property
     def headers(self) -> dict[str, str]:
         """The headers."""
-        headers: dict[str, str] = json.loads(self[0][6]) if self[0][6] else {}
-        return headers
+        return headers_from(self[0][6])
 
     @property
     def at_ms(self) -> int:

@@ -14,6 +14,7 @@ from ringward.events.event import Row
 from ringward.events.gate import Gate
 from ringward.events.holding import Holding
 from ringward.events.members import Members, RouterLike
+from ringward.events.notices import Claimed, Died, Fenced, Notice, Released, Retried
 from ringward.events.stores.protocol import Settlement
 
 __all__ = ["Group"]
@@ -61,7 +62,7 @@ class Group:
         self.members = Members(process, middles, router, options)
         self.holdings: dict[int, Holding] = {}
         self.batches: dict[Batch, None] = {}  # in the order in which they were handed out
-        self.retries = self.deaths = self.takeovers = self.handled_count = 0
+        self.retries = self.deaths = self.takeovers = self.fenced = self.handled_count = 0
         self._gate = gate or Gate()
         self._chance = chance
         self._durable = durable
@@ -69,6 +70,9 @@ class Group:
         self._running: defaultdict[str, deque[Holding]] = defaultdict(deque)
         self._alone: defaultdict[str, deque[Holding]] = defaultdict(deque)
         self._unsettled: dict[int, Holding] = {}  # with something to store that no batch will bring along
+        self._orphans: set[int] = set()  # partitions to claim that nobody gave back
+        self._notices: list[Notice] = []
+        self._lately_fenced: list[int] = []
 
     # --- members and partitions
 
@@ -99,7 +103,7 @@ class Group:
     def _follow_view(self) -> None:
         for partition, holding in list(self.holdings.items()):
             if not self.members.is_in(holding.member):
-                self.drop(partition)
+                self._fence(partition)
             elif self.members.owners[partition] != holding.member:
                 self._drain(holding)
 
@@ -124,10 +128,13 @@ class Group:
                 owners[partition] = holding.next_document(None)
         return [Release(owners)] if owners else []
 
-    def released(self, partitions: Iterable[int]) -> None:
-        """Partitions were given back, or had been taken over."""
-        for partition in partitions:
-            self.holdings.pop(partition, None)
+    def released(self, partitions: Iterable[int], stale: Iterable[int] = ()) -> None:
+        """Partitions were given back, but for those that had been taken over."""
+        for partition in stale:
+            self._fence(partition)
+        gone = tuple(partition for partition in partitions if self.holdings.pop(partition, None) is not None)
+        if gone:
+            self._notices.append(Released(self.name, gone))
 
     @property
     def wanted(self) -> list[int]:
@@ -139,8 +146,9 @@ class Group:
         """What is stored of all partitions: what was fenced is given up; what can be claimed is to be."""
         for partition, holding in list(self.holdings.items()):
             if partition in documents and documents[partition].epoch != holding.document.epoch:
-                self.drop(partition)
+                self._fence(partition)
         claims: dict[str, dict[int, int]] = {}
+        self._orphans.clear()
         local = {self.members.owner_of(name) for name in self.members.local if self.members.is_in(name)}
         wanted = set(self.wanted)
         for partition, document in documents.items():
@@ -151,7 +159,8 @@ class Group:
                 owner = self.members.owners[partition]
                 assert owner is not None  # noqa: S101 - it is wanted
                 claims.setdefault(self.members.owner_of(owner), {})[partition] = document.epoch
-                self.takeovers += document.owner is not None
+                if document.owner is not None:
+                    self._orphans.add(partition)
         return [Claim(owner, epochs) for owner, epochs in claims.items()]
 
     def claimed(self, owner: str, documents: Mapping[int, Document], letters: Sequence[Letter]) -> None:
@@ -166,6 +175,17 @@ class Group:
             if self.members.owners[partition] != name or self.members.local[name].leaving:
                 holding.drain()
             self._queue(holding)
+        if documents:
+            taken = tuple(partition for partition in documents if partition in self._orphans)
+            self.takeovers += len(taken)
+            self._notices.append(Claimed(self.name, name, tuple(documents), taken))
+
+    def _fence(self, partition: int) -> None:
+        """A partition turned out to be somebody else's."""
+        if partition in self.holdings:
+            self.fenced += 1
+            self._lately_fenced.append(partition)
+        self.drop(partition)
 
     def drop(self, partition: int) -> None:
         """A partition is somebody else's now: forget it, and let nothing of it begin."""
@@ -307,7 +327,7 @@ class Group:
                 batch = Batch(member, alone=True, now=now)
                 self._hand(batch, holding, [event])
                 return batch
-            self.deaths += 1
+            self._buried(holding)
             self._gate.leave(alone=True)
             self._queue(holding)
         return None
@@ -326,7 +346,7 @@ class Group:
         stale = set(stale)
         for partition, _ in batch.marks:
             if partition in stale:
-                self.drop(partition)
+                self._fence(partition)
             elif (holding := self._holding_of(batch, partition)) is not None:
                 holding.writing = False
 
@@ -377,8 +397,16 @@ class Group:
         holding.give_back(rest)
         deaths = len(holding.dead)
         holding.failed(row, error, now, self._chance())
-        self.deaths += len(holding.dead) - deaths
-        self.retries += len(holding.dead) == deaths
+        if len(holding.dead) > deaths:
+            self._buried(holding)
+        else:
+            self.retries += 1
+            self._notices.append(Retried(self.name, row[1], row[0], holding.attempts[row[0]], error))
+
+    def _buried(self, holding: Holding) -> None:
+        letter = holding.dead[-1]
+        self.deaths += 1
+        self._notices.append(Died(self.name, letter.partition, letter.seq, letter.attempts, letter.error))
 
     def _settlements(self, partitions: Iterable[int]) -> list[Settlement]:
         """Documents to store; those of partitions that are being written to follow when that is over."""
@@ -412,7 +440,7 @@ class Group:
             if holding is None or holding.document.epoch != settlement.document.epoch:
                 continue
             if partition in stale:
-                self.drop(partition)
+                self._fence(partition)
             else:
                 holding.writing = False
                 self._queue(holding)
@@ -482,6 +510,14 @@ class Group:
         self._ungate(batch)
 
     # --- state
+
+    def notices(self) -> list[Notice]:
+        """What happened since this was last asked for."""
+        notices, self._notices = self._notices, []
+        if self._lately_fenced:
+            notices.append(Fenced(self.name, tuple(self._lately_fenced)))
+            self._lately_fenced = []
+        return notices
 
     @property
     def quiet(self) -> bool:

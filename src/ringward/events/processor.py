@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from ringward.checks import checked_int, checked_text
 from ringward.errors import ArgumentError, ArgumentTypeError, StoreClosedError, UnknownGroupError
 from ringward.events.admission import UNRESOLVED_BYTES, UNRESOLVED_COUNT, Admission
 from ringward.events.agent import Agent
+from ringward.events.codecs import CodecLike, codec_from
 from ringward.events.crew import Crew
 from ringward.events.effects import Options
 from ringward.events.event import EventId, EventKey, Receipt
 from ringward.events.gate import Gate
 from ringward.events.group import Group
+from ringward.events.hooks import Hooks, Observer
 from ringward.events.members import RouterLike
-from ringward.events.reports import DeadEvent, GroupStats, JsonCodec, Stats
-from ringward.events.runner import Codec, Handler, Handling, Runner
+from ringward.events.reports import DeadEvent, GroupStats, Meter, Stats
+from ringward.events.runner import Handler, Handling, Runner
 from ringward.events.stores.memory import MemoryStore
 from ringward.events.stores.protocol import Retention, Store
 from ringward.events.stream import Stream
@@ -39,7 +41,6 @@ STOP_S = 30.0
 
 Start: TypeAlias = Literal["beginning", "end"] | int | datetime
 H = TypeVar("H", bound=Handler)
-_log = logging.getLogger("ringward.events")
 
 
 class Processor:
@@ -54,12 +55,14 @@ class Processor:
         The namespace of event ids. Keep it the same across restarts.
     stream : Stream, optional
         How many partitions, and how keys are hashed, in a new store.
-    codec : "json", Codec or None
-        What payloads are made of; None: bytes.
+    codec : "json", "msgspec", Codec or None
+        What payloads are made of; None: bytes. Also `MsgspecCodec(type)`, or your own.
     retention : Retention
         How long events that all groups are past are kept.
     unresolved_bytes, unresolved_count : int
         How much may wait to be handled before `publish` raises.
+    hooks : Hooks, optional
+        What to call when something happens.
     now, chance : callable
         Monotonic seconds; a random number from [0, 1).
 
@@ -84,15 +87,16 @@ class Processor:
         *,
         producer: str = "default",
         stream: Stream | None = None,
-        codec: Literal["json"] | Codec | None = None,
+        codec: CodecLike | None = None,
         retention: Retention = Retention(),
         unresolved_bytes: int = UNRESOLVED_BYTES,
         unresolved_count: int = UNRESOLVED_COUNT,
+        hooks: Hooks | None = None,
         now: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.producer = checked_text("producer", producer)
-        self._codec: Codec | None = JsonCodec() if codec == "json" else codec
+        self._codec = codec_from(codec)
         self._retention = retention
         self._now = now
         self._chance = chance
@@ -102,7 +106,11 @@ class Processor:
         self._lock = threading.Lock()
         self._gate = Gate()
         self._here = Handling()
-        self._crew = Crew(now, self._upkeep)
+        self._observer = Observer(hooks)
+        self._store_entries = self._observer.append(partial(self.store.append, self.producer))
+        self._crew = Crew(now, self._upkeep, self._observer.failed)
+        self._accepted = Meter()
+        self._handled: dict[str, Meter] = {}
         self._prune_due = 0.0
         self._closed = False
         self._asked = False
@@ -180,7 +188,7 @@ class Processor:
     def _append(self, entries: list[Any], wait_s: float | None) -> list[Receipt]:
         size = sum([len(entry[4]) for entry in entries])
         self._admission.admit(len(entries), size, wait_s, inside=self._here.handler)
-        receipts = self.store.append(self.producer, entries)
+        receipts = self._store_entries(entries)
         if self._here.turn:
             return receipts  # they are there when the handler's transaction is committed; a tick will see them
         heads = [(receipt[0], receipt[1]) for receipt in receipts]
@@ -250,9 +258,11 @@ class Processor:
                 durable=self.store.abilities.durable,
             )
             self.store.open_group(group, self._seq_of(start))
-            agent = Agent(self.store, machine, self._lock)
+            agent = Agent(self.store, machine, self._lock, self._observer.tell)
             self._agents[group] = agent
-            self._crew.add(agent, Runner(agent, handler, self._now, self._codec, self._here), count)
+            self._handled[group] = Meter()
+            run = self._observer.handler(handler)
+            self._crew.add(agent, Runner(agent, run, self._now, self._codec, self._here), count)
             self._joins(machine, names, count)
             return handler
 
@@ -387,6 +397,10 @@ class Processor:
         return True
 
     def _upkeep(self, now: float) -> None:
+        if self._accepted.due(now):
+            self._accepted.sample(now, self.store.totals().tail)
+            for name, meter in list(self._handled.items()):
+                meter.sample(now, self._agents[name].group.handled_count)
         if now >= self._prune_due:
             self._prune_due = now + PRUNE_S
             if self.store.prune(self._retention, PRUNE_ROWS) == PRUNE_ROWS:
@@ -436,20 +450,30 @@ class Processor:
 
     def stats(self) -> Stats:
         """What the store holds, and how far all its groups are."""
-        return Stats(*self.store.totals(), {state.name: self._group_stats(state.name) for state in self.store.groups()})
+        totals, groups = self.store.totals(), self.store.groups()
+        rate = self._accepted.per_s(self._now(), totals.tail)
+        return Stats(*totals, {state.name: self._group_stats(state.name) for state in groups}, rate)
 
     def _group_stats(self, name: str) -> GroupStats:
-        letters, view, agent = self.store.letters(name), self.store.view(name), self._agents.get(name)
+        store, agent = self.store, self._agents.get(name)
+        letters, view, lowest = store.letters(name), store.view(name), store.lowest_unresolved(name)
         up = () if view is None else tuple(name for name, member in view.members if member.up)
         dead = sum(letter.state == "dead" for letter in letters)
-        lag = self.store.unresolved(name)
+        since = next((row[7] for row in store.rows([lowest])), None)
+        stored = (store.unresolved(name), dead, len(letters) - dead, lowest, since, up)
         if agent is None:
-            return GroupStats(lag, dead, len(letters) - dead, up, 0, 0, 0, 0, 0, 0)
+            return GroupStats(*stored)
         with self._lock:
             group = agent.group
             hung = sum(batch.abandoned for batch in group.batches)
-            counts = (group.handled_count, group.retries, group.deaths, group.takeovers, hung)
-            return GroupStats(lag, dead, len(letters) - dead, up, len(group.holdings), *counts)
+            counts = (group.handled_count, group.retries, group.deaths, group.takeovers, group.fenced, hung)
+            rate = self._handled[name].per_s(self._now(), group.handled_count)
+            return GroupStats(*stored, len(group.holdings), *counts, rate)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is over."""
+        return self._closed
 
     def close(self) -> None:
         """Stop, and close the store if this processor opened it."""

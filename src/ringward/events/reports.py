@@ -1,26 +1,14 @@
-"""What a processor tells: dead events, figures; and payloads that are JSON."""
+"""What a processor tells: dead events, and figures."""
 
 from __future__ import annotations
 
-import json
-from typing import Any, NamedTuple
+from collections import deque
+from typing import NamedTuple
 
 from ringward.events.document import Letter
-from ringward.events.event import EventId, EventKey, Row, key_from_bytes
+from ringward.events.event import EventId, EventKey, Row, headers_from, key_from_bytes
 
-__all__ = ["DeadEvent", "GroupStats", "JsonCodec", "Stats"]
-
-
-class JsonCodec:
-    """Payloads are JSON."""
-
-    def encode(self, value: Any) -> bytes:
-        """The value as UTF-8."""
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-
-    def decode(self, payload: bytes) -> Any:
-        """The value again."""
-        return json.loads(payload)
+__all__ = ["DeadEvent", "GroupStats", "Meter", "Stats"]
 
 
 class DeadEvent(NamedTuple):
@@ -45,8 +33,8 @@ class DeadEvent(NamedTuple):
     def of(cls, letter: Letter, row: Row) -> DeadEvent:
         """A letter together with its body."""
         seq, _, kind, key, id, payload, headers, _ = row
-        told = json.loads(headers) if headers else {}
-        return cls(seq, key_from_bytes(kind, key), id, payload, told, letter.state, letter.error, letter.attempts)
+        about = (letter.state, letter.error, letter.attempts)
+        return cls(seq, key_from_bytes(kind, key), id, payload, headers_from(headers), *about)
 
 
 class GroupStats(NamedTuple):
@@ -57,24 +45,36 @@ class GroupStats(NamedTuple):
     lag : dict of int to int
         partition → unresolved events; those without any are left out.
     dead, parked : int
+    lowest : int
+        The lowest seq that is unresolved; tail + 1 when there is none.
+    waiting_since_ms : int or None
+        When the event of that seq was accepted, in milliseconds since 1970.
     members : tuple of str
         Those that are up, in all processes.
     held : int
         Partitions that this process holds.
-    handled, retries, deaths, takeovers, hung : int
-        What happened in this process.
+    handled, retries, deaths, takeovers, fenced : int
+        What happened in this process: events, failed attempts, dead events, partitions, partitions.
+    hung : int
+        Handlers of this process that were left behind.
+    handled_per_s : float
+        By this process, over the last ten seconds.
     """
 
     lag: dict[int, int]
     dead: int
     parked: int
+    lowest: int
+    waiting_since_ms: int | None
     members: tuple[str, ...]
-    held: int
-    handled: int
-    retries: int
-    deaths: int
-    takeovers: int
-    hung: int
+    held: int = 0
+    handled: int = 0
+    retries: int = 0
+    deaths: int = 0
+    takeovers: int = 0
+    fenced: int = 0
+    hung: int = 0
+    handled_per_s: float = 0.0
 
 
 class Stats(NamedTuple):
@@ -87,9 +87,37 @@ class Stats(NamedTuple):
     bytes : int
         Payload bytes from `first` on.
     groups : dict of str to GroupStats
+    accepted_per_s : float
+        From whatever process, over the last ten seconds in which this processor ran.
     """
 
     tail: int
     first: int
     bytes: int
     groups: dict[str, GroupStats]
+    accepted_per_s: float = 0.0
+
+
+class Meter:
+    """How fast a count rises."""
+
+    OVER_S = 10.0
+    STEP_S = 0.5
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def due(self, now: float) -> bool:
+        """Whether it is time for a sample."""
+        return not self._samples or now - self._samples[-1][0] >= self.STEP_S
+
+    def sample(self, now: float, count: int) -> None:
+        """Remember how far the count is."""
+        self._samples.append((now, count))
+        while now - self._samples[0][0] > self.OVER_S:
+            self._samples.popleft()
+
+    def per_s(self, now: float, count: int) -> float:
+        """Its rise a second, up to now; 0 before there is something to compare with."""
+        recent = [sample for sample in tuple(self._samples) if now - sample[0] <= self.OVER_S]
+        return (count - recent[0][1]) / (now - recent[0][0]) if recent and now > recent[0][0] else 0.0

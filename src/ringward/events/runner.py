@@ -5,30 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from ringward.errors import RingwardError, StaleEpochError, TransactionError
 from ringward.events.agent import Agent
-from ringward.events.effects import Batch
+from ringward.events.codecs import Codec
+from ringward.events.effects import Batch, GiveBack
 from ringward.events.event import Delivery, Event, Row
 from ringward.events.stores.protocol import Transaction, Turn
 
-__all__ = ["Codec", "Handler", "Handling", "Runner"]
+__all__ = ["Handler", "Handling", "Runner", "failure"]
 
 Handler = Callable[[Event], Any]
 _log = logging.getLogger("ringward.events")
-
-
-class Codec(Protocol):
-    """Payloads as something other than bytes."""
-
-    def encode(self, value: Any) -> bytes:
-        """The bytes to publish."""
-        ...
-
-    def decode(self, payload: bytes) -> Any:
-        """What `event.payload` is."""
-        ...
 
 
 class Handling(threading.local):
@@ -81,6 +70,13 @@ class _Turns:
         if self._turn.over():
             self.commit()
         return True
+
+    def undo(self) -> None:
+        """The event that is being handled is given back."""
+        self.running = None
+        if self._turn is not None and self._event is not None:
+            self._event = None
+            self._turn.end(keep=False)
 
     def commit(self) -> None:
         """Commit what the handlers did, with its acknowledgement."""
@@ -142,16 +138,23 @@ class Runner:
     def _run_all(self, batch: Batch, delivery: Delivery, turns: _Turns) -> None:
         row: Row | None = None
         try:
-            for row, attempt in batch.left_to_run():
-                turns.running = row[0]
-                error = self._attempt(Event((row, attempt, delivery)))
-                if error is not None:
-                    batch.stop_key(row)
-                if not turns.ended(row, error):
-                    batch.note(row, error)
+            try:
+                for row, attempt in batch.left_to_run():
+                    turns.running = row[0]
+                    error = self._attempt(Event((row, attempt, delivery)))
+                    if error is not None:
+                        batch.stop_key(row)
+                    if not turns.ended(row, error):
+                        batch.note(row, error)
+            except GiveBack:
+                turns.undo()
             turns.commit()
         except (TransactionError, StaleEpochError) as error:
-            _log.warning("group %s: a turn is lost, its events are delivered again: %s", delivery.group, error)
+            _log.warning(
+                "group %s: a turn is lost, its events are delivered again: %s",
+                *(delivery.group, error),
+                extra={"event": "turn_lost", "group": delivery.group, "error": str(error)},
+            )
             turns.lose(row)
         except RingwardError:
             turns.lose(row)
@@ -161,13 +164,20 @@ class Runner:
         """Run the handler; why it failed."""
         try:
             self.handler(event)
-        except StaleEpochError:
+        except (StaleEpochError, GiveBack):
             raise
         except BaseException as error:  # noqa: BLE001 - also what would end the thread is one failed attempt
-            _log.warning(
-                "handler failed: group %s, partition %d, seq %d, attempt %d",
-                *(event.group, event.partition, event.seq, event.attempt),
-                exc_info=error,
-            )
-            return f"{type(error).__name__}: {error}"
+            return failure(event, error)
         return None
+
+
+def failure(event: Event, error: BaseException) -> str:
+    """Log a failed attempt, and say why it failed."""
+    extra = {"group": event.group, "partition": event.partition, "seq": event.seq, "attempt": event.attempt}
+    _log.warning(
+        "handler failed: group %s, partition %d, seq %d, attempt %d",
+        *extra.values(),
+        exc_info=error,
+        extra={"event": "handler_failed", **extra},
+    )
+    return f"{type(error).__name__}: {error}"

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from ringward.checks import checked_int, checked_text
 from ringward.errors import ArgumentError, ArgumentTypeError, KeyValueError, RingwardError
-from ringward.events.event import TEXT, Entry, EventId, EventKey, key_to_bytes
+from ringward.events.event import ADDED, TEXT, Entry, EventId, EventKey, key_to_bytes
 from ringward.keys import XXH3, Family, hash_keys
 
-__all__ = ["PARTITIONS", "PAYLOAD_BYTES_MAX", "Stream", "body_of"]
+__all__ = ["PARTITIONS", "PAYLOAD_BYTES_MAX", "Stream", "added_headers", "body_of", "identity_of"]
 
 PARTITIONS = 256
 PARTITIONS_MAX = 1 << 16
@@ -125,8 +125,18 @@ def _entries(
         yield partition, kind, data, tag, body, (_checked_headers(header) if header else None)
 
 
+def identity_of(kind: int, key: bytes, id: EventId | None, payload: bytes, headers: str | None) -> bytes:
+    """What makes an event the same event, as bytes: all of it but added headers; no two events have the same."""
+    return body_of(kind, key, id, payload, headers and headers.partition(ADDED)[0])
+
+
+def added_headers(headers: Mapping[str, str]) -> str:
+    """Headers that are no part of an event's identity, as text to put behind its own."""
+    return ADDED + _checked_headers(headers)
+
+
 def body_of(kind: int, key: bytes, id: EventId | None, payload: bytes, headers: str | None) -> bytes:
-    """What makes an event the same event, as bytes; no two events have the same."""
+    """All of an event, as bytes; no two events have the same."""
     if id is None:
         tag = b""
     elif type(id) is str:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,7 +17,7 @@ from ringward.errors import ArgumentError
 from ringward.events.processor import Processor
 from ringward.events.runner import Handler
 
-__all__ = ["load_handler", "work"]
+__all__ = ["load_handler", "until_told", "work"]
 
 
 def load_handler(name: str) -> Handler:
@@ -80,21 +80,27 @@ def work(
     run = load_handler(handler) if isinstance(handler, str) else handler
     with Processor(path) as processor:
         processor.consumer(group, members=members, **options)(run)
-        with _told_by_signals(processor):
+        with until_told(processor.ask_to_stop):
             return processor.run(until=until, timeout_s=timeout_s)
 
 
 @contextmanager
-def _told_by_signals(processor: Processor) -> Iterator[None]:
-    """Let SIGTERM and SIGINT end the run in an orderly way."""
+def until_told(leave: Callable[[], None]) -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM (and on Windows SIGBREAK) call `leave`; the next one does what it always does."""
+    names = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+    before: dict[signal.Signals, Any] = {}
 
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        processor.ask_to_stop()
+    def restore() -> None:
+        while before:
+            signal.signal(*before.popitem())
 
-    main = threading.current_thread() is threading.main_thread()
-    before = {name: signal.signal(name, leave) for name in (signal.SIGTERM, signal.SIGINT)} if main else {}
+    def told(_number: int, _frame: FrameType | None) -> None:
+        restore()
+        leave()
+
+    if threading.current_thread() is threading.main_thread():
+        before.update({name: signal.signal(name, told) for name in names})
     try:
         yield
     finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
+        restore()

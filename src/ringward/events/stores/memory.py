@@ -23,7 +23,7 @@ from ringward.errors import (
 from ringward.events.document import Document, Letter, View
 from ringward.events.event import Entry, EventId, Receipt, Row
 from ringward.events.stores.protocol import Abilities, Faults, GroupState, Retention, Settlement, Totals, Turn
-from ringward.events.stream import Stream, body_of
+from ringward.events.stream import Stream, identity_of
 
 __all__ = ["MemoryStore"]
 
@@ -32,7 +32,7 @@ _receipt = partial(tuple.__new__, Receipt)
 
 
 def _digest(kind: int, key: bytes, id: EventId | None, payload: bytes, headers: str | None) -> bytes:
-    return xxh3_64_digest(body_of(kind, key, id, payload, headers))
+    return xxh3_64_digest(identity_of(kind, key, id, payload, headers))
 
 
 class _Lane:

@@ -16,12 +16,12 @@ from ringward.errors import ConflictError, DeduplicationExpiredError
 from ringward.events.event import Entry, EventId, Receipt, Row, key_from_bytes
 from ringward.events.stores.protocol import Retention, Totals
 from ringward.events.stores.writer import Writer
-from ringward.events.stream import Stream, body_of
+from ringward.events.stream import Stream, body_of, identity_of
 
 __all__ = ["SqliteLog", "belongs", "chained", "digest"]
 
 _TIME = struct.Struct("<q").pack
-_WHOLE = 1 << 64
+_HALF, _WHOLE = 1 << 63, 1 << 64
 _APPEND = "INSERT INTO ringward_log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ROW = "seq, partition, kind, key, id, payload, headers, at"
 _VERIFY_ROWS = 10_000
@@ -97,7 +97,7 @@ class SqliteLog:
         within: dict[EventId, tuple[int, bytes]] = {}
         next_seq = self._tail()[0] + 1
         for entry in entries:
-            id, body = entry[3], body_of(*entry[1:])
+            id, body = entry[3], identity_of(*entry[1:])
             known = None if id is None else within.get(id) or self._known(producer, id)
             if known is not None and id is not None:
                 seq, same = known
@@ -117,14 +117,14 @@ class SqliteLog:
         return [made[place] if type(place) is int else place for place in places]  # type: ignore[misc]
 
     def _known(self, producer: int, id: EventId) -> tuple[int, bytes] | None:
-        """The seq of an id, and the event's body, or its digest when it is pruned."""
+        """The seq of an id, and the event's identity, or its digest when it is pruned."""
         row: Any = self._writer.connection.execute(
             "SELECT seq, partition, kind, key, id, payload, headers FROM ringward_log WHERE producer = ? AND id = ?",
             (producer, id),
         ).fetchone()
         if row is None:
             return None
-        return row[0], (row[5] if row[1] is None else body_of(*row[2:]))
+        return row[0], (row[5] if row[1] is None else identity_of(*row[2:]))
 
     def totals(self) -> Totals:
         """As `Store.totals`."""
@@ -261,4 +261,4 @@ def belongs(stream: Stream, partition: Any, kind: Any, key: Any) -> bool:
 
 def digest(kind: int, key: bytes, id: EventId | None, payload: bytes, headers: str | None) -> bytes:
     """What is kept of an event to tell whether a repeat is one."""
-    return xxh3_64_digest(body_of(kind, key, id, payload, headers))
+    return xxh3_64_digest(identity_of(kind, key, id, payload, headers))

@@ -1,0 +1,25 @@
+"""`ringward events`: the event processor on a file, from the command line."""
+
+from __future__ import annotations
+
+import click
+
+from ringward.cli.events.consume import consume, work
+from ringward.cli.events.letters import dead, drop, redrive
+from ringward.cli.events.look import lag, tail, verify
+from ringward.cli.events.publish import publish
+from ringward.cli.events.reset import reset
+
+__all__ = ["events"]
+
+
+@click.group()
+def events() -> None:
+    """Publish, handle and look after the events in a file: nothing is lost, keys keep their order.
+
+    FILE is a SQLite file, which several processes may have open at once. `publish` makes it.
+    """
+
+
+for command in (publish, consume, work, lag, dead, redrive, drop, reset, tail, verify):
+    events.add_command(command)

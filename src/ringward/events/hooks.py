@@ -1,0 +1,207 @@
+"""`Hooks`: what a processor calls when something happens; and `Observer`, which calls them and keeps the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from ringward.errors import RingwardError
+from ringward.events.event import Entry, Event, Receipt
+from ringward.events.notices import Claimed, Died, Fenced, Notice, Released, Retried
+from ringward.events.stream import added_headers
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Hooks", "Observer"]
+
+Append: TypeAlias = Callable[[Sequence[Entry]], list[Receipt]]
+_log = logging.getLogger("ringward.events")
+
+
+class Hooks(Protocol):
+    """What a processor calls when something happens. Derive from it, and write the methods that matter to you.
+
+    They are called outside of all locks, by the threads of the processor or the one that publishes, so by several
+    at once. They should be quick: who publishes or handles waits for them. What they raise is logged, and
+    changes nothing.
+
+    `publishing` and `handling` are called at once. All others but `published` and `failed` are told at the next
+    tick, 25 ms later at most; after a commit whose outcome is unknown, something may be told twice.
+
+    Examples
+    --------
+    >>> from ringward.events import Hooks, Processor, Retry
+    >>> class Alarm(Hooks):
+    ...     def dead(self, told):
+    ...         print(f"seq {told.seq} is dead after {told.attempts} attempts: {told.error}")
+    >>> with Processor(hooks=Alarm()) as p:
+    ...     @p.consumer("billing", retry=Retry(attempts=2, base_s=0.01))
+    ...     def bill(event):
+    ...         raise ValueError("no such user")
+    ...     receipt = p.publish("user:42", b"19.90")
+    ...     idle = p.run(until="idle")
+    seq 1 is dead after 2 attempts: ValueError: no such user
+    """
+
+    def publishing(self, count: int) -> AbstractContextManager[Mapping[str, str] | None]:
+        """Stand around the storing of so many events; gives headers to add to each, or None.
+
+        Added headers are no part of what makes an event the same one: published again under its id with other
+        added headers, it is a repeat. Headers of the same name that the producer gave stay.
+        """
+        return nullcontext()
+
+    def published(self, receipts: Sequence[Receipt]) -> None:
+        """Events are stored; inside a handler's transaction, they will be when that is committed."""
+
+    def handling(self, event: Event) -> AbstractContextManager[object]:
+        """Stand around the handler of an event, in its thread or task; what it raises passes through."""
+        return nullcontext()
+
+    def retried(self, told: Retried) -> None:
+        """An attempt failed, and the event waits for its next."""
+
+    def dead(self, told: Died) -> None:
+        """An event went to the dead-letter queue."""
+
+    def claimed(self, told: Claimed) -> None:
+        """A member of this process owns partitions now; `taken_over` are those that nobody had given back."""
+
+    def released(self, told: Released) -> None:
+        """This process gave partitions back in an orderly way."""
+
+    def fenced(self, told: Fenced) -> None:
+        """Partitions of this process are somebody else's now."""
+
+    def failed(self, error: BaseException) -> None:
+        """The processor stops: `run` and `drain` raise this error."""
+
+
+class Observer:
+    """Writes the log, and calls the hooks; what a hook raises is logged and goes no further.
+
+    Parameters
+    ----------
+    hooks : Hooks or None
+    """
+
+    def __init__(self, hooks: Hooks | None) -> None:
+        self.hooks = hooks
+
+    def tell(self, notice: Notice) -> None:
+        """Tell what happened to a group."""
+        level, event, text = _said(notice)
+        if _log.isEnabledFor(level):
+            _log.log(level, text, extra={"event": event, **notice._asdict()})
+        if self.hooks is not None:
+            _guarded(getattr(self.hooks, event), notice)
+
+    def failed(self, error: BaseException) -> None:
+        """Tell that the processor stops."""
+        _log.error("the event processor stops: %s", error, extra={"event": "failed", "error": repr(error)})
+        if self.hooks is not None:
+            _guarded(self.hooks.failed, error)
+
+    def append(self, append: Append) -> Append:
+        """What stores events, with the hooks around it and the headers that they add; itself, without hooks."""
+        hooks = self.hooks
+        if hooks is None:
+            return append
+
+        def appended(entries: Sequence[Entry]) -> list[Receipt]:
+            with _Around(hooks.publishing, len(entries)) as headers:
+                receipts = append(_with_headers(entries, headers) if headers else entries)
+                _guarded(hooks.published, receipts)
+                return receipts
+
+        return appended
+
+    def handler(self, handler: Callable[[Event], Any]) -> Callable[[Event], Any]:
+        """A handler with the hooks around it; itself, without hooks."""
+        hooks = self.hooks
+        if hooks is None:
+            return handler
+
+        def handle(event: Event) -> None:
+            with _Around(hooks.handling, event):
+                handler(event)
+
+        return handle
+
+    def coroutine(self, handler: Callable[[Event], Awaitable[Any]]) -> Callable[[Event], Awaitable[Any]]:
+        """As `handler`, for asyncio."""
+        hooks = self.hooks
+        if hooks is None:
+            return handler
+
+        async def handle(event: Event) -> None:
+            with _Around(hooks.handling, event):
+                await handler(event)
+
+        return handle
+
+
+class _Around:
+    """A hook's context manager, which can neither fail nor swallow anything."""
+
+    __slots__ = ("_argument", "_hook", "_manager")
+
+    def __init__(self, hook: Callable[[Any], AbstractContextManager[Any]], argument: object) -> None:
+        self._hook = hook
+        self._argument = argument
+        self._manager: AbstractContextManager[Any] | None = None
+
+    def __enter__(self) -> Any:
+        try:
+            manager = self._hook(self._argument)
+            given = manager.__enter__()
+        except Exception:  # noqa: BLE001 - whatever a hook raises
+            _log.exception("a hook failed: %s", self._hook, extra={"event": "hook_failed"})
+            return None
+        self._manager = manager
+        return given
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._manager is not None:
+            _guarded(self._manager.__exit__, kind, error, traceback)
+
+
+def _guarded(hook: Callable[..., Any], *arguments: object) -> None:
+    try:
+        hook(*arguments)
+    except Exception:  # noqa: BLE001 - whatever a hook raises
+        _log.exception("a hook failed: %s", hook, extra={"event": "hook_failed"})
+
+
+def _said(notice: Notice) -> tuple[int, str, str]:
+    """Level, name of the hook and text of a notice."""
+    match notice:
+        case Retried(group, _, seq, attempts, error):
+            return (
+                logging.DEBUG,
+                "retried",
+                f"group {group}: seq {seq} is tried again after attempt {attempts}: {error}",
+            )
+        case Died(group, _, seq, attempts, error):
+            return logging.ERROR, "dead", f"group {group}: seq {seq} is dead after {attempts} attempts: {error}"
+        case Claimed(group, member, partitions, taken):
+            text = f"group {group}: {member} claimed {len(partitions)} partitions, {len(taken)} of them taken over"
+            return logging.WARNING if taken else logging.INFO, "claimed", text
+        case Released(group, partitions):
+            return logging.INFO, "released", f"group {group}: released {len(partitions)} partitions"
+        case Fenced(group, partitions):
+            return logging.WARNING, "fenced", f"group {group}: lost {len(partitions)} partitions: taken over, redriven, dropped or reset"
+
+
+def _with_headers(entries: Sequence[Entry], headers: Mapping[str, str]) -> Sequence[Entry]:
+    try:
+        added = added_headers(headers)
+    except RingwardError:
+        _log.exception("a hook gave headers that are none", extra={"event": "hook_failed"})
+        return entries
+    return [(*entry[:5], (entry[5] or "") + added) for entry in entries]
