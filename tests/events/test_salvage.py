@@ -219,7 +219,7 @@ def test_a_copy_that_is_interrupted_is_begun_again_or_finished(path, monkeypatch
         real(place)
 
     monkeypatch.setattr(salvage, "_sync", sync)
-    for stop in (1, 2, 1):
+    for _stop in (1, 2, 1):
         synced.clear()
         with pytest.raises(KeyboardInterrupt):
             SqliteStore(path)

@@ -195,7 +195,11 @@ def _said(notice: Notice) -> tuple[int, str, str]:
         case Released(group, partitions):
             return logging.INFO, "released", f"group {group}: released {len(partitions)} partitions"
         case Fenced(group, partitions):
-            return logging.WARNING, "fenced", f"group {group}: lost {len(partitions)} partitions: taken over, redriven, dropped or reset"
+            return (
+                logging.WARNING,
+                "fenced",
+                f"group {group}: lost {len(partitions)} partitions: taken over, redriven, dropped or reset",
+            )
 
 
 def _with_headers(entries: Sequence[Entry], headers: Mapping[str, str]) -> Sequence[Entry]:

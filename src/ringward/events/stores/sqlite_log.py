@@ -86,7 +86,7 @@ class SqliteLog:
         first, before, volume, chain = self._tail()
         at = max(before, int(self._clock() * 1000))
         chain = _timed(chain % _WHOLE, before, at)
-        rows, receipts = log_rows(entries, Receipt, producer, first, at, volume, chain)
+        rows, receipts = log_rows(list(entries), Receipt, producer, first, at, volume, chain)
         self._writer.connection.executemany(_APPEND, rows)
         return receipts
 
