@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from workload import (
-    KEYS_BULK,
+    KEY_COUNTS,
     NODE_COUNTS,
+    ONE_THREAD,
     PARTITION_BITS,
     copy_reference,
     hash_ring,
@@ -20,8 +21,8 @@ WIDTHS = ["uint16", "uint32"]
 
 
 def into(benchmark, assign, keys, width):
-    out = np.zeros(KEYS_BULK, width)
-    result = measure(benchmark, assign, keys, count=KEYS_BULK, out=out)
+    out = np.zeros(len(keys), width)
+    result = measure(benchmark, assign, keys, count=len(keys), out=out, **ONE_THREAD)
     assert result is out
 
 
@@ -72,3 +73,26 @@ def bench_copyto_partitions_hashes(benchmark):
 @pytest.mark.parametrize("bits", PARTITION_BITS)
 def bench_hashes_partitions(benchmark, bits, width):
     into(benchmark, partition_table(bits).assign_hashes, hashes(), width)
+
+
+# What is called with a column of `count` keys, whose ids are uint16.
+BY_KEYS = {
+    "assign": (lambda: hash_ring().assign, integers),
+    "assign_hashes": (lambda: hash_ring().assign_hashes, hashes),
+    "partition table": (lambda: partition_table(16).assign, integers),
+}
+
+
+@pytest.mark.benchmark(group="assign, by keys")
+@pytest.mark.parametrize("count", KEY_COUNTS)
+def bench_copyto_by_keys(benchmark, count):
+    copy_reference(benchmark, integers(count))
+
+
+@pytest.mark.benchmark(group="assign, by keys")
+@pytest.mark.parametrize("count", KEY_COUNTS)
+@pytest.mark.parametrize("call", BY_KEYS)
+def bench_by_keys(benchmark, call, count):
+    assign, keys = BY_KEYS[call]
+    assign()(keys(), **ONE_THREAD)  # however few the keys, the direct table is there
+    into(benchmark, assign(), keys(count), "uint16")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from workload import KEYS_BULK, NODE_COUNTS, NODES, POINTS_PER_NODE, hash_ring, hashes, integers, node_names
+from workload import NODE_COUNTS, NODES, ONE_THREAD, POINTS_PER_NODE, hash_ring, hashes, integers, node_names
 
 import ringward as rw
 
@@ -32,11 +32,15 @@ RING_CHANGES = {
 }
 
 
+def sort_reference(benchmark):
+    """`np.sort` of 160,000 uint64."""
+    numbers = integers(NODES * POINTS_PER_NODE)
+    benchmark.pedantic(np.sort, args=(numbers,), rounds=ROUNDS_CHANGE, warmup_rounds=2)
+
+
 @pytest.mark.benchmark(group="build")
 def bench_sort(benchmark):
-    """The reference: `np.sort` of 160,000 uint64."""
-    numbers = integers()[: NODES * POINTS_PER_NODE]
-    benchmark.pedantic(np.sort, args=(numbers,), rounds=ROUNDS_CHANGE, warmup_rounds=2)
+    sort_reference(benchmark)
 
 
 @pytest.mark.benchmark(group="build")
@@ -72,8 +76,7 @@ def bench_arcs(benchmark, change):
 @pytest.mark.benchmark(group="build")
 def bench_direct_table(benchmark):
     """The direct table of a new state, built by the first large column: a whole call less a warm one is its price."""
-    few = hashes()[: 4 * NODES * POINTS_PER_NODE]
-    assert len(few) < KEYS_BULK
+    few = hashes(4 * NODES * POINTS_PER_NODE)
     out = np.zeros(len(few), np.uint32)
 
     def setup():
@@ -81,13 +84,18 @@ def bench_direct_table(benchmark):
         ring.add("node-new")
         return (ring,), {}
 
-    benchmark.pedantic(lambda ring: ring.assign_hashes(few, out=out), setup=setup, rounds=ROUNDS_BUILD)
+    benchmark.pedantic(lambda ring: ring.assign_hashes(few, out=out, **ONE_THREAD), setup=setup, rounds=ROUNDS_BUILD)
 
 
 @pytest.mark.benchmark(group="build")
 def bench_snapshot_bytes(benchmark):
     snapshot = hash_ring().snapshot()
     benchmark.pedantic(snapshot.to_bytes, rounds=ROUNDS_BUILD, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group="build, partition table")
+def bench_sort_beside_partition_table(benchmark):
+    sort_reference(benchmark)
 
 
 @pytest.mark.benchmark(group="build, partition table")

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import pytest
-from workload import KEYS_HOT, NODE_COUNTS, copy_reference, hash_ring, hashes, measure, partition_table, text_keys
+from workload import (
+    KEYS_HOT,
+    NODE_COUNTS,
+    ONE_THREAD,
+    copy_reference,
+    hash_reference,
+    hash_ring,
+    hashes,
+    measure,
+    partition_table,
+    text_keys,
+)
 
 KEYS = 1_000_000
 CANDIDATES = 3
 
 
-def every(router, keys):
+def every_key(router, keys):
     for key in keys:
         router.candidates(key, CANDIDATES)
 
 
 def column(router, column_hashes):
-    return router.assign_hashes(column_hashes, count=CANDIDATES)
+    return router.assign_hashes(column_hashes, count=CANDIDATES, **ONE_THREAD)
 
 
 @pytest.mark.benchmark(group="candidates, column")
@@ -39,6 +50,11 @@ def bench_column_partition_table(benchmark):
 
 
 @pytest.mark.benchmark(group="candidates, one key")
+def bench_one_key_xxhash(benchmark):
+    hash_reference(benchmark)
+
+
+@pytest.mark.benchmark(group="candidates, one key")
 @pytest.mark.parametrize("nodes", NODE_COUNTS)
 def bench_one_key(benchmark, nodes):
-    measure(benchmark, every, hash_ring(nodes), text_keys(KEYS_HOT), count=KEYS_HOT)
+    measure(benchmark, every_key, hash_ring(nodes), text_keys(KEYS_HOT), count=KEYS_HOT)

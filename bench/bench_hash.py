@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import pytest
-import xxhash
-from workload import KEYS_HOT, KEYS_TEXT, copy_reference, integers, measure, text_keys
+from workload import (
+    KEY_COUNTS,
+    KEYS_HOT,
+    KEYS_TEXT,
+    ONE_THREAD,
+    copy_reference,
+    every,
+    hash_reference,
+    integers,
+    measure,
+    text_keys,
+)
 
 import ringward as rw
 
@@ -16,11 +26,6 @@ FAMILIES = {
 }
 
 
-def every(function, keys):
-    for key in keys:
-        function(key)
-
-
 @pytest.mark.benchmark(group="hash, integers")
 def bench_copyto(benchmark):
     copy_reference(benchmark, integers())
@@ -29,14 +34,31 @@ def bench_copyto(benchmark):
 @pytest.mark.benchmark(group="hash, integers")
 @pytest.mark.parametrize("family", FAMILIES)
 def bench_integers(benchmark, family):
-    measure(benchmark, rw.hash_keys, integers(), FAMILIES[family], count=len(integers()))
+    measure(benchmark, rw.hash_keys, integers(), FAMILIES[family], count=len(integers()), **ONE_THREAD)
+
+
+@pytest.mark.benchmark(group="hash, by keys")
+@pytest.mark.parametrize("count", KEY_COUNTS)
+def bench_copyto_by_keys(benchmark, count):
+    copy_reference(benchmark, integers(count))
+
+
+@pytest.mark.benchmark(group="hash, by keys")
+@pytest.mark.parametrize("count", KEY_COUNTS)
+def bench_by_keys(benchmark, count):
+    measure(benchmark, rw.hash_keys, integers(count), count=count, **ONE_THREAD)
+
+
+@pytest.mark.benchmark(group="hash, list of texts")
+def bench_copyto_beside_texts(benchmark):
+    copy_reference(benchmark, integers())
 
 
 @pytest.mark.benchmark(group="hash, list of texts")
 @pytest.mark.parametrize("family", FAMILIES)
 def bench_texts(benchmark, family):
     keys = text_keys()
-    measure(benchmark, rw.hash_keys, keys, FAMILIES[family], count=KEYS_TEXT)
+    measure(benchmark, rw.hash_keys, keys, FAMILIES[family], count=KEYS_TEXT, **ONE_THREAD)
 
 
 @pytest.mark.benchmark(group="hash, one key")
@@ -47,7 +69,4 @@ def bench_one_key(benchmark, family):
 
 @pytest.mark.benchmark(group="hash, one key")
 def bench_one_key_xxhash(benchmark):
-    """The reference takes bytes: texts are encoded before."""
-    keys = [key.encode() for key in text_keys(KEYS_HOT)]
-    assert xxhash.xxh3_64_intdigest(keys[0]) == rw.XXH3()(keys[0])
-    measure(benchmark, every, xxhash.xxh3_64_intdigest, keys, count=KEYS_HOT)
+    hash_reference(benchmark)

@@ -4,38 +4,60 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from workload import KEYS_TEXT, copy_reference, hash_ring, integers, measure, shuffled, text_keys
+from workload import (
+    CONTAINERS,
+    CONTAINERS_SWEPT,
+    KEY_COUNTS,
+    KEYS_TEXT,
+    NODE_COUNTS,
+    NODES,
+    ONE_THREAD,
+    copy_reference,
+    hash_ring,
+    integers,
+    measure,
+)
 
-pytestmark = pytest.mark.benchmark(group="texts")
+TEXT_COUNTS = [count for count in KEY_COUNTS if count <= KEYS_TEXT]
 
 
-def assign(benchmark, keys):
-    out = np.zeros(KEYS_TEXT, np.uint32)
-    measure(benchmark, hash_ring().assign, keys, count=KEYS_TEXT, out=out)
+def assign(benchmark, container, nodes=NODES, count=KEYS_TEXT):
+    keys, out = CONTAINERS[container](count), np.zeros(count, np.uint32)
+    measure(benchmark, hash_ring(nodes).assign, keys, count=count, out=out, **ONE_THREAD)
 
 
+@pytest.mark.benchmark(group="texts")
 def bench_copyto(benchmark):
     copy_reference(benchmark, integers())
 
 
-def bench_list(benchmark):
-    """Objects in the order in which they were allocated, as a reader of a file or a database makes them."""
-    assign(benchmark, text_keys())
+@pytest.mark.benchmark(group="texts")
+@pytest.mark.parametrize("container", CONTAINERS)
+def bench_container(benchmark, container):
+    """The list's objects lie in the order in which they were allocated, as a reader of a file makes them."""
+    assign(benchmark, container)
 
 
-def bench_list_shuffled(benchmark):
-    """Every object somewhere else in memory: fetching it is most of the time."""
-    assign(benchmark, shuffled(text_keys()))
+@pytest.mark.benchmark(group="texts, by nodes")
+def bench_copyto_by_nodes(benchmark):
+    copy_reference(benchmark, integers())
 
 
-def bench_bytes_array(benchmark):
-    assign(benchmark, np.array(text_keys(), "S16"))
+@pytest.mark.benchmark(group="texts, by nodes")
+@pytest.mark.parametrize("nodes", NODE_COUNTS)
+@pytest.mark.parametrize("container", CONTAINERS_SWEPT)
+def bench_by_nodes(benchmark, container, nodes):
+    assign(benchmark, container, nodes=nodes)
 
 
-def bench_text_array(benchmark):
-    """NumPy's `U`: four bytes a character, encoded on the way."""
-    assign(benchmark, np.array(text_keys(), "U16"))
+@pytest.mark.benchmark(group="texts, by keys")
+@pytest.mark.parametrize("count", TEXT_COUNTS)
+def bench_copyto_by_keys(benchmark, count):
+    copy_reference(benchmark, integers(count))
 
 
-def bench_object_array(benchmark):
-    assign(benchmark, np.array(text_keys(), object))
+@pytest.mark.benchmark(group="texts, by keys")
+@pytest.mark.parametrize("count", TEXT_COUNTS)
+@pytest.mark.parametrize("container", CONTAINERS_SWEPT)
+def bench_by_keys(benchmark, container, count):
+    assign(benchmark, container, count=count)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from workload import KEYS_BULK, copy_reference, hash_ring, hashes, integers
+from workload import KEYS_BULK, NODE_COUNTS, NODES, ONE_THREAD, copy_reference, hash_ring, hashes, integers
 
 pytestmark = pytest.mark.benchmark(group="transfer")
 ROUNDS = 15
 CHANGES = {
-    "removal": lambda ring: ring.remove("node500"),
+    "removal": lambda ring: ring.remove("node5"),
     "addition": lambda ring: ring.add("node-new"),
-    "mark_down": lambda ring: ring.mark_down("node500"),
+    "mark_down": lambda ring: ring.mark_down("node5"),
 }
 
 
@@ -19,24 +19,34 @@ def bench_copyto(benchmark):
     copy_reference(benchmark, hashes())
 
 
-@pytest.mark.parametrize("width", ["uint16", "uint32"])
-@pytest.mark.parametrize("change", CHANGES)
-def bench_apply(benchmark, change, width):
+def apply(benchmark, change, width, nodes):
     """Before each round, outside the time, what moved is restored and the column leaves the caches."""
-    ring = hash_ring().copy()
+    ring = hash_ring(nodes).copy()
     owners = ring.assign_hashes(hashes(), out=np.zeros(KEYS_BULK, width))
     transfer = CHANGES[change](ring)
     ids = owners.copy()
-    moved = transfer.apply(ids, hashes())  # finds the arcs, once a transfer: bench_build.py times that
-    assert (ids == ring.assign_hashes(hashes())).all()
+    moved = transfer.apply(ids, hashes(), **ONE_THREAD)  # finds the arcs, once a transfer: bench_build.py times that
+    assert (ids == ring.assign_hashes(hashes(), **ONE_THREAD)).all()
 
     def restore():
         ids[moved] = owners[moved]
         integers().max()
-        return (ids, hashes()), {}
+        return (ids, hashes()), ONE_THREAD
 
     benchmark.extra_info["count"] = KEYS_BULK
     benchmark.pedantic(transfer.apply, setup=restore, rounds=ROUNDS, warmup_rounds=1)
+
+
+@pytest.mark.parametrize("width", ["uint16", "uint32"])
+@pytest.mark.parametrize("change", CHANGES)
+def bench_apply(benchmark, change, width):
+    apply(benchmark, change, width, NODES)
+
+
+@pytest.mark.parametrize("nodes", NODE_COUNTS)
+@pytest.mark.parametrize("change", CHANGES)
+def bench_by_nodes(benchmark, change, nodes):
+    apply(benchmark, change, "uint16", nodes)
 
 
 @pytest.mark.parametrize("width", ["uint16", "uint32"])
@@ -52,4 +62,4 @@ def bench_moved(benchmark, change):
     transfer = CHANGES[change](hash_ring().copy())
     transfer.moved(hashes())
     benchmark.extra_info["count"] = KEYS_BULK
-    benchmark.pedantic(transfer.moved, args=(hashes(),), rounds=ROUNDS)
+    benchmark.pedantic(transfer.moved, args=(hashes(),), kwargs=ONE_THREAD, rounds=ROUNDS)

@@ -1,0 +1,89 @@
+"""Times one work on a whole column in a process of its own: `python one_column.py WORK THREADS`.
+
+The instruction set is chosen when the package is imported, so each level needs a process, and its
+reference is measured there too, in turn with the work. Prints JSON: the seconds a key of each round.
+
+With THREADS 1 the reference is `np.copyto`: of the keys themselves where they are fixed-width, else of as many
+8-byte keys. With more, it is the same work on one thread, and the process takes all the cores there are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from workload import CONTAINERS, KEYS_BULK, KEYS_TEXT, NODES, hash_ring, integers, partition_table
+
+import ringward as rw
+
+ROUNDS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """`call(keys, out=, threads=)` on what `keys()` makes."""
+
+    call: Callable[[], Callable[..., Any]]
+    keys: Callable[[], Any]
+    copied: Callable[[], Any] = integers
+    width: str = "uint16"
+
+
+def bytes_bulk():
+    return CONTAINERS["S16"](KEYS_BULK)
+
+
+def assign(nodes=NODES):
+    return lambda: hash_ring(nodes).assign
+
+
+WORKS = {
+    "ring": Work(assign(), integers),
+    "ring, uint32 out": Work(assign(), integers, width="uint32"),
+    "partitions": Work(lambda: partition_table(16).assign, integers),
+    "S16": Work(assign(), bytes_bulk, bytes_bulk),
+    "ring of 10,000": Work(assign(10 * NODES), integers),
+    **{container: Work(assign(), lambda container=container: CONTAINERS[container](KEYS_TEXT))
+       for container in ("Arrow string", "StringDType", "list")},
+}  # fmt: skip
+
+
+def seconds(function, *args, **kwargs):
+    """Seconds a key of one call, whose first argument is a column."""
+    start = perf_counter()
+    function(*args, **kwargs)
+    return (perf_counter() - start) / len(args[0])
+
+
+def main(name, threads):
+    work = WORKS[name]
+    keys, call = work.keys(), work.call()
+    out = np.zeros(len(keys), work.width)
+    if threads > 1:
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, range(os.cpu_count()))
+
+        def reference():
+            return seconds(call, keys, out=out, threads=1)
+    else:
+        copied = work.copied()
+        target = np.zeros_like(copied)
+
+        def reference():
+            return seconds(np.copyto, target, copied)
+
+    call(keys, out=out, threads=threads)
+    reference()
+    rounds = [(reference(), seconds(call, keys, out=out, threads=threads)) for _ in range(ROUNDS)]
+    reference_s, rounds_s = zip(*rounds, strict=True)
+    print(json.dumps({"rounds_s": rounds_s, "reference_s": reference_s, "level": rw.cpu().level}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
