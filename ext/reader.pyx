@@ -162,6 +162,7 @@ cdef class Reader:
         cdef Py_ssize_t wanted = checked_count(state, count), found, i
         cdef uint32_t *ids
         cdef uint8_t *scratch
+        state.table.settle()
         ids = <uint32_t *>PyMem_Calloc(<size_t>wanted, sizeof(uint32_t))
         scratch = <uint8_t *>PyMem_Calloc(<size_t>max(1, state.table.scratch_size()), 1)
         try:
