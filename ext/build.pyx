@@ -41,10 +41,12 @@ def node_points(list names, const uint32_t[::1] ids, const uint32_t[::1] counts)
     cdef unsigned char[192] secret
     cdef uint64_t[::1] hashes
     cdef uint32_t[::1] nodes
-    cdef unsigned char[::1] label
-    cdef Py_ssize_t i, k = 0, size
+    cdef bytearray label
+    cdef unsigned char *p
+    cdef Py_ssize_t i, k = 0, size, total = 0
     cdef uint32_t point
-    total = int(np.sum(counts, dtype=np.uint64))
+    for i in range(counts.shape[0]):
+        total += counts[i]
     hash_array = np.empty(total, np.uint64)
     node_array = np.empty(total, np.uint32)
     hashes = hash_array
@@ -52,10 +54,11 @@ def node_points(list names, const uint32_t[::1] ids, const uint32_t[::1] counts)
     derive_secret(secret, 0)
     for i in range(len(names)):
         label = bytearray(len(names[i]).to_bytes(8, "little") + names[i] + bytes(8))
-        size = label.shape[0]
+        p = <unsigned char *>label
+        size = len(label)
         for point in range(counts[i]):
-            store64(&label[size - 8], point)
-            hashes[k] = xxh3_bytes(&label[0], <size_t>size, 0, secret)
+            store64(p + size - 8, point)
+            hashes[k] = xxh3_bytes(p, <size_t>size, 0, secret)
             nodes[k] = ids[i]
             k += 1
     return hash_array, node_array

@@ -197,6 +197,7 @@ cdef int owners_into(Table table, const HashSpec *spec, KeySource source, cnp.nd
 
 cdef int candidates_into(Table table, const HashSpec *spec, KeySource source, Py_ssize_t wanted, cnp.ndarray out,
                          Py_ssize_t threads) except -1:
+    table.settle()
     return CandidatesLoop(table, wanted).read(source, spec, out, threads)
 
 

@@ -5,8 +5,8 @@ from .table cimport Table
 
 
 cdef class PointTable(Table):
-    cdef readonly object hashes
-    cdef readonly object nodes
+    cdef object hash_array
+    cdef object node_array
     cdef readonly object alive
     cdef readonly object groups
     cdef readonly object zones
@@ -33,9 +33,11 @@ cdef class PointTable(Table):
     cdef Ring ring  # lines and direct table, as the kernels read them
     cdef Py_ssize_t bulk_keys
 
+    cdef int count_live(self) except -1
     cdef int compile(self, PointTable before, changed, bint added) except -1
     cdef int count_buckets(self, PointTable before, changed, bint added) except -1
     cdef int compile_lines(self, PointTable before, changed) except -1
+    cdef uint32_t lookup_unsettled(self, uint64_t h) noexcept nogil
     cdef Py_ssize_t first_point(self, uint64_t h) noexcept nogil
     cdef uint32_t exact(self, uint64_t h) noexcept nogil
     cdef void write_line(self, uint64_t bucket) noexcept nogil

@@ -78,12 +78,13 @@ cdef class PointTable(Table):
         cdef const uint64_t[::1] hash_view = hashes  # buffers of any other type or shape end here
         cdef const uint32_t[::1] node_view = nodes, group_view = groups, zone_view = zones
         cdef const uint8_t[::1] alive_view = alive
+        cdef Py_ssize_t i
         if hash_view.shape[0] != node_view.shape[0]:
             raise ValueError(f"nodes must be as many as hashes, {len(hashes)} (was {len(nodes)})")
         if groups is not None and len(groups) != len(alive) or zones is not None and len(zones) != len(alive):
             raise ValueError(f"groups and zones must be as many as ids, {len(alive)}")
-        self.hashes = hashes
-        self.nodes = nodes
+        self.hash_array = hashes
+        self.node_array = nodes
         self.alive = alive
         self.groups = groups
         self.zones = zones
@@ -95,24 +96,45 @@ cdef class PointTable(Table):
         self.live_node = <const uint8_t *>cnp.PyArray_DATA(alive)
         self.group = <const uint32_t *>cnp.PyArray_DATA(groups) if groups is not None else NULL
         self.zone = <const uint32_t *>cnp.PyArray_DATA(zones) if zones is not None else NULL
-        self.live = int(np.count_nonzero(alive))
-        live_ids = np.flatnonzero(alive)
-        self.live_zones = len(np.unique(zones[live_ids])) if zones is not None else 0
-        self.parts = int(groups.max()) + 1 if groups is not None and self.ids else 1
-        self.group_live_array = np.zeros(self.parts, np.uint32)
-        if groups is not None:
-            np.add.at(self.group_live_array, groups[live_ids], 1)
-        self.group_live = <const uint32_t *>cnp.PyArray_DATA(self.group_live_array)
+        for i in range(self.ids):
+            self.live += alive_view[i] != 0
+        self.parts = 1
+        if groups is not None or zones is not None:
+            self.count_live()
         if self.size and self.live:
             self.compile(before, changed, added)
+
+    @property
+    def hashes(self):
+        """The points: ndarray of uint64, rising."""
+        self.settle()
+        return self.hash_array
+
+    @property
+    def nodes(self):
+        """The node id of each point: ndarray of uint32."""
+        self.settle()
+        return self.node_array
+
+    cdef int count_live(self) except -1:
+        """How many live nodes each part has, and how many zones have any."""
+        live_ids = np.flatnonzero(self.alive)
+        if self.zones is not None:
+            self.live_zones = len(np.unique(self.zones[live_ids]))
+        if self.groups is not None:
+            self.parts = int(self.groups.max()) + 1 if self.ids else 1
+            self.group_live_array = np.zeros(self.parts, np.uint32)
+            np.add.at(self.group_live_array, self.groups[live_ids], 1)
+            self.group_live = <const uint32_t *>cnp.PyArray_DATA(self.group_live_array)
+        return 0
 
     cdef int compile(self, PointTable before, changed, bint added) except -1:
         """Owners, buckets and lines, from scratch or from a table that differs little."""
         cdef cnp.ndarray next_live
-        same_points = before is not None and before.hashes is self.hashes
+        same_points = before is not None and before.hash_array is self.hash_array
         everybody = self.live == self.members
         if everybody:
-            self.owner_array = self.nodes
+            self.owner_array = self.node_array
             self.owner = <uint32_t *>self.node
         else:
             self.owner_array = np.empty(self.size, np.uint32)
@@ -123,8 +145,8 @@ cdef class PointTable(Table):
         patchable = before is not None and before.lines != NULL and before.buckets == self.buckets
         if same_points and before.owner != NULL:
             self.first_array = before.first_array
-            changed = self.hashes[self.owner_array != before.owner_array]
-        elif before is not None and not (before.owner_array is before.nodes and everybody):
+            changed = self.hash_array[self.owner_array != before.owner_array]
+        elif before is not None and not (before.owner_array is before.node_array and everybody):
             patchable = False  # a dead node or a part hands other points on: write all lines
             changed = None
         self.count_buckets(before if patchable else None, changed, added)
@@ -238,7 +260,11 @@ cdef class PointTable(Table):
     cdef uint32_t lookup(self, uint64_t h) noexcept nogil:
         if self.lines != NULL:
             return self.find_in_line(h)
-        return self.exact(h) if self.owner != NULL else NO_NODE
+        return self.exact(h) if self.owner != NULL else self.lookup_unsettled(h)
+
+    cdef uint32_t lookup_unsettled(self, uint64_t h) noexcept nogil:
+        """For tables that are compiled later."""
+        return NO_NODE
 
     cdef inline uint32_t find_in_line(self, uint64_t h) noexcept nogil:
         cdef uint64_t low
@@ -281,6 +307,7 @@ cdef class PointTable(Table):
 
     cdef void prepare(self, Py_ssize_t keys):
         cdef int bits = DIRECT_BITS_MIN
+        self.settle()
         self.bulk_keys += keys
         if self.ring.direct != NULL or self.lines == NULL or self.bulk_keys < BULK_BREAK_EVEN * self.size:
             return
@@ -355,17 +382,20 @@ cdef class PointTable(Table):
 
     def first_index(self, uint64_t h):
         """The index of the first point at or after `h`, wrapping."""
+        self.settle()
         return self.first_point(h)
 
     def bounds(self):
         """The inclusive ends of the finest arcs: ndarray of uint64, the points and 2^64 - 1."""
-        return np.unique(np.append(self.hashes, np.uint64(0xFFFFFFFFFFFFFFFF)))
+        self.settle()
+        return np.unique(np.append(self.hash_array, np.uint64(0xFFFFFFFFFFFFFFFF)))
 
     def arcs(self):
         cdef Py_ssize_t i, arcs = 0
         cdef uint64_t[::1] ends
         cdef uint32_t[::1] owners
         cdef uint32_t owner
+        self.settle()
         if self.owner == NULL:
             return np.array([0xFFFFFFFFFFFFFFFF], np.uint64), np.array([NO_NODE], np.uint32)
         end_array = np.empty(self.size + 1, np.uint64)

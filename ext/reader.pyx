@@ -40,11 +40,18 @@ cdef class State:
         The membership the table was compiled from.
     own : object
         What the placement itself has to remember.
+    before : State, optional
+        Of the same router: its names are not copied once more.
     """
 
-    def __init__(self, names, Table table not None, Hasher hasher not None, epoch, cluster, own):
+    def __init__(self, names, Table table not None, Hasher hasher not None, epoch, cluster, own, State before=None):
         self.names = names
-        self.name_tuple = tuple(names)
+        if before is None:
+            self.name_tuple = tuple(names.tolist())
+        elif before.names is names:
+            self.name_tuple = before.name_tuple
+        else:
+            self.name_tuple = before.name_tuple + tuple(names[len(before.name_tuple):].tolist())
         self.table = table
         self.hasher = hasher
         self.epoch = epoch
@@ -162,6 +169,7 @@ cdef class Reader:
         cdef Py_ssize_t wanted = checked_count(state, count), found, i
         cdef uint32_t *ids
         cdef uint8_t *scratch
+        state.table.settle()
         ids = <uint32_t *>PyMem_Calloc(<size_t>wanted, sizeof(uint32_t))
         scratch = <uint8_t *>PyMem_Calloc(<size_t>max(1, state.table.scratch_size()), 1)
         try:

@@ -16,6 +16,7 @@ cdef class Table:
     cdef uint32_t lookup(self, uint64_t h) noexcept nogil
     cdef void lookup_block(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil
     cdef void lookup_narrow(self, const uint64_t *h, Py_ssize_t count, uint16_t *out) noexcept nogil
+    cdef int settle(self) except -1
     cdef void prepare(self, Py_ssize_t keys)
     cdef Py_ssize_t scratch_size(self) noexcept nogil
     cdef Py_ssize_t walk(self, uint64_t h, Py_ssize_t count, uint32_t *out, uint8_t *scratch) noexcept nogil

@@ -28,6 +28,10 @@ cdef class Table:
         for i in range(count):
             out[i] = <uint16_t>self.lookup(h[i])
 
+    cdef int settle(self) except -1:
+        """Called under the GIL before anything but `lookup`: the place to compile what was put off."""
+        return 0
+
     cdef void prepare(self, Py_ssize_t keys):
         """Called under the GIL before `keys` bulk lookups: the place to build what only pays in bulk."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +103,8 @@ class Cluster:
     gone, fresh : tuple of str
         The names that left since the cluster before, and those that came. A node whose weight
         changed is in both.
+    touched : tuple of str
+        Until it is sealed, the names that were added, removed or reweighed.
     """
 
     members: Mapping[str, Node] = field(default_factory=dict)
@@ -113,6 +115,16 @@ class Cluster:
     weights: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     gone: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
+    touched: tuple[str, ...] = ()
+
+    def _with(self, **changes: Any) -> Cluster:
+        """A copy with other values; `dataclasses.replace` takes five times as long."""
+        other = object.__new__(Cluster)
+        other.__dict__.update(self.__dict__)
+        other.__dict__.update(changes)
+        if "members" in changes:
+            other.__dict__.pop("by_name", None)
+        return other
 
     def __len__(self) -> int:
         return len(self.members)
@@ -131,30 +143,32 @@ class Cluster:
     def add(self, nodes: Iterable[Node]) -> Cluster:
         """With further members, which are live."""
         members = dict(self.members)
+        touched = [*self.touched]
         for node in nodes:
             if node.name in members:
                 raise DuplicateNodeError(node.name)
             members[node.name] = node
-        return replace(self, members=members)
+            touched.append(node.name)
+        return self._with(members=members, touched=tuple(touched))
 
-    def remove(self, names: Iterable[str]) -> Cluster:
+    def remove(self, names: Sequence[str]) -> Cluster:
         """Without some members; their ids stay taken."""
         members = dict(self.members)
         for name in names:
             if self.require(name) not in members:
                 raise UnknownNodeError(name)  # named twice
             del members[name]
-        return replace(self, members=members, down=self.down & members.keys())
+        return self._with(members=members, down=self.down.difference(names), touched=(*self.touched, *names))
 
     def reweigh(self, name: str, weight: float) -> Cluster:
         """With another weight for a member."""
         node = replace(self.members[self.require(name)], weight=weight)
-        return replace(self, members={**self.members, name: node})
+        return self._with(members={**self.members, name: node}, touched=(*self.touched, name))
 
     def mark(self, names: Iterable[str], *, down: bool) -> Cluster:
         """With some members marked down, or up."""
         changed = frozenset(self.require(name) for name in names)
-        return replace(self, down=self.down | changed if down else self.down - changed)
+        return self._with(down=self.down | changed if down else self.down - changed)
 
     def sealed(self, before: Cluster, *, ordered: bool) -> Cluster:
         """Complete, as the successor of `before`; `before` itself when nothing differs.
@@ -162,42 +176,52 @@ class Cluster:
         New names get the next ids, in UTF-8 order. `ordered`: the members' order counts.
         """
         old, new = before.members, self.members
-        gone: tuple[str, ...] = ()
-        fresh: tuple[str, ...] = ()
-        if new is not old:
-            gone = tuple([name for name, node in old.items() if new.get(name) is not node and new.get(name) != node])
-            fresh = tuple([name for name, node in new.items() if old.get(name) is not node and old.get(name) != node])
-        same = not gone and not fresh and (not ordered or [*old] == [*new])
+        touched = dict.fromkeys(self.touched)
+        gone = tuple([name for name in touched if name in old and new.get(name) != old[name]])
+        fresh = tuple([name for name in touched if name in new and old.get(name) != new[name]])
+        same = not gone and not fresh and not (touched and ordered and [*old] != [*new])
         if same and self.down == before.down:
             return before
         if same:
-            return replace(before, down=self.down, gone=(), fresh=())
-        complete = replace(self, gone=gone, fresh=fresh)._with_ids()
+            return before._with(down=self.down, gone=(), fresh=())
+        complete = self._with(gone=gone, fresh=fresh, touched=())._with_ids()
         weights = np.zeros(len(complete.ids))
         weights[: len(before.weights)] = before.weights
-        weights[[complete.ids[name] for name in gone]] = 0.0
-        weights[[complete.ids[name] for name in fresh]] = [new[name].weight for name in fresh]
-        with np.errstate(over="ignore"):
-            total = float(weights.sum())
+        for name in gone:
+            weights[complete.ids[name]] = 0.0
+        for name in fresh:
+            weights[complete.ids[name]] = new[name].weight
+        most = float(weights.max(initial=0.0)) * len(weights)
+        total = most if math.isfinite(most) else sum(weights.tolist())
         if not math.isfinite(total):
             raise ArgumentError("sum of all weights", "finite", total)
-        return replace(complete, weights=weights)
+        return complete._with(weights=weights)
 
     def _with_ids(self) -> Cluster:
-        fresh = sorted((name for name in self.fresh if name not in self.ids), key=utf8)
+        fresh = sorted([name for name in self.fresh if name not in self.ids], key=utf8)
         if not fresh:
             return self
-        ids = {**self.ids, **{name: len(self.ids) + i for i, name in enumerate(fresh)}}
+        ids, first = dict(self.ids), len(self.ids)
+        for name in fresh:
+            ids[name] = len(ids)
         names = np.empty(len(ids), object)
-        names[: len(self.names)] = self.names
-        names[len(self.names) :] = fresh
+        names[:first] = self.names
+        names[first:] = fresh
         # Two sorted lists are merged by rank: only the new names are compared as text.
-        order = self.names[np.argsort(self.name_ranks)]
-        places = np.array([bisect_left(order, utf8(name), key=utf8) for name in fresh], np.uint32)
+        order = self.in_order
+        places = np.array([bisect_left(order, name) for name in fresh], np.uint32)
         ranks = np.empty(len(ids), np.uint32)
-        ranks[: len(order)] = self.name_ranks + np.searchsorted(places, self.name_ranks, side="right")
-        ranks[len(order) :] = places + np.arange(len(fresh), dtype=np.uint32)
-        return replace(self, ids=ids, names=_frozen(names), name_ranks=ranks)
+        ranks[:first] = self.name_ranks + np.searchsorted(places, self.name_ranks, side="right")
+        ranks[first:] = places + np.arange(len(fresh), dtype=np.uint32)
+        merged = order.copy()
+        for place, name in zip(reversed(places.tolist()), reversed(fresh), strict=True):
+            merged.insert(place, name)
+        return self._with(ids=ids, names=_frozen(names), name_ranks=ranks, in_order=merged)
+
+    @cached_property
+    def in_order(self) -> list[str]:
+        """All names there ever were, in UTF-8 order, which is that of str; do not write to it."""
+        return sorted(self.ids)
 
     @cached_property
     def by_name(self) -> tuple[Node, ...]:
@@ -211,8 +235,9 @@ class Cluster:
     @property
     def alive(self) -> npt.NDArray[np.uint8]:
         """Shape (ids,): 1 for the ids of nodes that can own keys."""
-        mask = (self.weights > 0).astype(np.uint8)
-        mask[[self.ids[name] for name in self.down]] = 0
+        mask = (self.weights > 0).view(np.uint8)
+        for name in self.down:
+            mask[self.ids[name]] = 0
         return mask
 
     @property

@@ -68,7 +68,7 @@ class Router(View, metaclass=ABCMeta):
         if on_empty is not None and on_empty not in cluster.members:
             raise ArgumentError("on_empty", "the name of a member", on_empty)
         placed = self._place(cluster, before, epoch)
-        return State(cluster.names, effective_table(placed, cluster, on_empty), hash, epoch, cluster, placed)
+        return State(cluster.names, effective_table(placed, cluster, on_empty), hash, epoch, cluster, placed, before)
 
     def _change(self, operation: Operation) -> Transfer:
         if threading.get_ident() in self._changing:

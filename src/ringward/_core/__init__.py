@@ -2,6 +2,7 @@
 
 from ringward._core.arcs import ARC, ArcIndex, difference
 from ringward._core.build import filter_points, merge_points, node_points, sort_points
+from ringward._core.changed_points import ChangedPoints, changed
 from ringward._core.cpu import cpu
 from ringward._core.hashing import Hasher
 from ringward._core.log_rows import log_rows
@@ -16,6 +17,7 @@ __all__ = [
     "ARC",
     "NO_NODE",
     "ArcIndex",
+    "ChangedPoints",
     "Hasher",
     "ListTable",
     "PartitionMap",
@@ -24,6 +26,7 @@ __all__ = [
     "State",
     "Table",
     "adopt_methods",
+    "changed",
     "checked_hashes",
     "cpu",
     "difference",

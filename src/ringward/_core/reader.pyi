@@ -11,7 +11,14 @@ from ringward.keys import Key, Keys
 @disjoint_base
 class State:
     def __init__(
-        self, names: npt.NDArray[np.object_], table: Table, hasher: Hasher, epoch: int, cluster: Any, own: Any
+        self,
+        names: npt.NDArray[np.object_],
+        table: Table,
+        hasher: Hasher,
+        epoch: int,
+        cluster: Any,
+        own: Any,
+        before: State | None = None,
     ) -> None: ...
     @property
     def names(self) -> npt.NDArray[np.object_]: ...

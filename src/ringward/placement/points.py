@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ringward._core import PointTable, State, filter_points, merge_points, node_points, sort_points
+from ringward._core import (
+    ChangedPoints,
+    PointTable,
+    State,
+    changed,
+    filter_points,
+    merge_points,
+    node_points,
+    sort_points,
+)
 from ringward.checks import checked_float, checked_int
 from ringward.cluster import Cluster, Node, utf8
 from ringward.errors import ArgumentError
@@ -44,6 +53,45 @@ def point_count(node: Node, options: dict[str, Any]) -> int:
     return count
 
 
+def ring_table(
+    cluster: Cluster, options: dict[str, Any], before: State | None, zones: npt.NDArray[np.uint32] | None = None
+) -> PointTable:
+    """The table of a ring without parts: the one of before with what changed beside it, or a new one."""
+    table = _changed_table(cluster, options, before, zones) if before is not None else None
+    return Points.of(cluster, options, before).compiled(cluster, zones=zones) if table is None else table
+
+
+def _changed_table(
+    cluster: Cluster, options: dict[str, Any], before: State, zones: npt.NDArray[np.uint32] | None
+) -> PointTable | None:
+    """None where much of the ring comes anew, or a node comes back with another number of points."""
+    table: PointTable = before.own.table
+    start = table.start if isinstance(table, ChangedPoints) else None
+    weights, size = start or (before.cluster.weights, len(table.hashes))
+    came: list[str] = []
+    for name in cluster.fresh:
+        node = cluster.ids[name]
+        weight = weights[node] if node < len(weights) else 0.0
+        if weight and weight != cluster.members[name].weight:
+            return None
+        if not weight:
+            came.append(name)
+    counts = [point_count(cluster.members[name], options) for name in came]
+    if sum(counts) > size or size > POINTS_MAX // 4:
+        return None
+    return changed(
+        table,
+        cluster.alive,
+        weights,
+        cluster.weights,
+        cluster.name_ranks,
+        *_hashed(cluster, came, counts),
+        members=int(np.count_nonzero(cluster.weights)),
+        zones=zones,
+        gone=[cluster.ids[name] for name in cluster.gone],
+    )
+
+
 class Points(NamedTuple):
     """A ring's points in order, and how they came from the ones before."""
 
@@ -57,7 +105,7 @@ class Points(NamedTuple):
     def of(cls, cluster: Cluster, options: dict[str, Any], before: State | None) -> Points:
         """The points of a cluster: those of `before` with what changed merged in and filtered out."""
         if before is None:
-            return cls._hashed(cluster, list(cluster.members), options, 0)
+            return cls._of_names(cluster, list(cluster.members), options, 0)
         table: PointTable = before.own.table
         points = cls(table.hashes, table.nodes, table)
         if cluster.gone:
@@ -66,21 +114,19 @@ class Points(NamedTuple):
             hashes, nodes, removed = filter_points(points.hashes, points.nodes, mask)
             points = cls(hashes, nodes, table, removed)
         if cluster.fresh:
-            extra = cls._hashed(cluster, cluster.fresh, options, len(points.hashes))
+            extra = cls._of_names(cluster, cluster.fresh, options, len(points.hashes))
             hashes, nodes = merge_points(points.hashes, points.nodes, extra.hashes, extra.nodes, cluster.name_ranks)
             points = cls(hashes, nodes, table, extra.hashes, added=True)
         # Both at once have no simple patch: the table is compiled from all points then.
         return points._replace(before=None, changed=None) if cluster.gone and cluster.fresh else points
 
     @classmethod
-    def _hashed(cls, cluster: Cluster, names: Sequence[str], options: dict[str, Any], others: int) -> Points:
+    def _of_names(cls, cluster: Cluster, names: Sequence[str], options: dict[str, Any], others: int) -> Points:
         counts = [point_count(cluster.members[name], options) for name in names]
         total = sum(counts) + others
         if total > POINTS_MAX:
             raise ArgumentError("points of all nodes", f"at most {POINTS_MAX}", total)
-        ids = np.array([cluster.ids[name] for name in names], np.uint32)
-        hashes, nodes = node_points([utf8(name) for name in names], ids, np.array(counts, np.uint32))
-        return cls(*sort_points(hashes, nodes, cluster.name_ranks))
+        return cls(*_hashed(cluster, names, counts))
 
     def compiled(
         self,
@@ -100,3 +146,17 @@ class Points(NamedTuple):
             changed=self.changed,
             added=self.added,
         )
+
+
+_NO_POINTS = np.empty(0, np.uint64), np.empty(0, np.uint32)
+
+
+def _hashed(
+    cluster: Cluster, names: Sequence[str], counts: list[int]
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:
+    """The points of some members, in order."""
+    if not names:
+        return _NO_POINTS
+    ids = np.array([cluster.ids[name] for name in names], np.uint32)
+    hashes, nodes = node_points([utf8(name) for name in names], ids, np.array(counts, np.uint32))
+    return sort_points(hashes, nodes, cluster.name_ranks)

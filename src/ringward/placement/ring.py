@@ -8,7 +8,7 @@ from ringward._core import Hasher, State
 from ringward.cluster import Cluster, Nodes
 from ringward.errors import ArgumentError
 from ringward.keys import XXH3
-from ringward.placement.points import POINTS_PER_NODE, WEIGHT_UNIT, Points, point_options
+from ringward.placement.points import POINTS_PER_NODE, WEIGHT_UNIT, point_options, ring_table
 from ringward.router import Placed, Router
 
 __all__ = ["HashRing"]
@@ -70,4 +70,4 @@ class HashRing(Router):
 
     def _place(self, cluster: Cluster, before: State | None, epoch: int) -> Placed:
         zones = cluster.zone_ids if self._options["spread"] == "zone" else None
-        return Placed(Points.of(cluster, self._options, before).compiled(cluster, zones=zones))
+        return Placed(ring_table(cluster, self._options, before, zones))
