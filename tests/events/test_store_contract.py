@@ -530,3 +530,18 @@ def test_an_operation_that_fails_leaves_the_others_of_a_group_commit_alone(store
     assert conflicts == [1] * 5
     assert sorted(r.seq for r in fresh) == list(range(2, 12))
     assert store.totals().tail == 11
+
+
+def test_seqs_go_on_after_a_prune_that_keeps_an_older_id(store):
+    """The highest row that was left, kept for its id, was taken for the tail: seqs were given twice."""
+    named = store.append("p", [store.stream.entry("a", b"1", "id", None)])[0]
+    store.append("p", [store.stream.entry("a", b"2", None, None)] * 2)
+    assert store.prune(Retention(age_s=None, count=0), 100) == 3
+    assert store.totals() == (3, 4, 0)
+    store.open_group("g", 3)
+    assert store.lowest_unresolved("g") == 4
+    assert store.append("p", [store.stream.entry("a", b"1", "id", None)])[0] == (named.seq, named.partition, True)
+    assert [r.seq for r in store.append("p", [store.stream.entry("a", b"44", None, None)] * 2)] == [4, 5]
+    assert store.totals() == (5, 4, 4)
+    assert store.volume_between(3, 4) == 2
+    assert store.verify() == []

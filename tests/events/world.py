@@ -15,7 +15,19 @@ from ringward.events.runner import Handling, Runner
 class Process:
     """One process: a handle on the store, a group and its agent."""
 
-    def __init__(self, world, store, name="g", *, members=1, router=None, gate=None, options=None, handler=None):
+    def __init__(
+        self,
+        world,
+        store,
+        name="g",
+        *,
+        members=1,
+        router=None,
+        gate=None,
+        options=None,
+        handler=None,
+        chance=lambda: 0.0,
+    ):
         self.world = world
         self.store = store
         store.open_group(name, 0)
@@ -26,7 +38,7 @@ class Process:
             options or world.options,
             router=router,
             gate=gate or Gate(),
-            chance=lambda: 0.0,
+            chance=chance,
             durable=True,
         )
         self.agent = Agent(store, self.group)

@@ -77,7 +77,10 @@ class SqliteLog:
     def _tail(self) -> tuple[int, int, int, int]:
         """seq, at, volume and chain that the next row goes on from."""
         execute = self._writer.connection.execute
-        row = execute("SELECT seq, at, volume, chain FROM ringward_log ORDER BY seq DESC LIMIT 1").fetchone()
+        row = execute(
+            "SELECT seq, at, volume, chain FROM ringward_log"  # not a pruned one whose id is remembered
+            " WHERE seq > (SELECT seq FROM ringward_anchor) ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
         tail: Any = row or execute("SELECT seq, at, volume, chain FROM ringward_anchor").fetchone()
         seq, at, volume, chain = tail
         return seq, at, volume, chain
@@ -129,8 +132,8 @@ class SqliteLog:
     def totals(self) -> Totals:
         """As `Store.totals`."""
         ((tail, volume, first, before),) = self._read(
-            "SELECT coalesce((SELECT max(seq) FROM ringward_log), a.seq),"
-            " coalesce((SELECT volume FROM ringward_log ORDER BY seq DESC LIMIT 1), a.volume),"
+            "SELECT coalesce((SELECT max(seq) FROM ringward_log WHERE seq > a.seq), a.seq),"
+            " coalesce((SELECT volume FROM ringward_log WHERE seq > a.seq ORDER BY seq DESC LIMIT 1), a.volume),"
             " a.seq + 1, a.volume FROM ringward_anchor a"
         )
         return Totals(tail, first, volume - before)
@@ -161,8 +164,8 @@ class SqliteLog:
     def _volume(self, seq: int) -> int:
         """Payload bytes up to a seq."""
         sql = (
-            "SELECT coalesce((SELECT volume FROM ringward_log WHERE seq <= ? ORDER BY seq DESC LIMIT 1),"
-            " (SELECT volume FROM ringward_anchor))"
+            "SELECT coalesce((SELECT volume FROM ringward_log WHERE seq <= ? AND seq > a.seq ORDER BY seq DESC LIMIT 1),"
+            " a.volume) FROM ringward_anchor a"
         )
         volume: int = self._read(sql, (seq,))[0][0]
         return volume

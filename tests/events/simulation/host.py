@@ -1,0 +1,186 @@
+"""A simulated process: its ticker, its workers, and what becomes of events at its handlers."""
+
+from __future__ import annotations
+
+from events.simulation.scheduler import Gone
+from events.world import Process
+
+import ringward as rw
+from ringward.events.gate import Gate
+
+# Operators, producers and the like have a host too; it has no groups.
+
+
+class Host:
+    """One process: it can stand still, and die; what it has in memory is gone then."""
+
+    def __init__(self, world, name):
+        self.world = world
+        self.name = name
+        self.dead = False
+        self.safe = False  # whether its calls never fail
+        self.frozen = 0.0
+        self.leaving = False
+        self.posts = []
+        self.crews = {}  # post → how many workers it has
+        self.handle = None
+
+    def begin(self):
+        """Open the store, join the groups, and let the threads begin; or end."""
+        if self.attempted(self.join):
+            self.world.spawn(f"{self.name} ticker", self, self.keep_time)
+        else:
+            self.die()
+
+    def join(self):
+        """Join the groups."""
+        world, plan = self.world, self.world.plan
+        self.handle = world.handle_for(self)
+        gate = Gate()
+        for group in plan.groups:
+            post = Process(
+                world,
+                self.handle,
+                group,
+                members=plan.members,
+                router=world.router,
+                gate=gate,
+                handler=lambda event, group=group: self.handles(group, event),
+                chance=world.random.random,
+            )
+            self.posts.append(post)
+            self.crews[post] = 0
+
+    def die(self):
+        """Be gone, at once."""
+        if not self.dead:
+            self.dead = True
+            self.world.died(self)
+
+    # --- its threads
+
+    def keep_time(self):
+        """Be the ticker."""
+        world = self.world
+        while True:
+            for post in self.posts:
+                if self.attempted(post.tick):
+                    self.man(post)
+            if self.leaving and not any(post.group.members.present for post in self.posts):
+                world.saw("an orderly end")
+                self.die()
+                return
+            world.wake(self)
+            world.sleep(world.plan.tick_s * (0.5 + world.random.random()))
+
+    def attempted(self, act):
+        """Do something that the store may refuse; whether it went well. The process may be ended for it, or go on."""
+        try:
+            act()
+        except rw.RingwardError as error:
+            world = self.world
+            world.saw(f"went on after {type(error).__name__}")
+            if isinstance(error, rw.StoreFailedError) and world.must_reopen(self):
+                self.die()
+                raise Gone from None
+            if world.random.random() < 0.2:
+                self.die()
+                raise Gone from None
+            return False
+        return True
+
+    def man(self, post):
+        """As many workers as there are members, and one more for each handler that is slow."""
+        members = self.world.plan.members
+        wanted = (members if isinstance(members, int) else len(members)) + 1
+        wanted += min(4, sum(batch.slow for batch in post.group.batches))
+        while self.crews[post] < wanted:
+            self.crews[post] += 1
+            self.world.spawn(f"{self.name} worker", self, lambda: self.work(post, wanted))
+
+    def work(self, post, rank):
+        """Be a worker; leave when there are more than are needed."""
+        while True:
+            found = []
+            self.attempted(lambda: found.append(post.step()))
+            if found == [True]:
+                self.world.wake(self)
+                self.world.pause()
+            elif rank < self.crews[post]:
+                self.crews[post] -= 1
+                return
+            else:
+                self.world.wait()
+
+    # --- its handlers
+
+    def handles(self, group, event):
+        """Be the handler of a group."""
+        if self.dead:
+            raise Gone
+        world = self.world
+        delivery = Delivered(self, group, event)
+        book = world.ledger.books[group]
+        world.note(self.name, "deliver", delivery)
+        world.ledger.check(book.began, delivery)
+        world.ledger.check(world.beside, delivery)
+        good = False
+        try:
+            self.meet(delivery, event, book)
+            good = not self.dead
+        finally:
+            world.note(self.name, "handled" if good else "raised", delivery)
+            world.ledger.check(book.ended, delivery, good=good)
+        if self.dead:
+            raise Gone
+
+    def meet(self, delivery, event, book):
+        """Let the event's fate happen."""
+        world = self.world
+        delivery.uses_transaction = world.plan.transactional and world.random.random() < 0.7
+        if delivery.uses_transaction:
+            world.effect(delivery, event)
+        fate = world.fate_of(event.payload)
+        world.pause()
+        if fate is not None:
+            world.saw(f"an event {fate}")
+        if fate in ("fails", "poison"):
+            raise ValueError(f"seq {event.seq} fails")
+        if fate == "kills":
+            world.ledger.check(book.killed, delivery)
+            self.die()
+            raise Gone
+        if fate == "slow":
+            world.sleep(0.1 + 0.5 * world.random.random())
+        elif fate == "hangs":
+            delivery.hung = True
+            world.sleep(8.0)
+        elif fate == "publishes":
+            world.publish(self.handle, 1)
+
+
+class Delivered:
+    """One call of a handler."""
+
+    __slots__ = (
+        *("alone", "attempt", "began", "epoch", "group", "host", "hung", "key", "partition", "raw_key", "seq"),
+        "uses_transaction",
+    )
+
+    def __init__(self, host, group, event):
+        self.host = host
+        self.group = group
+        self.seq = event.seq
+        self.partition = event.partition
+        self.epoch = event.epoch
+        self.attempt = event.attempt
+        self.key = event.key
+        self.raw_key = event[0][3]
+        self.began = host.world.clock
+        self.alone = self.hung = self.uses_transaction = False
+
+    def __repr__(self):
+        return (
+            f"seq {self.seq} of {self.key} (partition {self.partition}, epoch {self.epoch}, attempt {self.attempt},"
+            f" group {self.group}, {self.host.name})"
+        )

@@ -1,0 +1,411 @@
+"""Deliberate bugs: each replaces something real by something that is nearly right, for as long as a test wants it."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import contextmanager
+from typing import NamedTuple
+from unittest.mock import patch
+
+from events.simulation.run import run
+
+from ringward.events.agent import Agent
+from ringward.events.document import Document
+from ringward.events.effects import Batch
+from ringward.events.gate import Gate
+from ringward.events.group import Group
+from ringward.events.holding import Holding
+from ringward.events.lane import FREE
+from ringward.events.members import Members
+from ringward.events.stores.memory import MemoryStore, _Group
+
+SEEDS_MOST = 300  # within so many a bug must be noticed
+MUTANTS = {}
+
+
+class Mutant(NamedTuple):
+    """A bug, and the circumstances that bring it out."""
+
+    owner: type
+    attribute: str
+    wrong: object
+    says: str
+    plan: dict
+
+
+class Killed(NamedTuple):
+    """How a bug was noticed."""
+
+    seeds: int
+    rule: str
+
+
+def mutant(owner, name, **plan):
+    """Register a bug: a function of the right one that makes the wrong one."""
+
+    def register(make):
+        wrong = make(owner.__dict__[name])
+        MUTANTS[make.__name__] = Mutant(owner, name, wrong, make.__doc__, plan)
+        return make
+
+    return register
+
+
+@contextmanager
+def switched_on(name):
+    """Let a bug be there."""
+    bug = MUTANTS[name]
+    with patch.object(bug.owner, bug.attribute, bug.wrong):
+        yield
+
+
+def kill(name):
+    """Run seeds until one notices; None when none does."""
+    with switched_on(name):
+        for seed in range(SEEDS_MOST):
+            outcome = run(seed, **MUTANTS[name].plan)
+            if outcome.error is not None:
+                return Killed(seed + 1, getattr(outcome.error, "rule", type(outcome.error).__name__))
+    return None
+
+
+# --- the store: fences, the log
+
+
+@mutant(MemoryStore, "_replace")
+def ack_without_the_epoch_check(right):
+    """The store takes acknowledgements of any epoch."""
+
+    def replace(self, group, partition, document):
+        stored = group.documents[partition]
+        return right(self, group, partition, document._replace(epoch=stored.epoch, revision=stored.revision + 1))
+
+    return replace
+
+
+@mutant(MemoryStore, "claim")
+def claim_without_raising_the_epoch(right):
+    """Who claims goes on under the epoch of the owner before."""
+
+    def claim(self, group, owner, epochs):
+        with patch.object(MemoryStore, "_fence", lambda *_: None):
+            return right(self, group, owner, epochs)
+
+    return claim
+
+
+@mutant(MemoryStore, "claim")
+def claim_without_comparing_the_epoch(right):
+    """A claim wins whoever claimed meanwhile."""
+
+    def claim(self, group, owner, epochs):
+        stored = self.documents(group)
+        return right(self, group, owner, {partition: stored[partition].epoch for partition in epochs})
+
+    return claim
+
+
+@mutant(MemoryStore, "open_group")
+def epochs_begin_again_with_a_deleted_group(right):
+    """A group that was deleted and opened again starts with epoch 0."""
+
+    def open_group(self, group, start):
+        if group in self._groups and self._groups[group].deleted:
+            self._groups[group] = _Group(group, start, self.stream.partitions)
+        return right(self, group, start)
+
+    return open_group
+
+
+@mutant(MemoryStore, "mark")
+def mark_not_stored(right):
+    """The store forgets what is with handlers."""
+
+    def mark(self, group, marks):
+        return right(self, group, [(partition, document._replace(marked=None)) for partition, document in marks])
+
+    return mark
+
+
+@mutant(MemoryStore, "settle")
+def letters_not_stored(right):
+    """Parked events are resolved, and their letters lost."""
+
+    def settle(self, group, settlements):
+        return right(self, group, [settlement._replace(parked=()) for settlement in settlements])
+
+    return settle
+
+
+@mutant(MemoryStore, "lowest_unresolved")
+def prune_past_the_lowest_cursor(right):
+    """Retention looks at the group that is ahead of all others."""
+
+    def lowest(self, group):
+        return max(document.cursor for document in self.documents(group).values()) + 1
+
+    return lowest
+
+
+@mutant(MemoryStore, "_all_new")
+def a_repeated_id_gets_a_new_seq(right):
+    """Nobody looks whether an id was published before."""
+    return lambda self, producer, ids: True
+
+
+@mutant(MemoryStore, "_append_new")
+def a_gap_in_the_seqs(right):
+    """The last event of a batch gets a number too many."""
+
+    def append(self, producer, entries):
+        receipts = right(self, producer, entries)
+        if len(entries) > 1:
+            last, lane = receipts[-1], self._lanes[entries[-1][0]]
+            receipts[-1] = last._replace(seq=last.seq + 1)
+            self._log[-1] = lane.rows[-1] = (last.seq + 1, *lane.rows[-1][1:])
+            lane.seqs[-1] += 1
+        return receipts
+
+    return append
+
+
+@mutant(MemoryStore, "redrive")
+def redrive_without_raising_the_epoch(right):
+    """A redrive leaves the owner its epoch, so nobody looks at the letters again."""
+
+    def redrive(self, group, seqs):
+        with patch.object(MemoryStore, "_changed", lambda self, group, partitions, count: count):
+            return right(self, group, seqs)
+
+    return redrive
+
+
+# --- the state machine: dispatch, attempts, letters
+
+
+@mutant(Holding, "next_document")
+def cursor_over_a_gap(right):
+    """The cursor goes to what was read last, whatever is unresolved before."""
+
+    def next_document(self, owner):
+        right(self, owner)
+        self.document = self.document._replace(cursor=max(self.document.cursor, self.position))
+        return self.document
+
+    return next_document
+
+
+@mutant(Holding, "_sort_in")
+def a_parked_key_is_ignored(right):
+    """Events of a key with a dead event are handed out."""
+
+    def sort_in(self, row):
+        lane = self.lanes.get(row[3])
+        if lane is not None and lane.letters and not self.claimed.resolved(row[0]):
+            self.order.append(row[0])
+            self.ready.append(row)
+        else:
+            right(self, row)
+
+    return sort_in
+
+
+@mutant(Group, "_owes_letters")
+def a_mark_before_its_letters(right):
+    """A mark says of parked events that they are resolved before their letters are stored."""
+    return lambda self, holding: False
+
+
+@mutant(Holding, "failed")
+def attempts_are_not_counted(right):
+    """Each retry is the first."""
+
+    def failed(self, row, error, now, chance):
+        right(self, row, error, now, chance)
+        self.attempts.pop(row[0], None)
+
+    return failed
+
+
+@mutant(Holding, "failed")
+def dead_before_the_last_attempt(right):
+    """An event is buried one attempt too soon."""
+
+    def failed(self, row, error, now, chance):
+        self.attempts[row[0]] = self.attempts.get(row[0], 0) + 1
+        right(self, row, error, now, chance)
+
+    return failed
+
+
+@mutant(Holding, "_in_suspect_range")
+def suspects_are_not_suspected(right):
+    """What a crash left behind is delivered with all others, and charged to nobody."""
+    return lambda self, seq: False
+
+
+@mutant(Gate, "enter")
+def a_suspect_beside_others(right):
+    """A suspect does not wait until it is alone in its process."""
+
+    def enter(self, who, *, alone):
+        self.running += 1
+        return True
+
+    return enter
+
+
+@mutant(Holding, "next_document")
+def marks_forget_suspects(right):
+    """A suspect that is not with a handler is not in the marks any more: a second crash clears it."""
+
+    def next_document(self, owner):
+        right(self, owner)
+        if not self.flying:
+            self.document = self.document._replace(marked=None)
+        return self.document
+
+    return next_document
+
+
+@mutant(Holding, "_adopt")
+def letters_in_no_order(right):
+    """The last letter of a key is redriven first."""
+
+    def adopt(self, letter):
+        right(self, letter)
+        for lane in self.lanes.values():
+            lane.seqs = deque(sorted(lane.seqs, reverse=True))
+
+    return adopt
+
+
+@mutant(Batch, "stop_key")
+def the_key_of_a_failed_event_goes_on(right):
+    """What follows a failed event in its batch is handled."""
+    return lambda self, row: None
+
+
+@mutant(Holding, "give_back")
+def given_back_in_the_wrong_order(right):
+    """What nobody began goes behind what was read since."""
+
+    def give_back(self, rows):
+        before = len(self.ready)
+        right(self, rows)
+        self.ready.rotate(before - len(self.ready))
+
+    return give_back
+
+
+@mutant(Holding, "slow")
+def a_slow_key_is_free(right):
+    """The key of a slow handler is handed out again."""
+
+    def slow(self, open_rows, rest):
+        right(self, open_rows, rest)
+        for row in open_rows:
+            lane = self.lanes.get(row[3])
+            if lane is not None and not lane.letters:
+                lane.state, lane.busy = FREE, 0
+                self._free(row[3], lane)
+
+    return slow
+
+
+@mutant(Holding, "take")
+def marks_up_to_the_last_row(right):
+    """Marks end at the row that was handed out last, not at the highest."""
+
+    def take(self, limit, batch):
+        before, events = self.handed, right(self, limit, batch)
+        self.handed = max(before, events[-1][0][0])
+        return events
+
+    return take
+
+
+@mutant(Group, "_take_off")
+def a_zombie_is_believed(right):
+    """What a handler of an older claim says counts for the present one."""
+
+    def take_off(self, batch, partition):
+        self._holding_of = lambda batch, partition: self.holdings.get(partition)
+
+    return take_off
+
+
+@mutant(Group, "_releases")
+def released_while_in_flight(right):
+    """Partitions are handed over without waiting for handlers."""
+
+    def releases(self):
+        for holding in self.holdings.values():
+            if holding.draining:
+                holding.flying = 0
+        return right(self)
+
+    return releases
+
+
+@mutant(Group, "surveyed")
+def who_was_fenced_goes_on(right):
+    """A look at the documents gives nothing up, so what was redriven is not seen."""
+
+    def surveyed(self, documents):
+        held = dict(self.holdings)
+        same = {
+            p: d if p not in held else Document(*d)._replace(epoch=held[p].document.epoch) for p, d in documents.items()
+        }
+        return right(self, same)
+
+    return surveyed
+
+
+@mutant(Agent, "lose")
+def an_unknown_outcome_is_taken_for_known(right):
+    """After a write that failed, the state machine goes on as if it knew what is stored."""
+    return lambda self, partitions: None
+
+
+# --- members
+
+
+@mutant(Members, "_dead")
+def leases_never_end(right):
+    """Only a process whose lock is free is taken for dead."""
+
+    def dead(self, now, beats, alive):
+        right(self, now, beats, alive)
+        return [name for name, member in self.members.items() if member.up and alive(member.process) is False]
+
+    return dead
+
+
+@mutant(Members, "_dead")
+def leases_end_too_early(right):
+    """A member is dead after a third of the lease time."""
+
+    def dead(self, now, beats, alive):
+        with patch.object(self, "options", _Less(self.options)):
+            return right(self, now, beats, alive)
+
+    return dead
+
+
+class _Less:
+    def __init__(self, options):
+        self.lease_s = options.lease_s / 3
+        self.beat_s = options.beat_s
+
+
+@mutant(Members, "beats")
+def a_hang_hides_behind_its_beat(right):
+    """A member whose handler hangs goes on raising its lease."""
+
+    def beats(self, now):
+        for local in self.local.values():
+            local.hung = False
+        return right(self, now)
+
+    return beats
