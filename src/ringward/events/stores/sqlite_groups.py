@@ -332,6 +332,6 @@ class SqliteGroups(SqliteLog):
 # A document's cursor is as high as it can be, so the next event of the partition is unresolved.
 _LOWEST = (
     "SELECT coalesce(min((SELECT min(seq) FROM ringward_log l WHERE l.partition = d.partition AND l.seq > d.cursor)),"
-    " (SELECT coalesce(max(seq), (SELECT seq FROM ringward_anchor)) + 1 FROM ringward_log))"
+    " (SELECT max(coalesce((SELECT max(seq) FROM ringward_log), 0), seq) + 1 FROM ringward_anchor))"
     " FROM ringward_documents d WHERE grp = ?"
 )

@@ -78,9 +78,13 @@ class SqliteLog:
     def _tail(self) -> tuple[int, int, int, int]:
         """seq, at, volume and chain that the next row goes on from."""
         execute = self._writer.connection.execute
-        row = execute("SELECT seq, at, volume, chain FROM ringward_log ORDER BY seq DESC LIMIT 1").fetchone()
-        tail: Any = row or execute("SELECT seq, at, volume, chain FROM ringward_anchor").fetchone()
-        seq, at, volume, chain = tail
+        row: Any = execute(
+            "SELECT partition, seq, at, volume, chain FROM ringward_log ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+        if row is None or row[0] is None:  # it may be one that was pruned, and others past it too
+            anchor: Any = execute("SELECT NULL, seq, at, volume, chain FROM ringward_anchor").fetchone()
+            row = anchor if row is None or row[1] < anchor[1] else row
+        _, seq, at, volume, chain = row
         return seq, at, volume, chain
 
     def _append_new(self, producer: int, entries: Sequence[Entry]) -> list[Receipt]:
@@ -135,8 +139,8 @@ class SqliteLog:
     def totals(self) -> Totals:
         """As `Store.totals`."""
         ((tail, volume, first, before),) = self._read(
-            "SELECT coalesce((SELECT max(seq) FROM ringward_log), a.seq),"
-            " coalesce((SELECT volume FROM ringward_log ORDER BY seq DESC LIMIT 1), a.volume),"
+            "SELECT max(coalesce((SELECT max(seq) FROM ringward_log), 0), a.seq),"
+            " coalesce((SELECT volume FROM ringward_log WHERE seq > a.seq ORDER BY seq DESC LIMIT 1), a.volume),"
             " a.seq + 1, a.volume FROM ringward_anchor a"
         )
         return Totals(tail, first, volume - before)
@@ -167,8 +171,8 @@ class SqliteLog:
     def _volume(self, seq: int) -> int:
         """Payload bytes up to a seq."""
         sql = (
-            "SELECT coalesce((SELECT volume FROM ringward_log WHERE seq <= ? ORDER BY seq DESC LIMIT 1),"
-            " (SELECT volume FROM ringward_anchor))"
+            "SELECT max(coalesce((SELECT volume FROM ringward_log WHERE seq <= ? ORDER BY seq DESC LIMIT 1), 0), volume)"
+            " FROM ringward_anchor"
         )
         volume: int = self._read(sql, (seq,))[0][0]
         return volume
