@@ -210,21 +210,21 @@ def test_a_damaged_page_that_is_met_ends_all_writing_until_the_file_is_opened_an
 def test_a_copy_that_is_interrupted_is_begun_again_or_finished(path, monkeypatch, change):
     raw(path, change)
     condemn(path)
-    synced, real = [], salvage._sync
+    synced, stops, real = [], [1, 2, 1], salvage._sync
 
     def sync(place):
         synced.append(place)
-        if len(synced) == stop:
+        if stops and len(synced) == stops[0]:
             raise KeyboardInterrupt
         real(place)
 
     monkeypatch.setattr(salvage, "_sync", sync)
-    for _stop in (1, 2, 1):
-        synced.clear()
+    while stops:
         with pytest.raises(KeyboardInterrupt):
             SqliteStore(path)
+        synced.clear()
+        del stops[0]
         condemn(path)
-    stop = 0
     store = SqliteStore(path)
     gone = {50} if "DELETE" in change else set()
     assert set(contents(store)[0]) == set(range(1, 121)) - gone

@@ -227,6 +227,21 @@ def test_pruning_goes_on_in_steps(store, clock):
     assert [store.prune(Retention(age_s=5), 4) for _ in range(4)] == [4, 4, 2, 0]
 
 
+def test_seqs_go_on_when_all_is_pruned_and_the_last_had_no_id(store, clock):
+    """Of pruned rows those with ids stay; the highest of these was taken for the tail, and its successors came twice."""
+    fill(store, 3)
+    store.append("p", [store.stream.entry("key", b"without", None, None)])
+    store.open_group("g", 4)
+    clock.now += 10
+    assert store.prune(Retention(age_s=5), 100) == 4
+    assert store.totals() == (4, 5, 0)
+    assert store.volume_between(0, 4) == 0
+    assert store.lowest_unresolved("g") == 5
+    assert [r.seq for r in fill(store, 4)] == [1, 2, 3, 5]
+    assert store.totals()[:2] == (5, 5)
+    assert store.verify() == []
+
+
 def test_nothing_unresolved_is_pruned(store, clock):
     fill(store, 20)
     store.open_group("g", 0)

@@ -21,7 +21,7 @@ from ringward.events.stores.protocol import Abilities, Faults
 from ringward.events.stores.sqlite_groups import SqliteGroups
 from ringward.events.stores.sqlite_log import digest
 from ringward.events.stores.turns import TRANSACTION_TIMEOUT_S, Guard, SqliteTurn, Watchdog
-from ringward.events.stores.writer import Writer
+from ringward.events.stores.writer import Writer, translated
 from ringward.events.stream import Stream
 
 __all__ = ["ID_WINDOW_S", "SqliteStore"]
@@ -55,6 +55,8 @@ class SqliteStore(SqliteGroups):
     ------
     StoreFormatError
         For a file that is foreign, newer, damaged, not writable, or of another stream.
+    BackpressureError
+        When another program locks the file.
     UnsupportedError
         On a network file system, or with a SQLite older than 3.51.3.
     StoreFailedError
@@ -125,6 +127,8 @@ class SqliteStore(SqliteGroups):
             except BaseException:
                 connection.close()
                 raise
+        except apsw.Error as error:
+            raise translated(error) from error
         finally:
             self._turnstile.leave()
 

@@ -20,7 +20,7 @@ from ringward.errors import (
 from ringward.events.stores.locks import Turnstile
 from ringward.events.stores.protocol import Faults
 
-__all__ = ["HANDLER", "Writer"]
+__all__ = ["HANDLER", "Writer", "translated"]
 
 T = TypeVar("T")
 
@@ -178,7 +178,7 @@ class Writer:
         """The error to raise when an operation met one; a damaged file is the end of all writing."""
         if isinstance(error, apsw.CorruptError):
             return self._condemned(f"the file is damaged: {error}")
-        return _translated(error) if isinstance(error, apsw.Error) else error
+        return translated(error) if isinstance(error, apsw.Error) else error
 
     def _condemned(self, why: str) -> StoreFailedError:
         """The file cannot be trusted any more: no process writes to it until it is copied anew."""
@@ -226,7 +226,7 @@ class Writer:
                 job.error, job.done = error, True
 
 
-def _translated(error: apsw.Error) -> RingwardError:
+def translated(error: apsw.Error) -> RingwardError:
     """The error of ours that says what went wrong."""
     if isinstance(error, apsw.FullError):
         made: RingwardError = StoreFullError(f"nothing was stored: {error}")
