@@ -1,4 +1,4 @@
-"""Rows of the event log, each with a digest of itself and of all rows before it."""
+"""Rows of the event log, each with a digest of itself and of all rows before it; and digests of single events."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
@@ -112,6 +112,12 @@ cdef uint64_t body_digest(_Scratch scratch, int kind, bytes key, object id, byte
 cdef inline void set_item(object made, Py_ssize_t place, object item) noexcept:
     Py_INCREF(item)
     PyTuple_SET_ITEM(made, place, item)
+
+
+def event_digest(int kind, bytes key, object id, bytes payload, str headers):
+    """What is kept of an event to tell whether a repeat is one: 8 bytes."""
+    cdef uint64_t digest = body_digest(_Scratch(), kind, key, id, payload, headers, 0)
+    return (<object>digest).to_bytes(8, "big")
 
 
 def log_rows(list entries, type receipt, int64_t producer, int64_t seq, int64_t at, int64_t volume, uint64_t chain):
