@@ -129,7 +129,7 @@ class MemoryStore:
 
     def _all_new(self, producer: str, ids: list[EventId]) -> bool:
         fresh = set(ids)
-        if len(fresh) < len(ids) or not fresh.isdisjoint(self._ids[producer]):
+        if len(fresh) < len(ids) or not self._ids[producer].keys().isdisjoint(fresh):
             return False
         numbers = [id for id in ids if type(id) is int]
         return not numbers or (
