@@ -120,12 +120,12 @@ def event_digest(int kind, bytes key, object id, bytes payload, str headers):
     return (<object>digest).to_bytes(8, "big")
 
 
-def log_rows(list entries, type receipt, int64_t producer, int64_t seq, int64_t at, int64_t volume, uint64_t chain):
+def log_rows(object entries, type receipt, int64_t producer, int64_t seq, int64_t at, int64_t volume, uint64_t chain):
     """The rows that are stored for entries, which go on from a seq, a volume and a chain; and their receipts.
 
     Parameters
     ----------
-    entries : list of tuple
+    entries : sequence of tuple
         (partition, kind, key, id, payload, headers) of each event, checked.
     receipt : type
         A subclass of tuple: of (seq, partition, False).

@@ -21,9 +21,9 @@ from ringward.errors import (
     UnsupportedError,
 )
 from ringward.events.document import Document, Letter, View
-from ringward.events.event import Entry, EventId, Receipt, Row
+from ringward.events.event import ADDED, Entry, EventId, Receipt, Row
 from ringward.events.stores.protocol import Abilities, Faults, GroupState, Retention, Settlement, Totals, Turn
-from ringward.events.stream import ADDED, Stream
+from ringward.events.stream import Stream
 
 __all__ = ["MemoryStore"]
 
