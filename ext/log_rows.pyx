@@ -1,4 +1,4 @@
-"""Rows of the event log, each with a digest of itself and of all rows before it."""
+"""Rows of the event log, each with a digest of itself and of all rows before it; and digests of single events."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
@@ -114,12 +114,18 @@ cdef inline void set_item(object made, Py_ssize_t place, object item) noexcept:
     PyTuple_SET_ITEM(made, place, item)
 
 
-def log_rows(list entries, type receipt, int64_t producer, int64_t seq, int64_t at, int64_t volume, uint64_t chain):
+def event_digest(int kind, bytes key, object id, bytes payload, str headers):
+    """What is kept of an event to tell whether a repeat is one: 8 bytes."""
+    cdef uint64_t digest = body_digest(_Scratch(), kind, key, id, payload, headers, 0)
+    return (<object>digest).to_bytes(8, "big")
+
+
+def log_rows(object entries, type receipt, int64_t producer, int64_t seq, int64_t at, int64_t volume, uint64_t chain):
     """The rows that are stored for entries, which go on from a seq, a volume and a chain; and their receipts.
 
     Parameters
     ----------
-    entries : list of tuple
+    entries : sequence of tuple
         (partition, kind, key, id, payload, headers) of each event, checked.
     receipt : type
         A subclass of tuple: of (seq, partition, False).

@@ -173,7 +173,8 @@ def rates_table(figures):
         ("end to end, plain handler, 4 members", "plain-4", "events"),
         ("end to end, transactional handler, 1 member", "transactional", "events"),
         ("end to end, transactional handler, 4 members", "transactional-4", "events"),
-        ("end to end one at a time, published while others are handled", "one-at-a-time", "events"),
+        ("end to end one at a time, all published, then all handled", "one-at-a-time", "events"),
+        ("end to end one at a time, published while others are handled", "one-meanwhile", "events"),
         ("end to end one at a time, published when the one before is handled", "one-in-flight", "events"),
     ]
     theirs = [(case.replace("/", ", put, get and acknowledge, "), case, "events") for case in PEER_CASES]

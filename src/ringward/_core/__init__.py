@@ -5,7 +5,7 @@ from ringward._core.build import filter_points, merge_points, node_points, sort_
 from ringward._core.changed_points import ChangedPoints, changed
 from ringward._core.cpu import cpu
 from ringward._core.hashing import Hasher
-from ringward._core.log_rows import log_rows
+from ringward._core.log_rows import event_digest, log_rows
 from ringward._core.loops import checked_hashes, hash_column, second_candidates
 from ringward._core.partition_map import PartitionMap
 from ringward._core.point_table import PointTable
@@ -30,6 +30,7 @@ __all__ = [
     "checked_hashes",
     "cpu",
     "difference",
+    "event_digest",
     "filter_points",
     "hash_column",
     "log_rows",

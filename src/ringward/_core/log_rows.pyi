@@ -1,9 +1,11 @@
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 _T = TypeVar("_T", bound=tuple[Any, ...])
 
+def event_digest(kind: int, key: bytes, id: str | bytes | int | None, payload: bytes, headers: str | None) -> bytes: ...
 def log_rows(
-    entries: list[tuple[int, int, bytes, str | bytes | int | None, bytes, str | None]],
+    entries: Sequence[tuple[int, int, bytes, str | bytes | int | None, bytes, str | None]],
     receipt: type[_T],
     producer: int,
     seq: int,

@@ -170,7 +170,7 @@ class Agent:
         room = self.group.options.batch
         while room > 0:
             with self.lock:
-                reads, rows, letters = self.group.waits(member)
+                reads, rows, letters = self.group.waits(member, room)
             self._recall(rows, letters)
             if not reads:
                 return

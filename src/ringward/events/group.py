@@ -20,6 +20,7 @@ from ringward.events.stores.protocol import Settlement
 __all__ = ["Group"]
 
 _READS = 8  # partitions that one look at the store reads, at most
+_READ_LEAST = 50  # rows that a read asks for, however small the batches are
 
 
 class Group:
@@ -66,6 +67,7 @@ class Group:
         self._gate = gate or Gate()
         self._chance = chance
         self._durable = durable
+        self._read_limit = min(max(options.batch, _READ_LEAST), options.window)
         self._reading: defaultdict[str, deque[Holding]] = defaultdict(deque)
         self._running: defaultdict[str, deque[Holding]] = defaultdict(deque)
         self._alone: defaultdict[str, deque[Holding]] = defaultdict(deque)
@@ -239,13 +241,13 @@ class Group:
         if holding.unsettled and holding.batch is None:
             self._unsettled[holding.partition] = holding
 
-    def waits(self, member: str) -> Waits:
-        """What a member needs from the store."""
+    def waits(self, member: str, room: int) -> Waits:
+        """What a member needs from the store, of no more partitions than there is room for rows."""
         reads: list[tuple[int, int, int]] = []
         rows: dict[int, list[int]] = {}
         letters: dict[int, list[int]] = {}
         queue = self._reading[member]
-        for _ in range(min(len(queue), _READS)):
+        for _ in range(min(len(queue), _READS, room)):
             holding = queue.popleft()
             holding.queued_read = False
             if holding.draining or self.holdings.get(holding.partition) is not holding:
@@ -255,7 +257,7 @@ class Group:
                 rows.update({holding.partition: asked} if asked else {})
                 letters.update({holding.partition: bodies} if bodies else {})
             if holding.wants_more:
-                reads.append((holding.partition, holding.position, self.options.batch))
+                reads.append((holding.partition, holding.position, self._read_limit))
         return Waits(reads, rows, letters)
 
     def unread(self, partitions: Iterable[int]) -> None:

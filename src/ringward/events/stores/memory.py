@@ -6,12 +6,12 @@ import threading
 import time
 import uuid
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 
-from xxhash import xxh3_64_digest
-
+from ringward._core import event_digest
 from ringward.checks import checked_float
 from ringward.errors import (
     ConflictError,
@@ -21,9 +21,9 @@ from ringward.errors import (
     UnsupportedError,
 )
 from ringward.events.document import Document, Letter, View
-from ringward.events.event import Entry, EventId, Receipt, Row
+from ringward.events.event import ADDED, Entry, EventId, Receipt, Row
 from ringward.events.stores.protocol import Abilities, Faults, GroupState, Retention, Settlement, Totals, Turn
-from ringward.events.stream import Stream, identity_of
+from ringward.events.stream import Stream
 
 __all__ = ["MemoryStore"]
 
@@ -32,7 +32,8 @@ _receipt = partial(tuple.__new__, Receipt)
 
 
 def _digest(kind: int, key: bytes, id: EventId | None, payload: bytes, headers: str | None) -> bytes:
-    return xxh3_64_digest(identity_of(kind, key, id, payload, headers))
+    """That of `identity_of`."""
+    return event_digest(kind, key, id, payload, headers and headers.partition(ADDED)[0])
 
 
 class _Lane:
@@ -102,8 +103,8 @@ class MemoryStore:
         self._bytes = 0
         self._at = 0
         self._highest: dict[str, int] = {}
-        # (producer, id) → seq, digest, time; in the order of seq, so that the oldest are the first to forget.
-        self._ids: dict[tuple[str, EventId], tuple[int, bytes, int]] = {}
+        # Producer → id → seq, digest, time; in the order of seq, so that the oldest are the first to forget.
+        self._ids: defaultdict[str, dict[EventId, tuple[int, bytes, int]]] = defaultdict(dict)
         self._groups: dict[str, _Group] = {}
         self._closed = False
 
@@ -127,8 +128,8 @@ class MemoryStore:
             return self._append_new(producer, entries)
 
     def _all_new(self, producer: str, ids: list[EventId]) -> bool:
-        known = self._ids
-        if any((producer, id) in known for id in ids) or len(set(ids)) < len(ids):
+        fresh = set(ids)
+        if len(fresh) < len(ids) or not self._ids[producer].keys().isdisjoint(fresh):
             return False
         numbers = [id for id in ids if type(id) is int]
         return not numbers or (
@@ -138,7 +139,7 @@ class MemoryStore:
     def _append_new(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
         at = self._at = max(self._at, int(self._clock() * 1000))
         seq = self._first + len(self._log) - 1
-        log, lanes, receipts = self._log, self._lanes, []
+        log, lanes, ids, receipts = self._log, self._lanes, self._ids[producer], []
         for partition, kind, key, id, payload, headers in entries:
             seq += 1
             row = (seq, partition, kind, key, id, payload, headers, at)
@@ -148,7 +149,7 @@ class MemoryStore:
             lane.rows.append(row)
             self._bytes += len(payload)
             if id is not None:
-                self._ids[producer, id] = (seq, _digest(kind, key, id, payload, headers), at)
+                ids[id] = (seq, _digest(kind, key, id, payload, headers), at)
                 if type(id) is int:
                     self._highest[producer] = id
             receipts.append(_receipt((seq, partition, False)))
@@ -165,7 +166,7 @@ class MemoryStore:
             partition, id = entry[0], entry[3]
             if id is not None:
                 body = _digest(*entry[1:])
-                known = within.get(id) or self._ids.get((producer, id))
+                known = within.get(id) or self._ids[producer].get(id)
                 if known is not None:
                     if known[1] != body:
                         raise ConflictError(id, known[0])
@@ -437,13 +438,14 @@ class MemoryStore:
     def _forget(self, limit: int) -> None:
         """Forget ids of pruned events that are older than the window."""
         before = int((self._clock() - self._id_window_s) * 1000)
-        old: list[tuple[str, EventId]] = []
-        for name, (seq, _, at) in self._ids.items():
-            if seq >= self._first or at > before or len(old) == limit:
-                break
-            old.append(name)
-        for name in old:
-            del self._ids[name]
+        for ids in self._ids.values():
+            old: list[EventId] = []
+            for id, (seq, _, at) in ids.items():
+                if seq >= self._first or at > before or len(old) == limit:
+                    break
+                old.append(id)
+            for id in old:
+                del ids[id]
 
     def verify(self) -> list[str]:
         """As `Store.verify`: seqs without gaps, and cursors below the tail."""

@@ -1,0 +1,49 @@
+"""The rows of the log as compiled code makes them, beside the slow way."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from xxhash import xxh3_64_digest, xxh3_64_intdigest
+
+from ringward._core import event_digest, log_rows
+from ringward.events import Receipt
+from ringward.events.stream import body_of
+
+SIZES = st.one_of(st.integers(0, 300), st.sampled_from([1_000, 1_024, 5_000, 70_000]))
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+IDS = st.one_of(st.none(), TEXTS, st.binary(max_size=40), st.integers(0, 2**63 - 1))
+ENTRIES = st.lists(
+    st.tuples(
+        st.integers(0, 65_535),
+        st.integers(0, 3),
+        st.binary(max_size=300),
+        IDS,
+        SIZES.map(lambda size: bytes(i * 7 % 256 for i in range(size))),
+        st.one_of(st.none(), TEXTS),
+    ),
+    max_size=6,
+)
+
+
+@given(ENTRIES, st.integers(0, 2**62), st.integers(0, 2**62), st.integers(0, 2**64 - 1))
+def test_rows_and_receipts_are_those_of_the_slow_way(entries, seq, volume, chain):
+    rows, receipts = log_rows(entries, Receipt, 3, seq, 17, volume, chain)
+    assert [type(receipt) for receipt in receipts] == [Receipt] * len(entries)
+    for number, (entry, row, receipt) in enumerate(zip(entries, rows, receipts, strict=True), seq + 1):
+        partition, kind, key, name, payload, headers = entry
+        chain = xxh3_64_intdigest(body_of(kind, key, name, payload, headers), chain)
+        volume += len(payload)
+        signed = chain if chain < 2**63 else chain - 2**64
+        assert row == (number, partition, kind, 3, 17, volume, signed, key, name, headers, payload)
+        assert receipt == Receipt(number, partition, duplicate=False)
+        assert event_digest(*entry[1:]) == xxh3_64_digest(body_of(*entry[1:]))
+
+
+@pytest.mark.parametrize("place", [2, 4, 5])
+def test_an_entry_of_other_types_is_refused(place):
+    entry = [0, 0, b"k", "id", b"payload", "{}"]
+    entry[place] = bytearray(b"x")
+    with pytest.raises(TypeError):
+        log_rows([tuple(entry)], Receipt, 1, 0, 0, 0, 0)
