@@ -62,6 +62,21 @@ def bench_change_ring(benchmark, change, nodes):
 
 
 @pytest.mark.benchmark(group="build")
+@pytest.mark.parametrize("change", ["add", "remove", "mark_down"])
+@pytest.mark.parametrize("nodes", [NODES, 10 * NODES])
+def bench_settled_ring(benchmark, change, nodes):
+    """A change and the first column after it, of one key: what compiling the changed ring costs on top."""
+    act = RING_CHANGES[change][1]
+    one = hashes()[:1]
+
+    def settled(ring):
+        act(ring)
+        ring.assign_hashes(one)
+
+    benchmark.pedantic(settled, setup=lambda: ((hash_ring(nodes).copy(),), {}), rounds=ROUNDS_CHANGE, warmup_rounds=2)
+
+
+@pytest.mark.benchmark(group="build")
 @pytest.mark.parametrize("change", ["add", "remove"])
 def bench_arcs(benchmark, change):
     """Finding the arcs of a change, which happens when they are first asked for."""

@@ -22,6 +22,9 @@ cdef enum:
     LEAST_EXTRA = 1024  # points that may come whatever the size of the ring
     SHRUNK = 4  # times fewer live nodes than before: the old points are not worth keeping
 
+cdef object NO_HASHES = np.empty(0, np.uint64)
+cdef object NO_NODES = np.empty(0, np.uint32)
+
 
 cdef class ChangedPoints(PointTable):
     """A point table that is compiled when it pays; see `changed`."""
@@ -173,6 +176,3 @@ cdef tuple joined_extra(ChangedPoints old, hashes, nodes, name_ranks, list gone)
     if not len(hashes):
         return earlier_hashes, earlier_nodes
     return merge_points(earlier_hashes, earlier_nodes, hashes, nodes, name_ranks)
-
-
-NO_HASHES, NO_NODES = np.empty(0, np.uint64), np.empty(0, np.uint32)

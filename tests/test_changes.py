@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 
-import numpy as np
 import pytest
 import xxhash
 from hypothesis import given
@@ -165,7 +164,7 @@ def test_readers_in_threads_may_be_the_first_to_read_a_change() -> None:
     ring = rw.HashRing([f"node{i}" for i in range(50)])
     errors = []
 
-    def read(column: bool) -> None:  # noqa: FBT001 - a thread's argument
+    def read(column: bool) -> None:
         snapshot = ring.snapshot()
         expected = rw.Snapshot.from_bytes(snapshot.to_bytes())
         for _ in range(20):

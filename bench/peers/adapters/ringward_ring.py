@@ -25,7 +25,9 @@ class RingwardRing(Peer):
         self._router = router
         self.route, self.add, self.remove = router.route, router.add, router.remove
         self.route_many = self.route_integers = self.route_column = partial(router.assign, threads=1)
-        self.route_hashes = partial(router.assign_hashes, threads=1)
+
+    def route_hashes(self, hashes):
+        return self._router.assign_hashes(hashes, threads=1)
 
     def names_many(self, keys):
         return self._router.names[self._router.assign(keys, threads=1)]

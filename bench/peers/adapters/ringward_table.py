@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 import ringward as rw
 from peers.adapters.ringward_ring import RingwardRing
 from peers.dealt import PARTITIONS
@@ -17,3 +19,7 @@ class RingwardTable(RingwardRing):
 
     def build(self, names):
         self._keep(rw.PartitionTable(names, partitions=PARTITIONS))
+
+    def route_hashes(self, hashes):
+        """Ids of 16 bits, as those of the tables made by hand."""
+        return self._router.assign_hashes(hashes, out=np.empty(len(hashes), np.uint16), threads=1)
