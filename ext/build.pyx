@@ -159,22 +159,26 @@ def filter_points(const uint64_t[::1] hashes, const uint32_t[::1] nodes, const u
     removed : ndarray of uint64, shape (n - kept,)
         Rising.
     """
-    cdef Py_ssize_t size = hashes.shape[0], i, kept = 0, out = 0
+    cdef Py_ssize_t size = hashes.shape[0], i, out = 0, start = 0, end
     cdef uint64_t[::1] kept_hashes, removed
-    cdef uint32_t[::1] kept_nodes
-    cdef bint leaves
-    hash_array = np.empty(size + 1, np.uint64)
-    node_array = np.empty(size + 1, np.uint32)
-    removed_array = np.empty(size + 1, np.uint64)
+    cdef uint32_t[::1] kept_nodes, places = np.empty(size + 1, np.uint32)
+    with nogil:
+        for i in range(size):  # no branch to mispredict
+            places[out] = <uint32_t>i
+            out += gone[nodes[i]] != 0
+    hash_array = np.empty(size - out, np.uint64)
+    node_array = np.empty(size - out, np.uint32)
+    removed_array = np.empty(out, np.uint64)
     kept_hashes = hash_array
     kept_nodes = node_array
     removed = removed_array
     with nogil:
-        for i in range(size):  # write both, advance one: no branch to mispredict
-            leaves = gone[nodes[i]] != 0
-            kept_hashes[kept] = hashes[i]
-            kept_nodes[kept] = nodes[i]
-            removed[out] = hashes[i]
-            kept += not leaves
-            out += leaves
-    return hash_array[:kept].copy(), node_array[:kept].copy(), removed_array[:out].copy()
+        for i in range(out + 1):  # the stretch between two that leave moves as a block
+            end = places[i] if i < out else size
+            if start < end:
+                kept_hashes[start - i:end - i] = hashes[start:end]
+                kept_nodes[start - i:end - i] = nodes[start:end]
+            if i < out:
+                removed[i] = hashes[end]
+            start = end + 1
+    return hash_array, node_array, removed_array
