@@ -23,7 +23,7 @@ class _Group(click.Group):
     """Turns errors of the data into one line and exit code 1, and a closed pipe into silence."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), "events"]
+        return sorted([*super().list_commands(ctx), "events"])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "events":

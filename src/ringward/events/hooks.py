@@ -46,6 +46,8 @@ class Hooks(Protocol):
     seq 1 is dead after 2 attempts: ValueError: no such user
     """
 
+    # Each has a `return`: mypy takes a method of a Protocol that is empty for one that must be written.
+
     def publishing(self, count: int) -> AbstractContextManager[Mapping[str, str] | None]:
         """Stand around the storing of so many events; gives headers to add to each, or None.
 
@@ -56,6 +58,7 @@ class Hooks(Protocol):
 
     def published(self, receipts: Sequence[Receipt]) -> None:
         """Events are stored; inside a handler's transaction, they will be when that is committed."""
+        return
 
     def handling(self, event: Event) -> AbstractContextManager[object]:
         """Stand around the handler of an event, in its thread or task; what it raises passes through."""
@@ -63,21 +66,27 @@ class Hooks(Protocol):
 
     def retried(self, told: Retried) -> None:
         """An attempt failed, and the event waits for its next."""
+        return
 
     def dead(self, told: Died) -> None:
         """An event went to the dead-letter queue."""
+        return
 
     def claimed(self, told: Claimed) -> None:
         """A member of this process owns partitions now; `taken_over` are those that nobody had given back."""
+        return
 
     def released(self, told: Released) -> None:
         """This process gave partitions back in an orderly way."""
+        return
 
     def fenced(self, told: Fenced) -> None:
         """Partitions of this process are somebody else's now."""
+        return
 
     def failed(self, error: BaseException) -> None:
         """The processor stops: `run` and `drain` raise this error."""
+        return
 
 
 class Observer:
