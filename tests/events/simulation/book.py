@@ -52,6 +52,7 @@ class Book:
         self.generations = defaultdict(lambda: Generation(0))
         self.seen_beats = {}  # lease → (count, when)
         self.view = None
+        self.effects = {}  # generation → seq → key: what transactional handlers committed
         self.attempts_before = {}  # of the partitions that the last write changed
 
     def now(self, partition):
@@ -215,6 +216,30 @@ class Book:
                 silent = now - since > self.options.lease_s - 1e-9 or is_dead(before.process)
                 own = before.process == write.process
                 require(silent or (own and not died), "leases are respected", f"{name} at {now}: {before} → {member}")
+
+    def effect(self, seq, key, partition, epoch):
+        """A transactional handler's effect was committed: once, in order, and with its acknowledgement."""
+        document = self.documents[partition]
+        generation = self.owners.get((partition, epoch), (None, None))[1]
+        effects = self.effects.setdefault(generation, {})
+        what = f"seq {seq} of {key}, epoch {epoch}"
+        require(epoch == document.epoch, "fencing", f"the effect of {what}, but {document}")
+        require(seq not in effects, "one effect an event", what)
+        later = [other for other, of in effects.items() if of == key and other > seq]
+        require(not later or not self.parks, "effects of a key ascend", f"{what} after {later}")
+        require(document.resolved(seq) and seq not in self.letters, "effects are acknowledged", f"{what}: {document}")
+        effects[seq] = key
+        self.ledger.saw("an effect")
+
+    def power_cut(self, documents, letters):
+        """The power was cut: claims, outcomes and letters are there."""
+        for partition, document in documents.items():
+            before = self.documents.get(partition, NEW)
+            require(document.epoch == before.epoch, "epochs rise", f"power cut: {before} → {document}")
+        require({each.seq: each for each in letters} == self.letters, "accepted is in the log", "power cut:", letters)
+        self.documents = documents
+        for generation in self.generations.values():
+            generation.kills.clear()
 
     # --- handlers
 

@@ -35,6 +35,7 @@ class Host:
     def join(self):
         """Join the groups."""
         world, plan = self.world, self.world.plan
+        world.wait_for_turn()
         self.handle = world.handle_for(self)
         gate = Gate()
         for group in plan.groups:
@@ -80,10 +81,7 @@ class Host:
         except rw.RingwardError as error:
             world = self.world
             world.saw(f"went on after {type(error).__name__}")
-            if isinstance(error, rw.StoreFailedError) and world.must_reopen(self):
-                self.die()
-                raise Gone from None
-            if world.random.random() < 0.2:
+            if world.must_reopen(self) or world.random.random() < 0.2:
                 self.die()
                 raise Gone from None
             return False
@@ -137,8 +135,7 @@ class Host:
     def meet(self, delivery, event, book):
         """Let the event's fate happen."""
         world = self.world
-        delivery.uses_transaction = world.plan.transactional and world.random.random() < 0.7
-        if delivery.uses_transaction:
+        if world.plan.transactional:
             world.effect(delivery, event)
         fate = world.fate_of(event.payload)
         world.pause()
@@ -153,8 +150,7 @@ class Host:
         if fate == "slow":
             world.sleep(0.1 + 0.5 * world.random.random())
         elif fate == "hangs":
-            delivery.hung = True
-            world.sleep(8.0)
+            world.sleep(0.9 if world.plan.transactional else 8.0)  # a turn is ended after a second
         elif fate == "publishes":
             world.publish(self.handle, 1)
 
@@ -163,8 +159,7 @@ class Delivered:
     """One call of a handler."""
 
     __slots__ = (
-        *("alone", "attempt", "began", "epoch", "group", "host", "hung", "key", "partition", "raw_key", "seq"),
-        "uses_transaction",
+        *("alone", "attempt", "began", "epoch", "group", "host", "key", "partition", "raw_key", "seq"),
     )
 
     def __init__(self, host, group, event):
@@ -177,7 +172,7 @@ class Delivered:
         self.key = event.key
         self.raw_key = event[0][3]
         self.began = host.world.clock
-        self.alone = self.hung = self.uses_transaction = False
+        self.alone = False
 
     def __repr__(self):
         return (

@@ -149,6 +149,17 @@ class Ledger:
             name == "settle" and not any(each.dead or each.parked or each.drained for each in args[1])
         )
         book.look(write, base.documents(group), None if quick else base.letters(group))
+        if name == "turn":
+            for effect in self.world.engine.new_effects():
+                book.effect(*effect[1:])
+
+    def power_cut(self):
+        """All processes ended, and what was not synced may be gone: marks and beats, and nothing else."""
+        base = self.world.base
+        require(base.totals().tail == self.tail, "accepted is in the log", f"power cut: {base.totals()}, not {self.tail}")
+        for book in self.books.values():
+            if book.name in [state.name for state in base.groups()]:
+                book.power_cut(base.documents(book.name), base.letters(book.name))
 
     def closing(self):
         """What must be so once everything is healed, redriven and idle."""
@@ -162,5 +173,8 @@ class Ledger:
                 outcomes = book.now(row.partition)
                 handled = seq <= outcomes.start or outcomes.good.get(seq) or seq in outcomes.dropped
                 require(handled, "nothing is lost", f"group {name}: seq {seq} was never handled")
+                effects = book.effects.get(book.documents[row.partition].generation, {})
+                written = not self.world.plan.transactional or seq in effects or not outcomes.good.get(seq)
+                require(written or seq <= outcomes.start, "nothing is lost", f"group {name}: no effect of seq {seq}")
         wrong = base.verify()
         require(not wrong, "the store verifies", wrong)

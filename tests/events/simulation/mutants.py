@@ -94,7 +94,7 @@ def claim_without_raising_the_epoch(right):
     return claim
 
 
-@mutant(MemoryStore, "claim")
+@mutant(MemoryStore, "claim", hosts=3, eagerness=0.8, chaos=3.0, partitions=8)
 def claim_without_comparing_the_epoch(right):
     """A claim wins whoever claimed meanwhile."""
 
@@ -244,7 +244,7 @@ def suspects_are_not_suspected(right):
     return lambda self, seq: False
 
 
-@mutant(Gate, "enter")
+@mutant(Gate, "enter", fates={"kills": 20, "slow": 20}, chaos=1.0)
 def a_suspect_beside_others(right):
     """A suspect does not wait until it is alone in its process."""
 
@@ -255,7 +255,7 @@ def a_suspect_beside_others(right):
     return enter
 
 
-@mutant(Holding, "next_document")
+@mutant(Holding, "next_document", fates={"kills": 40}, trouble=0.03, chaos=0.3, partitions=1)
 def marks_forget_suspects(right):
     """A suspect that is not with a handler is not in the marks any more: a second crash clears it."""
 
@@ -286,16 +286,15 @@ def the_key_of_a_failed_event_goes_on(right):
     return lambda self, row: None
 
 
-@mutant(Holding, "give_back")
+@mutant(Holding, "slow", fates={"slow": 30}, partitions=1)
 def given_back_in_the_wrong_order(right):
-    """What nobody began goes behind what was read since."""
+    """What a slow batch has not begun goes behind what was read since."""
 
-    def give_back(self, rows):
-        before = len(self.ready)
-        right(self, rows)
-        self.ready.rotate(before - len(self.ready))
+    def slow(self, open_rows, rest):
+        right(self, open_rows, rest)
+        self.ready.rotate(-len(rest))
 
-    return give_back
+    return slow
 
 
 @mutant(Holding, "slow")
@@ -362,7 +361,7 @@ def who_was_fenced_goes_on(right):
     return surveyed
 
 
-@mutant(Agent, "lose")
+@mutant(Agent, "lose", trouble=0.03)
 def an_unknown_outcome_is_taken_for_known(right):
     """After a write that failed, the state machine goes on as if it knew what is stored."""
     return lambda self, partitions: None

@@ -14,11 +14,12 @@ class Outsider(Host):
     def __init__(self, world, name, life):
         super().__init__(world, name)
         self.life = life
-        self.handle = world.handle_for(self)
         world.spawn(name, self, self.live)
 
     def live(self):
         """Do what there is to do, for as long as there is."""
+        self.world.wait_for_turn()
+        self.handle = self.world.handle_for(self)
         self.life(self)
 
 
@@ -50,10 +51,10 @@ def publish(world, host, entries):
         receipts = host.handle.append("p", entries)
     except rw.RingwardError as error:
         world.saw(f"publish: {type(error).__name__}")
-        if isinstance(error, rw.StoreFailedError):
-            world.must_reopen(host)
+        world.must_reopen(host)
         return None
-    world.ledger.check(world.ledger.receipts, entries, receipts)
+    if world.turn_actor is None or world.turn_actor is not world.current:  # else it is stored when the turn is
+        world.ledger.check(world.ledger.receipts, entries, receipts)
     return receipts
 
 
@@ -87,7 +88,7 @@ def operating(world):
     """Redrive, drop, reset, prune; let processes leave, stay, stand still and die."""
     acts = [
         *(3 * [redrive] + [drop] + 2 * [prune] + [reset] + [delete]),
-        *(3 * [plug] + 3 * [freeze] + 2 * [leave] + 2 * [stay] + [reroute]),
+        *(3 * [plug] + 3 * [freeze] + 2 * [leave] + 2 * [stay] + [reroute] + [cut]),
     ]
 
     def operate(host):
@@ -196,6 +197,12 @@ def reroute(world, host):
         if post is not None:
             post.group.members.reroute(world.random.choice((rw.HashRing, rw.PrimaryBackup)))
             world.saw("reroute")
+
+
+def cut(world, host):
+    """Cut the power, where there is any."""
+    if world.random.random() < 0.5:
+        world.engine.cut = True
 
 
 def keeping(world):

@@ -37,6 +37,7 @@ class Plan:
     chaos: float  # how many things happen a second, from outside
     seconds: float
     id_window_s: float
+    disk: float = 0.0  # how likely a write to a file fails or tears
     transactional: bool = False
 
 

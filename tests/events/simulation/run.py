@@ -30,6 +30,7 @@ class Outcome:
     seen: object
     trace: list = field(repr=False)
     steps: int = 0
+    operations: int = 0
 
     @property
     def digest(self):
@@ -99,6 +100,11 @@ class Simulation(Scheduler):
         """A way to the store for a process."""
         return self.engine.handle_for(host)
 
+    def wait_for_turn(self):
+        """Wait while another actor has the write turn."""
+        while self.turn_of is not None and self.turn_actor is not self.current:
+            self.sleep(0.01)
+
     def must_reopen(self, host):
         """Whether a store that failed has to be opened anew, which ends the process."""
         return self.engine.must_reopen(host)
@@ -122,8 +128,13 @@ class Simulation(Scheduler):
             return None
         return FATES[int(self.random.random() * len(FATES))]
 
-    def point(self, name):
-        """A point inside a write of a store was reached."""
+    def disk_fate(self, host, what):
+        """What becomes of a write, a sync or a truncation of a file."""
+        if host.safe or self.healing or self.random.random() >= self.plan.disk:
+            return None
+        fate = self.random.choice(("fails", "full", "tears", "tears"))
+        self.saw(f"disk: {what} {fate}")
+        return fate
 
     def fault_error(self, point):
         """What a store meets at a point inside a write."""
@@ -137,6 +148,7 @@ class Simulation(Scheduler):
         """Stop at the first violation, whoever swallowed it."""
         if self.ledger.broken is not None:
             raise self.ledger.broken
+        self.engine.after_step()
 
     def died(self, host):
         """A process is gone: what the system does then."""
@@ -253,6 +265,8 @@ class Simulation(Scheduler):
 
     def idle(self):
         """Whether everything is done, dead or parked behind a dead event, as the store says."""
+        if len(self.base.groups()) < len(self.plan.groups):
+            return False  # the keeper opens them again
         for group in self.plan.groups:
             letters = self.base.letters(group)
             if len(letters) < self.options.letters and self.base.lowest_unresolved(group) <= self.ledger.tail:
@@ -280,6 +294,10 @@ class Memory:
         """The store, as a process has it."""
         return Handle(self.world, host, self.observer)
 
+    def new_effects(self):
+        """Memory has no transactions."""
+        return []
+
     def fault_error(self, point):
         """Fail, before or after it was stored."""
         return rw.StoreFullError(f"no space at {point}")
@@ -290,6 +308,9 @@ class Memory:
 
     def died(self, host):
         """Nothing of it is left."""
+
+    def after_step(self):
+        """Nothing has to be tidied up."""
 
     def heal(self):
         """Nothing is broken."""
@@ -312,4 +333,4 @@ def run(seed, **fixed):
         simulation.end()
         simulation.engine.close()
         logger.disabled = before
-    return Outcome(seed, error, simulation.ledger.seen, simulation.trace, simulation.steps)
+    return Outcome(seed, error, simulation.ledger.seen, simulation.trace, simulation.steps, simulation.operations)

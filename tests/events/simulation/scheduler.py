@@ -95,13 +95,13 @@ class Scheduler:
             self.current = None
         if actor.greenlet.dead:
             self._actors.remove(actor)
+        self.reap()
         self.after_step()
-        self._reap()
 
     def after_step(self):
         """Look whether all is well; to be filled in."""
 
-    def _reap(self):
+    def reap(self):
         """End the actors of processes that died."""
         for actor in [actor for actor in self._actors if actor.host.dead]:
             self._actors.remove(actor)
@@ -113,4 +113,4 @@ class Scheduler:
         """End all actors."""
         for actor in self._actors:
             actor.host.dead = True
-        self._reap()
+        self.reap()
