@@ -10,6 +10,7 @@ import multiprocessing
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import apsw
@@ -299,3 +300,36 @@ def test_a_paused_owner_that_wakes_up_is_stale_and_nothing_it_does_counts(filled
             assert sorted(raw(filled, "SELECT seq FROM effects")) == [(seq,) for seq in range(1, EVENTS + 1)]
         finally:
             owner.kill()
+
+
+STOPPED = """
+import os, signal, sys, time
+from ringward.events import SqliteStore
+
+def faults(point):
+    if point == "appended":
+        print("stopped", flush=True)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(0.1)
+
+store = SqliteStore(sys.argv[1], faults=faults)
+store.append("p", [store.stream.entry("key", b"", "of the stopped one", None)])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGSTOP is of POSIX")
+@pytest.mark.parametrize(("end", "tail"), [("SIGCONT", EVENTS + 2), ("SIGKILL", EVENTS + 1)])
+def test_a_process_that_is_stopped_inside_a_write_stalls_writers_until_it_wakes_or_dies(filled, opened, end, tail):
+    store = opened()
+    with subprocess.Popen([sys.executable, "-c", STOPPED, filled], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout.readline() == "stopped\n"
+        writer = threading.Thread(target=store.append, args=("p", [STREAM.entry("key", b"", "of another", None)]))
+        writer.start()
+        writer.join(0.3)
+        assert writer.is_alive()
+        assert store.totals().tail == EVENTS  # who reads goes on
+        owner.send_signal(getattr(signal, end))
+        owner.wait(30)
+        writer.join(30)
+        assert not writer.is_alive()
+    assert store.totals().tail == tail

@@ -25,7 +25,7 @@ def raw(path, sql, *values):
 
 
 def publish(store, numbers):
-    made = [store.stream.entry(f"key{i % 7}", b"%d" % i * 200, f"id{i}", {"n": str(i)}) for i in numbers]
+    made = [store.stream.entry(f"key{i % 7}", b"%d" % i * 100, f"id{i}", {"n": str(i)}) for i in numbers]
     return store.append("p", made)
 
 
@@ -50,7 +50,7 @@ def path(tmp_path):
     assert 0 < store.lowest_unresolved("g") < 120
     store.close()
     raw(path, "CREATE TABLE ledger (seq INTEGER, text)")
-    raw(path, "INSERT INTO ledger SELECT seq, hex(payload) FROM ringward_log WHERE seq <= 60")
+    raw(path, "INSERT INTO ledger SELECT seq, payload FROM ringward_log WHERE seq <= 60")
     raw(path, "CREATE TABLE sums (name TEXT PRIMARY KEY, value) WITHOUT ROWID")
     raw(path, "INSERT INTO sums SELECT 'sum' || seq, seq FROM ringward_log WHERE seq <= 60")
     raw(path, "CREATE INDEX ledger_seq ON ledger (seq)")
