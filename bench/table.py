@@ -1,10 +1,10 @@
 """Runs the suite several times and writes what it measured: `python bench/table.py`.
 
-Each run is a pytest-benchmark session of its own, pinned to one core. Two ratios are reported:
-of the minima over all runs, which is what undisturbed code costs and what the bounds are held
-against, and the median of the runs' own ratios. (The least of the runs' ratios would flatter:
-it is small when the reference was disturbed.) The bounds are in `bounds.py`; exit code 1 says
-that one was missed.
+Each run is a pytest-benchmark session of its own, pinned to one core. Two ratios are reported: of
+the minima over all runs, and the median of the runs' own ratios (each of the minima of one run),
+which the bounds are held against. A processor's clock changes from run to run: one lucky run of
+the reference would decide alone about the first, and the least of the runs' ratios would flatter.
+The bounds are in `bounds.py`; exit code 1 says that one was missed.
 """
 
 from __future__ import annotations
