@@ -8,7 +8,7 @@
 | `host.py` | a process: its ticker, its workers, its handlers |
 | `people.py` | everybody else: who publishes, operates, and pulls plugs |
 | `ledger.py`, `book.py` | what must always hold, checked after every write and delivery |
-| `world.py` | all of these together; `run` a seed |
+| `run.py`, `seeds.py` | all of these together: `run` a seed, or many over all cores |
 | `disk.py` | files for `SqliteStore` that fail, tear and lose what was not synced |
 | `mutants.py` | deliberate bugs, to see that the ledger notices |
 """

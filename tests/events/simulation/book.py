@@ -8,7 +8,7 @@ from collections import defaultdict
 from ringward.events.document import NEW
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818 - it is found, not made
     """An invariant does not hold."""
 
     def __init__(self, rule, detail):

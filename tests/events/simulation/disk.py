@@ -101,18 +101,20 @@ class Sqlite:
         self.disk.host = host
         try:
             return SqliteStore(
-                self.path, self.world.stream, id_window_s=self.world.plan.id_window_s, clock=self.world.wall,
-                faults=faults, transaction_timeout_s=1e6,
+                self.path,
+                self.world.stream,
+                id_window_s=self.world.plan.id_window_s,
+                clock=self.world.wall,
+                faults=faults,
+                transaction_timeout_s=1e6,
             )
         finally:
             self.disk.host = None
 
     def handle_for(self, host):
         """The store, as a process has it: its own connections."""
-        points = []
-        base = self._open(host, lambda point: points[0](point))
-        handle = Handle(self.world, host, base)
-        points.append(handle.fault)
+        handle = Handle(self.world, host)
+        handle.adopt(self._open(host, handle.fault))
         self.handles.append(handle)
         return handle
 
@@ -161,7 +163,7 @@ class Sqlite:
         self.handles = [handle for handle in self.handles if not handle.host.dead]
         self.first = self.observer = self._open(None)
         for handle in self.handles:
-            handle.base = self._open(handle.host, handle.fault)
+            handle.adopt(self._open(handle.host, handle.fault))
         if cut:
             self.world.saw("a power cut")
             self.world.ledger.check(self.world.ledger.power_cut)

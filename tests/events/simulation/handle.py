@@ -15,15 +15,16 @@ _WITHOUT_GROUP = {"append", "prune"}
 class Handle:
     """A `Store` as one process has it."""
 
-    def __init__(self, world, host, base):
+    def __init__(self, world, host):
         self.world = world
         self.host = host
-        self.base = base
         self.process = host.name
-        self.stream = base.stream
-        self.abilities = base.abilities
         self.waiting_fault = None
         self.upset = False  # whether a call failed: then its partitions may be claimed anew at any time
+
+    def adopt(self, base):
+        """Go on with a store that was opened, or opened anew."""
+        self.base, self.stream, self.abilities = base, base.stream, base.abilities
 
     def alive(self, process):
         """As `Store.alive`; there is no way to let others go first, since a lock is held."""

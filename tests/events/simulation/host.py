@@ -8,8 +8,6 @@ from events.world import Process
 import ringward as rw
 from ringward.events.gate import Gate
 
-# Operators, producers and the like have a host too; it has no groups.
-
 
 class Host:
     """One process: it can stand still, and die; what it has in memory is gone then."""
@@ -75,9 +73,9 @@ class Host:
             world.sleep(world.plan.tick_s * (0.5 + world.random.random()))
 
     def attempted(self, act):
-        """Do something that the store may refuse; whether it went well. The process may be ended for it, or go on."""
+        """Do something that the store may refuse; whether it was done. The process may be ended for it, or go on."""
         try:
-            act()
+            return act() is not False
         except rw.RingwardError as error:
             world = self.world
             world.saw(f"went on after {type(error).__name__}")
@@ -85,7 +83,6 @@ class Host:
                 self.die()
                 raise Gone from None
             return False
-        return True
 
     def man(self, post):
         """As many workers as there are members, and one more for each handler that is slow."""
@@ -99,9 +96,7 @@ class Host:
     def work(self, post, rank):
         """Be a worker; leave when there are more than are needed."""
         while True:
-            found = []
-            self.attempted(lambda: found.append(post.step()))
-            if found == [True]:
+            if self.attempted(post.step):
                 self.world.wake(self)
                 self.world.pause()
             elif rank < self.crews[post]:
@@ -158,9 +153,7 @@ class Host:
 class Delivered:
     """One call of a handler."""
 
-    __slots__ = (
-        *("alone", "attempt", "began", "epoch", "group", "host", "key", "partition", "raw_key", "seq"),
-    )
+    __slots__ = (*("alone", "attempt", "began", "epoch", "group", "host", "key", "partition", "raw_key", "seq"),)
 
     def __init__(self, host, group, event):
         self.host = host

@@ -111,15 +111,15 @@ class Ledger:
 
     def receipts(self, entries, receipts):
         """`append` returned: what it says is in the log."""
-        for (_, _, _, id, payload, _), receipt in zip(entries, receipts, strict=True):
+        for (_, _, _, name, payload, _), receipt in zip(entries, receipts, strict=True):
             row = self.rows.get(receipt.seq)
             require(row is not None, "accepted is in the log", f"{receipt} of {payload}")
-            same = row.payload == payload and row.id == id and row.partition == receipt.partition
+            same = row.payload == payload and row.id == name and row.partition == receipt.partition
             require(same, "accepted is in the log", f"{receipt} of {payload} is {row}")
             known = self.accepted.get(payload)
-            if known is not None and id is not None:
+            if known is not None and name is not None:
                 aged = known != receipt.seq and known < self.first
-                require(aged or receipt.seq == known, "an id has one seq", f"{id}: {known}, then {receipt}")
+                require(aged or receipt.seq == known, "an id has one seq", f"{name}: {known}, then {receipt}")
             self.accepted[payload] = receipt.seq
             if receipt.duplicate:
                 self.saw("a duplicate")
@@ -156,7 +156,9 @@ class Ledger:
     def power_cut(self):
         """All processes ended, and what was not synced may be gone: marks and beats, and nothing else."""
         base = self.world.base
-        require(base.totals().tail == self.tail, "accepted is in the log", f"power cut: {base.totals()}, not {self.tail}")
+        require(
+            base.totals().tail == self.tail, "accepted is in the log", f"power cut: {base.totals()}, not {self.tail}"
+        )
         for book in self.books.values():
             if book.name in [state.name for state in base.groups()]:
                 book.power_cut(base.documents(book.name), base.letters(book.name))

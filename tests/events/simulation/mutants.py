@@ -222,7 +222,8 @@ def attempts_are_not_counted(right):
 
     def failed(self, row, error, now, chance):
         right(self, row, error, now, chance)
-        self.attempts.pop(row[0], None)
+        if row[0] in self.attempts:
+            self.attempts[row[0]] = 0
 
     return failed
 

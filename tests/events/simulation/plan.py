@@ -53,14 +53,14 @@ def draw(random, **fixed):
         "members": random.choice((1, 1, 2, ("a",), ("a", "b"))),
         "groups": random.choice((("g",), ("g",), ("g",), ("g", "h"))),
         "options": options(random),
-        "router": random.choice(tuple(ROUTERS)),
+        "router": random.choice(("primary", "primary", *ROUTERS)),
         "locks": random.random() < 0.5,
         "fates": {name: 0 if quiet else share // (1 + mild) for name, share in FATES.items()},
         "eagerness": random.choice((0.0, 0.05, 0.3, 0.8)),
         "tick_s": random.choice((0.2, 0.4, 0.6)),
         "trouble": 0.0 if quiet else random.choice((0.0, 0.003, 0.01, 0.03)),
         "chaos": 0.0 if quiet else random.choice((0.3, 1.0, 3.0)),
-        "seconds": random.choice((4.0, 8.0, 12.0)),
+        "seconds": random.choice((3.0, 6.0, 10.0)),
         "id_window_s": random.choice((1e6, 1e6, 1e6, 3.0)),
     }
     return Plan(**{**drawn, **fixed})

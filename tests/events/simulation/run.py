@@ -181,9 +181,9 @@ class Simulation(Scheduler):
             number = len(self.offered)
             payload = b"%d" % number
             key = f"key{int(random.random() * self.plan.keys)}"
-            id = f"id{number}" if named else None
-            self.offered[payload] = (key, id)
-            made.append(self.stream.entry(key, payload, id, None))
+            name = f"id{number}" if named else None
+            self.offered[payload] = (key, name)
+            made.append(self.stream.entry(key, payload, name, None))
             draw = random.random() * 100
             for fate, share in self.plan.fates.items():
                 draw -= share
@@ -292,7 +292,9 @@ class Memory:
 
     def handle_for(self, host):
         """The store, as a process has it."""
-        return Handle(self.world, host, self.observer)
+        handle = Handle(self.world, host)
+        handle.adopt(self.observer)
+        return handle
 
     def new_effects(self):
         """Memory has no transactions."""
@@ -327,7 +329,7 @@ def run(seed, **fixed):
     error = None
     try:
         simulation.run()
-    except Exception as caught:
+    except Exception as caught:  # noqa: BLE001 - whatever it is, the seed has failed
         error = caught
     finally:
         simulation.end()

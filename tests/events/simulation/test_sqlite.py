@@ -6,7 +6,7 @@ import os
 
 from events.simulation.disk import run_on_sqlite
 
-SEEDS = int(os.environ.get("RINGWARD_SEEDS", "2000")) // 50
+SEEDS = int(os.environ.get("RINGWARD_SEEDS", "1500")) // 50
 
 INTERESTING = {"an effect", "takeover", "a power cut", "copied after a failed commit", "disk: write tears"}
 
