@@ -418,6 +418,23 @@ def test_rule_6_a_suspect_runs_alone_in_its_process(world):
     assert fresh.take().alone
 
 
+def test_rule_6_a_suspect_waits_for_a_handler_whose_partition_is_handed_over(world):
+    """The batch was let off the gate when its partition was drained, while its handler was at work."""
+    process = world.process()
+    append(process.store, *(key_in(process.store, partition) for partition in range(8)))
+    process.tick()
+    process.take()
+    gate = Gate()
+    fresh = successor(world, process, gate=gate)
+    other = world.process(fresh.store, name="other", gate=gate)
+    begun = other.take()
+    other.begin(begun)
+    other.group.leave("member-1")
+    assert fresh.take() is None
+    other.agent.finish(begun, world.clock)
+    assert fresh.take().alone
+
+
 def test_rule_6_caught_exceptions_count_and_concern_their_event_only(world):
     process = world.process()
     one, two = two_keys(process.store)

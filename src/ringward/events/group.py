@@ -509,7 +509,8 @@ class Group:
                 if holding.draining:
                     holding.ready.clear()
                 self._queue(holding)
-        self._ungate(batch)
+        if batch.slow:  # what is drained is with its handler still, and a suspect waits for that
+            self._ungate(batch)
 
     # --- state
 
