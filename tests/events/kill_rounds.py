@@ -40,6 +40,7 @@ RETRY = Retry(attempts=1_000_000, base_s=0.01)  # whoever kills at random kills 
 
 def produce(path: Path, number: int, seed: int) -> None:
     """Publish, and write down what was acknowledged, until told to stop; go on where a dead one was."""
+    logging.disable(logging.WARNING)
     name, log = f"producer-{number}", path.with_name(f"acknowledged-{number}")
     with Processor(path, producer=name, unresolved_count=BACKLOG) as p, log.open("ab", buffering=0) as acknowledged:
         chance = random.Random(seed)
@@ -58,6 +59,7 @@ def produce(path: Path, number: int, seed: int) -> None:
 
 def consume(path: Path, life: int) -> None:
     """Be a member of both groups, until told to stop."""
+    logging.disable(logging.WARNING)
     with Processor(path, retention=Retention(age_s=None, count=500)) as p:
         handled = os.open(path.with_name("handled"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
