@@ -58,10 +58,10 @@ def draw(random, **fixed):
         "fates": {name: 0 if quiet else share // (1 + mild) for name, share in FATES.items()},
         "eagerness": random.choice((0.0, 0.05, 0.3, 0.8)),
         "tick_s": random.choice((0.2, 0.4, 0.6)),
-        "trouble": 0.0 if quiet else random.choice((0.0, 0.003, 0.01, 0.03)),
+        "trouble": 0.0 if quiet else random.choice((0.0, 0.005, 0.02, 0.05)),
         "chaos": 0.0 if quiet else random.choice((0.3, 1.0, 3.0)),
         "seconds": random.choice((3.0, 6.0, 10.0)),
-        "id_window_s": random.choice((1e6, 1e6, 1e6, 3.0)),
+        "id_window_s": random.choice((1e6, 1e6, 3.0)),
     }
     return Plan(**{**drawn, **fixed})
 
