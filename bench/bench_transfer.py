@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pinned import all_cores
 from workload import KEYS_BULK, NODE_COUNTS, NODES, ONE_THREAD, copy_reference, hash_ring, hashes, integers
 
 pytestmark = pytest.mark.benchmark(group="transfer")
@@ -19,7 +20,7 @@ def bench_copyto(benchmark):
     copy_reference(benchmark, hashes())
 
 
-def apply(benchmark, change, width, nodes):
+def apply(benchmark, change, width, nodes, threads=ONE_THREAD):
     """Before each round, outside the time, what moved is restored and the column leaves the caches."""
     ring = hash_ring(nodes).copy()
     owners = ring.assign_hashes(hashes(), out=np.zeros(KEYS_BULK, width))
@@ -31,7 +32,7 @@ def apply(benchmark, change, width, nodes):
     def restore():
         ids[moved] = owners[moved]
         integers().max()
-        return (ids, hashes()), ONE_THREAD
+        return (ids, hashes()), threads
 
     benchmark.extra_info["count"] = KEYS_BULK
     benchmark.pedantic(transfer.apply, setup=restore, rounds=ROUNDS, warmup_rounds=1)
@@ -41,6 +42,13 @@ def apply(benchmark, change, width, nodes):
 @pytest.mark.parametrize("change", CHANGES)
 def bench_apply(benchmark, change, width):
     apply(benchmark, change, width, NODES)
+
+
+@pytest.mark.parametrize("width", ["uint16", "uint32"])
+def bench_apply_by_default(benchmark, width):
+    """A plain `transfer.apply(ids, hashes)`: in as many threads as there are cores."""
+    with all_cores():
+        apply(benchmark, "removal", width, NODES, threads={})
 
 
 @pytest.mark.parametrize("nodes", NODE_COUNTS)

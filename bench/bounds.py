@@ -86,15 +86,21 @@ BOUNDS = (
         for width in WIDTHS
     ),
     Bound("`assign` of a list of 16-character str", "bench_strings.py::bench_container[list]", COPY_FOR_TEXTS, COPY, 25),
+    Bound("`Transfer.apply` after a removal, uint16 ids, one thread", "bench_transfer.py::bench_apply[removal-uint16]",
+          COPY_FOR_TRANSFER, COPY, 0.3),
     *(
-        Bound(f"`Transfer.apply` after {change}, {width} ids", f"bench_transfer.py::bench_apply[{name}-{width}]",
-              COPY_FOR_TRANSFER, COPY, at_most)
-        for change, name, at_most in (("a removal", "removal", 0.3), ("an addition", "addition", 3))
+        Bound(f"`Transfer.apply` after a removal, {width} ids, as many threads as cores",
+              f"bench_transfer.py::bench_apply_by_default[{width}]", COPY_FOR_TRANSFER, COPY, 0.3)
+        for width in WIDTHS
+    ),
+    *(
+        Bound(f"`Transfer.apply` after an addition, {width} ids", f"bench_transfer.py::bench_apply[addition-{width}]",
+              COPY_FOR_TRANSFER, COPY, 3)
         for width in WIDTHS
     ),
     Bound("build 1,000 nodes × 160 points", "bench_build.py::bench_build_ring[1000]", SORT, SORTED, 20),
-    Bound("add one node to 1,000", "bench_build.py::bench_change_ring[1000-add]", SORT, SORTED, 1),
-    Bound("remove one node of 1,000", "bench_build.py::bench_change_ring[1000-remove]", SORT, SORTED, 1),
+    Bound("add one node to 1,000, and compile the ring for columns", "bench_build.py::bench_settled_ring[1000-add]", SORT, SORTED, 1),
+    Bound("remove one node of 1,000, and the same", "bench_build.py::bench_settled_ring[1000-remove]", SORT, SORTED, 1),
 )  # fmt: skip
 
 ALL_BOUNDS = (*BOUNDS, *LEVEL_BOUNDS.values(), *THREAD_BOUNDS.values())

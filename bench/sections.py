@@ -239,6 +239,13 @@ def transfers_table(figures):
         )
     ]
     rows += [
+        (
+            f"`apply` after removal, {width} ids, as many threads as cores",
+            f"bench_transfer.py::bench_apply_by_default[{width}]",
+        )
+        for width in ("uint16", "uint32")
+    ]
+    rows += [
         (f"reading the ids once, `ids.max()`, {width}", f"bench_transfer.py::bench_read[{width}]")
         for width in ("uint16", "uint32")
     ]
@@ -259,6 +266,11 @@ def changes_table(figures):
             (f"{told}, {nodes:,} nodes", f"bench_build.py::bench_change_ring[{nodes}-{name}]")
             for name, told in changes.items()
         ]
+        rows += [
+            (f"{changes[name]} and route a column of one key, {nodes:,} nodes",
+             f"bench_build.py::bench_settled_ring[{nodes}-{name}]")
+            for name in ("add", "remove", "mark_down")
+        ]  # fmt: skip
     rows += [
         ("the arcs of an addition, when first asked for", "bench_build.py::bench_arcs[add]"),
         (
