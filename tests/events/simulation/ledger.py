@@ -97,9 +97,10 @@ class Ledger:
         self.saw("a forgotten id")
 
     def _pruned(self, first):
+        books = self._books()  # a deleted group keeps nothing from being pruned
         for seq in range(self.first, first):
             partition = self.rows[seq].partition
-            for book in self.books.values():
+            for book in books:
                 document = book.documents.get(partition)
                 require(
                     document is None or document.resolved(seq),
@@ -126,6 +127,14 @@ class Ledger:
 
     # --- groups
 
+    def _there(self, group):
+        """Whether a group is open; after a delete, until it is opened again, it is not."""
+        return any(state.name == group for state in self.world.base.groups())
+
+    def _books(self):
+        """The books of the groups that are there."""
+        return [book for name, book in self.books.items() if self._there(name)]
+
     def wrote(self, name, process, group, args):
         """A call that writes is over, whether or not it said so: look at all that it may have changed."""
         base, write = self.world.base, Write(name, process)
@@ -139,7 +148,7 @@ class Ledger:
             if (view := base.view(group)) is not None and view != book.view:
                 book.viewed(write, view, self.world.clock, self.world.is_dead)
             return
-        if group not in [state.name for state in base.groups()]:
+        if not self._there(group):
             return  # deleted: its epochs are compared when it is there again
         self.look_at_log()
         if group not in self.books:
@@ -159,9 +168,8 @@ class Ledger:
         require(
             base.totals().tail == self.tail, "accepted is in the log", f"power cut: {base.totals()}, not {self.tail}"
         )
-        for book in self.books.values():
-            if book.name in [state.name for state in base.groups()]:
-                book.power_cut(base.documents(book.name), base.letters(book.name))
+        for book in self._books():
+            book.power_cut(base.documents(book.name), base.letters(book.name))
 
     def closing(self):
         """What must be so once everything is healed, redriven and idle."""
