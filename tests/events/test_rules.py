@@ -884,6 +884,31 @@ def test_rows_that_could_not_be_read_are_asked_for_again(world):
     assert world.seqs() == [seq, seq]
 
 
+def test_rows_of_other_partitions_that_the_same_look_would_have_read_are_asked_for_again(world):
+    """Only the partition at which the store failed was told, the lanes of those after it waited for ever."""
+    process = world.process()
+    seqs = append(process.store, *(key_in(process.store, partition) for partition in range(3)))
+    world.fails = dict.fromkeys(seqs, 1)
+    process.tick()
+    process.work()
+    world.advance(1.0, process)
+    rows, reads = process.store.rows, []
+
+    def second_fails(asked):
+        reads.append(asked)
+        if len(reads) == 2:
+            raise rw.BackpressureError("store", "free", "busy")
+        return rows(asked)
+
+    process.store.rows = second_fails
+    with pytest.raises(rw.BackpressureError):
+        process.take()
+    process.store.rows = rows
+    world.settle(process, seconds=2)
+    assert len(reads) == 2
+    assert sorted(world.seqs()) == sorted([*seqs, *seqs])
+
+
 def test_a_look_at_the_documents_that_failed_is_made_up_for(world):
     """A redriven event was not noticed then, until something else happened in its partition."""
     process, _, _, seqs = bury(world)

@@ -184,16 +184,17 @@ class Agent:
                         return
 
     def _recall(self, rows: dict[int, list[int]], letters: dict[int, list[int]]) -> None:
-        for partition in {**rows, **letters}:
-            recalled: list[Row] = []
-            try:
+        recalled: dict[int, list[Row]] = {partition: [] for partition in {**rows, **letters}}
+        try:
+            for partition, found in recalled.items():
                 if partition in rows:
-                    recalled += self.store.rows(rows[partition])
+                    found.extend(self.store.rows(rows[partition]))
                 if partition in letters:
-                    recalled += self.store.bodies(self.group.name, letters[partition])
-            finally:  # what was not read is asked for again at the next tick
-                with self.lock:
-                    self.group.recalled(partition, recalled)
+                    found.extend(self.store.bodies(self.group.name, letters[partition]))
+        finally:  # what was not read, of any of them, is asked for again at the next tick
+            with self.lock:
+                for partition, found in recalled.items():
+                    self.group.recalled(partition, found)
 
     def _mark(self, batch: Batch) -> None:
         if batch.marks:
