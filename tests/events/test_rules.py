@@ -137,6 +137,43 @@ def test_rule_3_a_member_that_was_declared_dead_rejoins_under_a_new_incarnation(
     assert first.group.holdings
 
 
+def deleted_and_opened(world):
+    """Two processes whose group was deleted and is there again; nobody knows yet."""
+    world.options = Options(batch=20, lease_s=6.0, beat_s=2.0)
+    first, second = pair(world)
+    first.store.alive = second.store.alive = lambda process: None
+    for _ in range(15):
+        world.advance(0.1, first, second)
+    first.store.delete_group("g")
+    first.store.open_group("g", 0)
+    return first, second
+
+
+def test_rule_3_a_lease_of_a_deleted_group_is_not_that_of_the_next(world):
+    first, second = deleted_and_opened(world)
+    world.advance(0.1, first)  # joins anew
+    world.advance(0.1, first, second)  # the first beat, as before; then it stands still
+    for _ in range(55):
+        world.advance(0.1, second)
+    assert dict(first.store.view("g").members)["member-1"].up
+    for _ in range(10):
+        world.advance(0.1, second)
+    assert not dict(first.store.view("g").members)["member-1"].up
+
+
+def test_rule_3_a_process_raises_no_lease_of_another_that_has_the_name_of_its_own(world):
+    first, second = deleted_and_opened(world)
+    third = world.process(_Other(first.store) if world.make.kind == "memory" else None)
+    world.advance(0.1, second, third)
+    assert dict(third.store.view("g").members)["member-1"].process == third.store.process
+    for _ in range(40):
+        world.advance(0.1, second)
+    world.advance(0.0, first, second)  # it stood still, and beats before it looks
+    for _ in range(25):
+        world.advance(0.1, second)
+    assert not dict(third.store.view("g").members)["member-1"].up
+
+
 def test_rule_3_the_lease_is_at_least_three_beats():
     with pytest.raises(rw.ArgumentError, match="lease_s must be at least 6"):
         Options(lease_s=5.0, beat_s=2.0)

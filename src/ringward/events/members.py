@@ -32,6 +32,11 @@ def lease_of(name: str, incarnation: int) -> str:
     return f"{name}#{incarnation}"
 
 
+def _counter_of(name: str, member: Member) -> str:
+    """The name of a lease's counter: when a group was deleted, two processes may know a lease of the same name."""
+    return f"{lease_of(name, member.incarnation)}@{member.process}"
+
+
 class _Seen(NamedTuple):
     beats: int
     since: float
@@ -146,7 +151,7 @@ class Members:
             if not local.hung and now >= local.due and self.is_in(name):
                 local.beats += 1
                 local.due = now + self.options.beat_s
-                due[self.owner_of(name)] = local.beats
+                due[_counter_of(name, self.members[name])] = local.beats
         return due
 
     def tick(
@@ -180,8 +185,8 @@ class Members:
         else:
             self._router = self._resumed(view.router)
             self.owners = self._routed(self._router)
-        up = {lease_of(name, member.incarnation) for name, member in self.members.items() if member.up}
-        self._seen = {lease: seen for lease, seen in self._seen.items() if lease in up}
+        up = {_counter_of(name, member) for name, member in self.members.items() if member.up}
+        self._seen = {counter: seen for counter, seen in self._seen.items() if counter in up}
 
     def _resumed(self, data: bytes) -> Router:
         hash = self._given.hash if isinstance(self._given, Router) else None
@@ -210,11 +215,11 @@ class Members:
                 continue
             if member.process not in alive_of:
                 alive_of[member.process] = alive(member.process)
-            lease = lease_of(name, member.incarnation)
-            count, seen = beats.get(lease, 0), self._seen.get(lease)
+            counter = _counter_of(name, member)
+            count, seen = beats.get(counter, 0), self._seen.get(counter)
             if seen is None or seen.beats != count:
-                self._seen[lease] = _Seen(count, now)
-            if alive_of[member.process] is False or now - self._seen[lease].since > self.options.lease_s:
+                self._seen[counter] = _Seen(count, now)
+            if alive_of[member.process] is False or now - self._seen[counter].since > self.options.lease_s:
                 dead.append(name)
         return dead
 
@@ -223,7 +228,7 @@ class Members:
         unseen = now - self._looked - self.options.beat_s
         self._looked = now
         if unseen > 0:
-            self._seen = {lease: _Seen(seen.beats, seen.since + unseen) for lease, seen in self._seen.items()}
+            self._seen = {counter: _Seen(seen.beats, seen.since + unseen) for counter, seen in self._seen.items()}
 
     def _joining(self, now: float, dead: Sequence[str]) -> list[str]:
         for name, local in list(self.local.items()):
@@ -267,12 +272,13 @@ class Members:
             members[name] = members[name]._replace(up=False, deaths=0)
         for name in joining:
             before = members.get(name) or Member(0, "", up=False)
-            self.local[name].incarnation = before.incarnation + 1
-            self.local[name].beats = 0
-            self.local[name].due = 0.0
-            self.local[name].joined = now
-            self.local[name].not_before = 0.0
-            members[name] = Member(before.incarnation + 1, self.process, up=True, deaths=before.deaths)
+            local = self.local[name]
+            local.incarnation = max(before.incarnation, local.incarnation) + 1  # above its own of a deleted group
+            local.beats = 0
+            local.due = 0.0
+            local.joined = now
+            local.not_before = 0.0
+            members[name] = Member(local.incarnation, self.process, up=True, deaths=before.deaths)
         for name, local in self.local.items():
             if self.is_in(name) and now - local.joined > STEADY_S and name not in dead:
                 members[name] = members[name]._replace(deaths=0)

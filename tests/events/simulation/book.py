@@ -50,7 +50,7 @@ class Book:
         self.tried = {}  # (seq, epoch) → the last attempt
         self.running = {}  # delivery → (key, partition, epoch)
         self.generations = defaultdict(lambda: Generation(0))
-        self.seen_beats = {}  # lease → (count, when)
+        self.seen_beats = {}  # counter → (count, when)
         self.view = None
         self.effects = {}  # generation → seq → key: what transactional handlers committed
         self.attempts_before = {}  # of the partitions that the last write changed
@@ -189,11 +189,12 @@ class Book:
 
     def beaten(self, beats, now):
         """Leases were raised: not those of members whose handlers hang."""
-        for lease, count in beats.items():
-            if self.seen_beats.get(lease, (None,))[0] != count:
-                self.seen_beats[lease] = (count, now)
+        for counter, count in beats.items():
+            if self.seen_beats.get(counter, (None,))[0] != count:
+                self.seen_beats[counter] = (count, now)
                 for delivery in self.running:
-                    if self.documents[delivery.partition].owner == lease and self.current(delivery):
+                    owner = self.documents[delivery.partition].owner
+                    if counter == f"{owner}@{delivery.host.name}" and self.current(delivery):
                         self._not_hanging(delivery, now)
 
     def _not_hanging(self, delivery, now):
@@ -208,11 +209,11 @@ class Book:
         for name, member in view.members:
             before = old.get(name)
             if before is None or before.incarnation != member.incarnation:
-                self.seen_beats.setdefault(f"{name}#{member.incarnation}", (0, now))
+                self.seen_beats.setdefault(f"{name}#{member.incarnation}@{member.process}", (0, now))
             elif before.up and not member.up:
                 died = member.deaths > before.deaths
                 self.ledger.saw("declared dead" if died else "left")
-                since = self.seen_beats.get(f"{name}#{member.incarnation}", (0, 0.0))[1]
+                since = self.seen_beats.get(f"{name}#{member.incarnation}@{member.process}", (0, 0.0))[1]
                 silent = now - since > self.options.lease_s - 1e-9 or is_dead(before.process)
                 own = before.process == write.process
                 require(silent or (own and not died), "leases are respected", f"{name} at {now}: {before} → {member}")
