@@ -149,6 +149,8 @@ class Ledger:
                 book.viewed(write, view, self.world.clock, self.world.is_dead)
             return
         if not self._there(group):
+            if name == "turn":
+                self.world.engine.new_effects()  # not those of the documents that it will have then
             return  # deleted: its epochs are compared when it is there again
         self.look_at_log()
         if group not in self.books:
