@@ -10,7 +10,7 @@ from ringward.errors import KeyValueError
 from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from .arrow cimport OwnedArray
 from .arrow_abi cimport ArrowArray, count_nulls, is_valid
-from .hashing cimport HashSpec, hash_bytes, hash_spans
+from .hashing cimport HashSpec, hash_rows, hash_spans
 from .kernels cimport AHEAD_BYTES, Span
 from .mix cimport rw_prefetch
 from .sources cimport KeySource
@@ -152,6 +152,17 @@ cdef class OffsetColumn(ArrowColumn):
         return 0
 
 
+cdef inline bint equally_far(const offset_t *offsets, Py_ssize_t count) noexcept nogil:
+    """Whether `count` keys, whose first offset and last one rise, are all of one size."""
+    cdef uint64_t first = <uint64_t>load(offsets, 0), width = <uint64_t>load(offsets, 1) - first, different = 0
+    cdef Py_ssize_t i
+    if <uint64_t>load(offsets, count) - first != <uint64_t>count * width:  # tells most columns of other keys
+        return False
+    for i in range(1, count):
+        different |= <uint64_t>load(offsets, i + 1) - <uint64_t>load(offsets, i) ^ width
+    return different == 0
+
+
 cdef Py_ssize_t hash_between(const HashSpec *spec, const offset_t *offsets, const unsigned char *data, int64_t end,
                              Py_ssize_t start, Py_ssize_t count, uint64_t *out) noexcept nogil:
     """How many keys were hashed before one whose offsets fall, or lie outside of 0 .. `end`."""
@@ -163,9 +174,15 @@ cdef Py_ssize_t hash_between(const HashSpec *spec, const offset_t *offsets, cons
     while done < count:
         part = min(<Py_ssize_t>GROUP, count - done)
         rw_prefetch(<const char *>(offsets + start + done) + AHEAD_BYTES)
+        high = load(offsets, start + done + part)
+        if low <= high <= end and equally_far(offsets + start + done, part):
+            hash_rows(spec, data + low, (high - low) // part, part, out + done)
+            low = high
+            done += part
+            continue
         for i in range(part):
             high = load(offsets, start + done + i + 1)
-            if <uint64_t>(high - low) > <uint64_t>(end - low):
+            if <uint64_t>high - <uint64_t>low > <uint64_t>(end - low):
                 return done + i
             if i & 3 == 0:
                 rw_prefetch(data + low + AHEAD_BYTES)
@@ -249,9 +266,5 @@ cdef class FixedColumn(ArrowColumn):
         return self.find_buffer(1, self.width, &self.data)
 
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
-        cdef const unsigned char *p = <const unsigned char *>self.data + start * self.width
-        cdef Py_ssize_t i
-        for i in range(count):
-            out[i] = hash_bytes(spec, p, <size_t>self.width)
-            p += self.width
+        hash_rows(spec, <const unsigned char *>self.data + start * self.width, self.width, count, out)
         return 0

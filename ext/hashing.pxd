@@ -37,6 +37,8 @@ cdef class Hasher:
     cdef HashSpec spec
 
 
+cdef void hash_rows(const HashSpec *spec, const unsigned char *p, Py_ssize_t width, Py_ssize_t count,
+                    uint64_t *out) noexcept nogil
 cdef void hash_spans(const HashSpec *spec, const Span *spans, Py_ssize_t count, uint64_t *out) noexcept nogil
 cdef uint64_t hash_long(const HashSpec *spec, const unsigned char *p, size_t size) noexcept nogil
 

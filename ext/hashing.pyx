@@ -42,6 +42,17 @@ cdef void hash_spans(const HashSpec *spec, const Span *spans, Py_ssize_t count, 
         out[i] = hash_long(spec, spans[i].p, spans[i].size)
 
 
+cdef void hash_rows(const HashSpec *spec, const unsigned char *p, Py_ssize_t width, Py_ssize_t count,
+                    uint64_t *out) noexcept nogil:
+    """Keys of `width` bytes, one after the other, by any family."""
+    cdef Py_ssize_t i
+    if spec.family == FAMILY_XXH3:
+        kernels.hash_rows(p, width, count, spec.seed, spec.secret, out)
+        return
+    for i in range(count):
+        out[i] = hash_long(spec, p + i * width, <size_t>width)
+
+
 cdef uint64_t hash_any(const HashSpec *spec, PyObject *key) except? 0xFFFFFFFFFFFFFFFF:
     cdef uint64_t out = 0
     hash_key(spec, key, -1, &out)

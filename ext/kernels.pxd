@@ -31,7 +31,10 @@ cdef struct Kernels:
     # XXH3 of keys of at most 16 bytes, `stride` bytes apart, each without its trailing NULs.
     void (*hash_padded)(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, Py_ssize_t count, uint64_t seed,
                         uint64_t *out) noexcept nogil
-    # XXH3 of keys anywhere; `secret` is derived from the seed (derive_secret).
+    # XXH3 of keys of `width` bytes, one after the other; `secret` is derived from the seed (derive_secret).
+    void (*hash_rows)(const unsigned char *p, Py_ssize_t width, Py_ssize_t count, uint64_t seed,
+                      const unsigned char *secret, uint64_t *out) noexcept nogil
+    # XXH3 of keys anywhere.
     void (*hash_spans)(const Span *spans, Py_ssize_t count, uint64_t seed, const unsigned char *secret,
                        uint64_t *out) noexcept nogil
     # At most MOST_AT_ONCE hashes → owners, fetching hashes `ahead`. Returns how many positions it wrote to

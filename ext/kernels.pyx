@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from .kernels cimport AHEAD_BYTES, AHEAD_HASHES, MIXED, MOST_AT_ONCE, Kernels, Line, Ring, Span
 from .lanes cimport (
     rw_eight_owners, rw_eight_wide_owners, rw_lowest_bit, rw_match16, rw_match32, rw_match64, rw_mixed, rw_rank16)
-from .lanes_xxh3 cimport Flips, rw_hash_eights, rw_hash_padded8, rw_hash_spans8
+from .lanes_xxh3 cimport Flips, rw_hash_eights, rw_hash_padded8, rw_hash_rows8, rw_hash_spans8
 from .mix cimport mul_high, rw_load32, rw_load64, rw_mul128, rw_prefetch, rw_used_bytes
 from .xxh3 cimport (
     finish_4to8, finish_9to16, flip_4to8, flip_9to16_high, flip_9to16_low, xxh3_1to3, xxh3_bytes, xxh3_empty, xxh3_u64)
@@ -59,11 +59,11 @@ cdef inline void set_flips(Flips *flips, uint64_t seed) noexcept nogil:
     flips.flip_high = flip_9to16_high(seed)
 
 
-cdef inline uint64_t hash_span(const Span *span, const Flips *flips, const unsigned char *secret) noexcept nogil:
-    if 8 < span.size <= 16:
-        return finish_9to16(
-            rw_load64(span.p) ^ flips.flip_low, rw_load64(span.p + span.size - 8) ^ flips.flip_high, span.size)
-    return xxh3_bytes(span.p, span.size, flips.seed, secret)
+cdef inline uint64_t hash_one(const unsigned char *p, size_t size, const Flips *flips,
+                              const unsigned char *secret) noexcept nogil:
+    if 8 < size <= 16:
+        return finish_9to16(rw_load64(p) ^ flips.flip_low, rw_load64(p + size - 8) ^ flips.flip_high, size)
+    return xxh3_bytes(p, size, flips.seed, secret)
 
 
 cdef void hash_spans(const Span *spans, Py_ssize_t count, uint64_t seed, const unsigned char *secret,
@@ -75,7 +75,25 @@ cdef void hash_spans(const Span *spans, Py_ssize_t count, uint64_t seed, const u
         if i & 7 == 0 and i + 8 <= count and rw_hash_spans8(spans + i, &flips, out + i):
             i += 8
             continue
-        out[i] = hash_span(spans + i, &flips, secret)
+        out[i] = hash_one(spans[i].p, spans[i].size, &flips, secret)
+        i += 1
+
+
+cdef void hash_rows(const unsigned char *p, Py_ssize_t width, Py_ssize_t count, uint64_t seed,
+                    const unsigned char *secret, uint64_t *out) noexcept nogil:
+    cdef Flips flips
+    cdef Py_ssize_t i = 0
+    set_flips(&flips, seed)
+    while i < count:
+        if i & 7 == 0:
+            rw_prefetch(p + AHEAD_BYTES)
+            rw_prefetch(p + AHEAD_BYTES + 64)
+            if i + 8 <= count and rw_hash_rows8(p, width, &flips, out + i):
+                p += 8 * width
+                i += 8
+                continue
+        out[i] = hash_one(p, <size_t>width, &flips, secret)
+        p += width
         i += 1
 
 
@@ -250,6 +268,7 @@ cdef Py_ssize_t find64(const int64_t *ids, Py_ssize_t start, Py_ssize_t size, in
 cdef Kernels table
 table.hash_integers = hash_integers
 table.hash_padded = hash_padded
+table.hash_rows = hash_rows
 table.hash_spans = hash_spans
 table.look_up = look_up
 table.look_up_partitions = look_up_partitions

@@ -73,6 +73,29 @@ cdef extern from *:
         _mm512_storeu_si512(out, rw_9to16x8(first, last, size, flips));
         return 1;
     }
+    RW_INLINE __m512i rw_low_words(__m512i a, __m512i b) {
+        return _mm512_permutex2var_epi64(a, _mm512_set_epi64(14, 12, 10, 8, 6, 4, 2, 0), b);
+    }
+    RW_INLINE __m512i rw_high_words(__m512i a, __m512i b) {
+        return _mm512_permutex2var_epi64(a, _mm512_set_epi64(15, 13, 11, 9, 7, 5, 3, 1), b);
+    }
+    /* Eight keys of `width` bytes, one after the other. Returns whether they were hashed: those of 9 to 16 bytes are. */
+    RW_INLINE int rw_hash_rows8(const unsigned char *p, Py_ssize_t width, const rw_flips *flips, uint64_t *out) {
+        __m512i first, last;
+        if (width == 16) {
+            __m512i a = _mm512_loadu_si512(p), b = _mm512_loadu_si512(p + 64);
+            first = rw_low_words(a, b);
+            last = rw_high_words(a, b);
+        } else if (width > 8 && width < 16) {
+    #define RW_WORD(i) (long long)rw_load64(p + (i) * width)
+    #define RW_WORDS _mm512_set_epi64(RW_WORD(7), RW_WORD(6), RW_WORD(5), RW_WORD(4), RW_WORD(3), RW_WORD(2), RW_WORD(1), RW_WORD(0))
+            first = RW_WORDS;
+            p += width - 8;
+            last = RW_WORDS;
+        } else return 0;
+        _mm512_storeu_si512(out, rw_9to16x8(first, last, _mm512_set1_epi64(width), flips));
+        return 1;
+    }
     /* Eight keys of at most 16 bytes, NUL-padded. Returns the bits of those it left: the ones below 4 bytes. */
     RW_INLINE uint32_t rw_hash_padded8(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, const rw_flips *flips,
                                        uint64_t *out) {
@@ -87,8 +110,7 @@ cdef extern from *:
             first = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_set_m128i(k[1], k[0])), _mm256_set_m128i(k[3], k[2]), 1);
             second = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_set_m128i(k[5], k[4])), _mm256_set_m128i(k[7], k[6]), 1);
         }
-        __m512i low = _mm512_permutex2var_epi64(first, _mm512_set_epi64(14, 12, 10, 8, 6, 4, 2, 0), second);
-        __m512i high = _mm512_permutex2var_epi64(first, _mm512_set_epi64(15, 13, 11, 9, 7, 5, 3, 1), second);
+        __m512i low = rw_low_words(first, second), high = rw_high_words(first, second);
         if (_mm512_test_epi64_mask(high, _mm512_set1_epi64((long long)0xFF00000000000000ULL)) == 0xFF) {  /* no padding */
             _mm512_storeu_si512(out, rw_9to16x8(low, high, _mm512_set1_epi64(16), flips));
             return 0;
@@ -130,16 +152,11 @@ cdef extern from *:
         __m256i high = _mm256_add_epi64(_mm256_add_epi64(hh, _mm256_srli_epi64(lh, 32)), _mm256_srli_epi64(middle, 32));
         return _mm256_xor_si256(_mm256_blend_epi32(ll, _mm256_slli_epi64(middle, 32), 0xAA), high);
     }
-    /* Eight keys of at most 16 bytes, NUL-padded. Returns the bits of those it left: all, unless none is padded. */
-    RW_INLINE uint32_t rw_hash_padded8(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, const rw_flips *flips,
-                                       uint64_t *out) {
+    /* Eight keys of `width` bytes, one after the other. Returns whether they were hashed: those of 16 bytes are. */
+    RW_INLINE int rw_hash_rows8(const unsigned char *p, Py_ssize_t width, const rw_flips *flips, uint64_t *out) {
         const __m256i *v = (const __m256i *)p;
-        const __m256i zero = _mm256_setzero_si256();
         const __m256i swap = _mm256_broadcastsi128_si256(_mm_set_epi8(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-        if (stride != 16 || width != 16) return 0xFF;
-        __m256i nul = _mm256_min_epu8(_mm256_min_epu8(_mm256_loadu_si256(v), _mm256_loadu_si256(v + 1)),
-                                      _mm256_min_epu8(_mm256_loadu_si256(v + 2), _mm256_loadu_si256(v + 3)));
-        if ((uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(nul, zero)) & 0x80008000u) return 0xFF;
+        if (width != 16) return 0;
         for (int i = 0; i < 4; i += 2) {
             __m256i a = _mm256_loadu_si256(v + i), b = _mm256_loadu_si256(v + i + 1);
             __m256i low = _mm256_xor_si256(_mm256_unpacklo_epi64(a, b), _mm256_set1_epi64x((long long)flips->flip_low));
@@ -151,6 +168,18 @@ cdef extern from *:
             /* Unpacking has paired keys 0 with 2 and 1 with 3. */
             _mm256_storeu_si256((__m256i *)(out + 2 * i), _mm256_permute4x64_epi64(h, 0xD8));
         }
+        return 1;
+    }
+    /* Eight keys of at most 16 bytes, NUL-padded. Returns the bits of those it left: all, unless none is padded. */
+    RW_INLINE uint32_t rw_hash_padded8(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, const rw_flips *flips,
+                                       uint64_t *out) {
+        const __m256i *v = (const __m256i *)p;
+        if (stride != 16 || width != 16) return 0xFF;
+        __m256i nul = _mm256_min_epu8(_mm256_min_epu8(_mm256_loadu_si256(v), _mm256_loadu_si256(v + 1)),
+                                      _mm256_min_epu8(_mm256_loadu_si256(v + 2), _mm256_loadu_si256(v + 3)));
+        nul = _mm256_cmpeq_epi8(nul, _mm256_setzero_si256());
+        if ((uint32_t)_mm256_movemask_epi8(nul) & 0x80008000u) return 0xFF;
+        rw_hash_rows8(p, 16, flips, out);
         return 0;
     }
     RW_INLINE void rw_hash_integers8(const uint64_t *keys, uint64_t flip, uint64_t *out) {
@@ -168,6 +197,7 @@ cdef extern from *:
     }
     #else
     #define rw_hash_spans8(spans, flips, out) 0
+    #define rw_hash_rows8(p, width, flips, out) 0
     #define rw_hash_padded8(p, stride, width, flips, out) 0xFFu
     RW_INLINE void rw_hash_integers8(const uint64_t *keys, uint64_t flip, uint64_t *out) {
         for (int i = 0; i < 8; i++) {
@@ -196,6 +226,7 @@ cdef extern from *:
         uint64_t flip_low
         uint64_t flip_high
     bint rw_hash_spans8(const void *spans, const Flips *flips, uint64_t *out) noexcept nogil
+    bint rw_hash_rows8(const unsigned char *p, Py_ssize_t width, const Flips *flips, uint64_t *out) noexcept nogil
     uint32_t rw_hash_padded8(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, const Flips *flips,
                              uint64_t *out) noexcept nogil
     void rw_hash_eights(const uint64_t *keys, Py_ssize_t count, uint64_t flip, Py_ssize_t ahead,

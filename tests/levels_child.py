@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import pyarrow as pa
 import xxhash
 
 import ringward as rw
@@ -23,6 +24,18 @@ def padded(size, width, seed):
     raw[rng.random((size, width)) < 0.1] = 0
     raw[np.arange(width) >= rng.integers(0, width + 2, (size, 1))] = 0
     return raw.view(f"S{width}").ravel()
+
+
+def of_one_size(size, width, seed):
+    """Keys of `width` bytes, NULs at their ends too, in Arrow's layouts; in the last column one is shorter."""
+    raw = np.random.default_rng(seed).integers(0, 256, max(size * width, 1), np.uint8)
+    raw[::5] = 0
+    buffer = pa.py_buffer(raw.tobytes())
+    yield pa.Array.from_buffers(pa.binary(width), size, [None, buffer])
+    offsets = width * np.arange(size + 1)
+    yield pa.Array.from_buffers(pa.binary(), size, [None, pa.py_buffer(offsets.astype(np.int32).tobytes()), buffer])
+    offsets[size // 2 + 1 :] -= min(size, width, 1)
+    yield pa.Array.from_buffers(pa.large_binary(), size, [None, pa.py_buffer(offsets.tobytes()), buffer])
 
 
 def routers():
@@ -56,6 +69,7 @@ def results():
                 texts = padded(size, width, seed)
                 yield rw.hash_keys(texts, hash_)
                 yield rw.hash_keys(texts[::2], hash_)
+                yield from (rw.hash_keys(column, hash_) for column in of_one_size(size, width, seed))
     for router in routers():
         for size in SIZES:
             hashes = integers(size, 1)

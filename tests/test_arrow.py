@@ -562,8 +562,19 @@ def test_chunks_end_anywhere_in_a_block(drawn: list, pieces: list[int]) -> None:
     assert rw.hash_keys(column).tolist() == hashes(keys)
 
 
+OFFSET = st.integers(-3, 30)
+WILD = OFFSET | st.sampled_from([-(2**31), 2**31 - 1])
+
+
 @given(
-    offsets=st.lists(st.integers(-3, 30), min_size=2, max_size=12),
+    # The last one is what the producer says there is.
+    offsets=st.builds(lambda some, last: [*some, last], st.lists(WILD, min_size=1, max_size=11), OFFSET)
+    | st.builds(
+        lambda low, width, keys: [low + width * i for i in range(keys + 1)],
+        st.integers(-3, 3),
+        st.integers(-1, 16),
+        st.integers(1, 12),
+    ).filter(lambda all: all[-1] <= 30),
     data=st.binary(min_size=30, max_size=30),
     large=st.booleans(),
 )

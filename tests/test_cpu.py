@@ -43,6 +43,15 @@ def test_padded_keys_hash_as_the_bytes_without_the_padding(width, seed):
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**64 - 1])
+@pytest.mark.parametrize("width", [*range(1, 18), 40, 300])
+@pytest.mark.parametrize("size", [1, 8, 64, 999])
+def test_keys_of_one_size_hash_as_their_bytes(size, width, seed):
+    for column in levels_child.of_one_size(size, width, 1):
+        expected = [xxhash.xxh3_64_intdigest(key, seed) for key in column.to_pylist()]
+        assert rw.hash_keys(column, rw.XXH3(seed)).tolist() == expected
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**64 - 1])
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 63, 1_000])
 def test_integers_hash_as_their_eight_bytes(size, seed):
     keys = levels_child.integers(size, size)
