@@ -3,11 +3,12 @@
 A ring's points are two arrays in step, hashes (uint64) and nodes (uint32 ids), in the order
 of (hash, name of the node); `ranks` maps an id to the place of its name in UTF-8 order.
 """
+cimport numpy as cnp
 import numpy as np
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from .mix cimport mul_high
-from .xxh3 cimport derive_secret, store64, xxh3_bytes
+from .mix cimport mul_fold, mul_high, rw_load64
+from .xxh3 cimport PRIME64_1, SECRET, avalanche, derive_secret, mix16, store64, xxh3_bytes
 
 
 cdef struct Point:
@@ -18,6 +19,22 @@ cdef struct Point:
 
 cdef bint precedes(const Point *a, const Point *b) noexcept nogil:
     return a.hash < b.hash or (a.hash == b.hash and a.rank < b.rank)
+
+
+cdef void label_hashes(uint64_t *out, unsigned char *label, size_t size, uint32_t count,
+                       const unsigned char *secret) noexcept nogil:
+    """The hashes of a label whose last 8 bytes are 0, 1, ..."""
+    cdef uint64_t same, mixed
+    cdef uint32_t point
+    if 24 <= size <= 32:  # as `xxh3_17to128`; only the last of its two parts differs
+        same = size * PRIME64_1 + mix16(label, SECRET, 0)
+        mixed = rw_load64(label + size - 16) ^ rw_load64(SECRET + 16)
+        for point in range(count):
+            out[point] = avalanche(same + mul_fold(mixed, point ^ rw_load64(SECRET + 24)))
+    else:
+        for point in range(count):
+            store64(label + size - 8, point)
+            out[point] = xxh3_bytes(label, size, 0, secret)
 
 
 def node_points(list names, const uint32_t[::1] ids, const uint32_t[::1] counts):
@@ -39,29 +56,31 @@ def node_points(list names, const uint32_t[::1] ids, const uint32_t[::1] counts)
     nodes : ndarray of uint32, shape (sum(counts),)
     """
     cdef unsigned char[192] secret
-    cdef uint64_t[::1] hashes
-    cdef uint32_t[::1] nodes
     cdef bytearray label
+    cdef bytes name
     cdef unsigned char *p
-    cdef Py_ssize_t i, k = 0, size, total = 0
-    cdef uint32_t point
+    cdef Py_ssize_t i, total = 0
+    cdef uint64_t *hash
+    cdef uint32_t *node
+    cdef uint32_t k
     for i in range(counts.shape[0]):
         total += counts[i]
-    hash_array = np.empty(total, np.uint64)
-    node_array = np.empty(total, np.uint32)
-    hashes = hash_array
-    nodes = node_array
+    hashes = np.empty(total, np.uint64)
+    nodes = np.empty(total, np.uint32)
+    hash = <uint64_t *>cnp.PyArray_DATA(hashes)
+    node = <uint32_t *>cnp.PyArray_DATA(nodes)
     derive_secret(secret, 0)
-    for i in range(len(names)):
-        label = bytearray(len(names[i]).to_bytes(8, "little") + names[i] + bytes(8))
+    for i, name in enumerate(names):
+        label = bytearray(len(name) + 16)
+        label[8:-8] = name
         p = <unsigned char *>label
-        size = len(label)
-        for point in range(counts[i]):
-            store64(p + size - 8, point)
-            hashes[k] = xxh3_bytes(p, <size_t>size, 0, secret)
-            nodes[k] = ids[i]
-            k += 1
-    return hash_array, node_array
+        store64(p, <uint64_t>len(name))
+        label_hashes(hash, p, <size_t>len(label), counts[i], secret)
+        hash += counts[i]
+        for k in range(counts[i]):
+            node[k] = ids[i]
+        node += counts[i]
+    return hashes, nodes
 
 
 def sort_points(const uint64_t[::1] hashes, const uint32_t[::1] nodes, const uint32_t[::1] ranks):

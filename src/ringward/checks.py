@@ -11,11 +11,13 @@ from ringward.errors import ArgumentError, ArgumentTypeError
 __all__ = ["checked_float", "checked_int", "checked_text"]
 
 _POWERS = {2**64 - 1: "2**64 - 1"}
+_BOOLS = bool, np.bool_
+_NUMBERS = int, float, np.integer, np.floating
 
 
 def checked_int(argument: str, value: object, least: int, most: int) -> int:
     """`value` as an int from `least` to `most`; anything with `__index__` but a bool will do."""
-    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+    if isinstance(value, _BOOLS) or not hasattr(value, "__index__"):
         raise ArgumentTypeError(argument, "an int", value)
     number = int(value.__index__())
     if not least <= number <= most:
@@ -25,7 +27,7 @@ def checked_int(argument: str, value: object, least: int, most: int) -> int:
 
 def checked_float(argument: str, value: object, *, zero: bool) -> float:
     """`value` as a finite float above 0, or at least 0 where `zero` is allowed."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+    if isinstance(value, _BOOLS) or not isinstance(value, _NUMBERS):
         raise ArgumentTypeError(argument, "a number", value)
     try:
         number = float(value)

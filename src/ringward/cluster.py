@@ -50,8 +50,10 @@ class Node:
     zone: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", checked_text("name", self.name))
-        object.__setattr__(self, "weight", checked_float("weight", self.weight, zero=True))
+        name, weight = checked_text("name", self.name), checked_float("weight", self.weight, zero=True)
+        if name is not self.name or weight is not self.weight:
+            object.__setattr__(self, "name", name)
+            object.__setattr__(self, "weight", weight)
         if self.zone is not None:
             object.__setattr__(self, "zone", checked_text("zone", self.zone))
 
@@ -184,29 +186,38 @@ class Cluster:
             return before
         if same:
             return before._with(down=self.down, gone=(), fresh=())
-        complete = self._with(gone=gone, fresh=fresh, touched=())._with_ids()
-        weights = np.zeros(len(complete.ids))
+        changes = self._with_ids_for(fresh)
+        ids = changes.get("ids", self.ids)
+        weights = np.zeros(len(ids))
         weights[: len(before.weights)] = before.weights
         for name in gone:
-            weights[complete.ids[name]] = 0.0
+            weights[ids[name]] = 0.0
         for name in fresh:
-            weights[complete.ids[name]] = new[name].weight
-        most = float(weights.max(initial=0.0)) * len(weights)
-        total = most if math.isfinite(most) else sum(weights.tolist())
-        if not math.isfinite(total):
-            raise ArgumentError("sum of all weights", "finite", total)
-        return complete._with(weights=weights)
+            weights[ids[name]] = new[name].weight
+        if fresh and not math.isfinite(float(weights.max()) * len(weights)):
+            total = sum(weights.tolist())
+            if not math.isfinite(total):
+                raise ArgumentError("sum of all weights", "finite", total)
+        return self._with(gone=gone, fresh=fresh, touched=(), weights=weights, **changes)
 
-    def _with_ids(self) -> Cluster:
-        fresh = sorted([name for name in self.fresh if name not in self.ids], key=utf8)
+    def _with_ids_for(self, names: Iterable[str]) -> dict[str, Any]:
+        """What changes when those of the names that have no id yet get one."""
+        fresh = sorted([name for name in names if name not in self.ids], key=utf8)
         if not fresh:
-            return self
+            return {}
         ids, first = dict(self.ids), len(self.ids)
         for name in fresh:
             ids[name] = len(ids)
         names = np.empty(len(ids), object)
         names[:first] = self.names
         names[first:] = fresh
+        if not first:
+            return {
+                "ids": ids,
+                "names": _frozen(names),
+                "name_ranks": np.arange(len(ids), dtype=np.uint32),
+                "in_order": fresh,
+            }
         # Two sorted lists are merged by rank: only the new names are compared as text.
         order = self.in_order
         places = np.array([bisect_left(order, name) for name in fresh], np.uint32)
@@ -216,7 +227,7 @@ class Cluster:
         merged = order.copy()
         for place, name in zip(reversed(places.tolist()), reversed(fresh), strict=True):
             merged.insert(place, name)
-        return self._with(ids=ids, names=_frozen(names), name_ranks=ranks, in_order=merged)
+        return {"ids": ids, "names": _frozen(names), "name_ranks": ranks, "in_order": merged}
 
     @cached_property
     def in_order(self) -> list[str]:
