@@ -574,7 +574,7 @@ WILD = OFFSET | st.sampled_from([-(2**31), 2**31 - 1])
         st.integers(-3, 3),
         st.integers(-1, 16),
         st.integers(1, 12),
-    ).filter(lambda all: all[-1] <= 30),
+    ).filter(lambda offsets: offsets[-1] <= 30),
     data=st.binary(min_size=30, max_size=30),
     large=st.booleans(),
 )

@@ -208,26 +208,18 @@ class Cluster:
         ids, first = dict(self.ids), len(self.ids)
         for name in fresh:
             ids[name] = len(ids)
-        names = np.empty(len(ids), object)
-        names[:first] = self.names
-        names[first:] = fresh
-        if not first:
-            return {
-                "ids": ids,
-                "names": _frozen(names),
-                "name_ranks": np.arange(len(ids), dtype=np.uint32),
-                "in_order": fresh,
-            }
-        # Two sorted lists are merged by rank: only the new names are compared as text.
-        order = self.in_order
-        places = np.array([bisect_left(order, name) for name in fresh], np.uint32)
-        ranks = np.empty(len(ids), np.uint32)
-        ranks[:first] = self.name_ranks + np.searchsorted(places, self.name_ranks, side="right")
-        ranks[first:] = places + np.arange(len(fresh), dtype=np.uint32)
-        merged = order.copy()
-        for place, name in zip(reversed(places.tolist()), reversed(fresh), strict=True):
-            merged.insert(place, name)
-        return {"ids": ids, "names": _frozen(names), "name_ranks": ranks, "in_order": merged}
+        known = np.empty(len(ids), object)
+        known[:first] = self.names
+        known[first:] = fresh
+        order, ranks = fresh, np.arange(len(ids), dtype=np.uint32)
+        if first:  # two sorted lists are merged by rank: only the new names are compared as text
+            order = self.in_order.copy()
+            places = np.array([bisect_left(order, name) for name in fresh], np.uint32)
+            ranks[:first] = self.name_ranks + np.searchsorted(places, self.name_ranks, side="right")
+            ranks[first:] = places + np.arange(len(fresh), dtype=np.uint32)
+            for place, name in zip(reversed(places.tolist()), reversed(fresh), strict=True):
+                order.insert(place, name)
+        return {"ids": ids, "names": _frozen(known), "name_ranks": ranks, "in_order": order}
 
     @cached_property
     def in_order(self) -> list[str]:
