@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
-from bounds import THREAD_BOUNDS
+from bounds import THREAD_WORKS
 from recorded import clock, in_another_process, replay
 
 pytestmark = [
     pytest.mark.benchmark(timer=clock),
     pytest.mark.parametrize("threads", [threads for threads in (2, 4, 8) if threads <= os.cpu_count()]),
-    pytest.mark.parametrize("work", THREAD_BOUNDS),
+    pytest.mark.parametrize("work", THREAD_WORKS),
 ]
 
 

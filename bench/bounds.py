@@ -86,11 +86,11 @@ BOUNDS = (
         for width in WIDTHS
     ),
     Bound("`assign` of a list of 16-character str", "bench_strings.py::bench_container[list]", COPY_FOR_TEXTS, COPY, 25),
-    Bound("`Transfer.apply` after a removal, uint16 ids, one thread", "bench_transfer.py::bench_apply[removal-uint16]",
-          COPY_FOR_TRANSFER, COPY, 0.3),
     *(
-        Bound(f"`Transfer.apply` after a removal, {width} ids, as many threads as cores",
-              f"bench_transfer.py::bench_apply_by_default[{width}]", COPY_FOR_TRANSFER, COPY, 0.3)
+        Bound(f"`Transfer.apply` after a removal, {width} ids, {threads}",
+              f"bench_transfer.py::{benchmark}[{parameters}{width}]", COPY_FOR_TRANSFER, COPY, 0.3)
+        for threads, benchmark, parameters in (
+            ("one thread", "bench_apply", "removal-"), ("as many threads as cores", "bench_apply_by_default", ""))
         for width in WIDTHS
     ),
     *(
@@ -102,5 +102,9 @@ BOUNDS = (
     Bound("add one node to 1,000, and compile the ring for columns", "bench_build.py::bench_settled_ring[1000-add]", SORT, SORTED, 1),
     Bound("remove one node of 1,000, and the same", "bench_build.py::bench_settled_ring[1000-remove]", SORT, SORTED, 1),
 )  # fmt: skip
+
+# What two threads do in times of one; copying has no bound: it tells what memory allows.
+COPYING = "np.copyto"
+THREAD_WORKS = (*THREAD_BOUNDS, COPYING)
 
 ALL_BOUNDS = (*BOUNDS, *LEVEL_BOUNDS.values(), *THREAD_BOUNDS.values())

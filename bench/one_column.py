@@ -13,11 +13,13 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from bounds import COPYING
 from workload import CONTAINERS, KEYS_BULK, KEYS_TEXT, NODES, hash_ring, integers, partition_table
 
 import ringward as rw
@@ -44,12 +46,24 @@ def assign(nodes=NODES):
     return lambda: hash_ring(nodes).assign
 
 
+def copy():
+    """`np.copyto` as a work, each thread a part of the keys."""
+    pool = ThreadPoolExecutor(os.cpu_count())
+
+    def copied(keys, *, out, threads):
+        parts = zip(np.array_split(out, threads), np.array_split(keys, threads), strict=True)
+        list(pool.map(lambda part: np.copyto(*part), parts))
+
+    return copied
+
+
 WORKS = {
     "ring": Work(assign(), integers),
     "ring, uint32 out": Work(assign(), integers, width="uint32"),
     "partitions": Work(lambda: partition_table(16).assign, integers),
     "S16": Work(assign(), bytes_bulk, bytes_bulk),
     "ring of 10,000": Work(assign(10 * NODES), integers),
+    COPYING: Work(copy, integers, width="uint64"),
     **{container: Work(assign(), lambda container=container: CONTAINERS[container](TEXTS))
        for container in ("Arrow string", "StringDType", "list")},
 }  # fmt: skip

@@ -13,6 +13,7 @@ from bounds import (
     COPY_FOR_TRANSFER,
     COPY_HASHES,
     COPY_KEYS,
+    COPYING,
     DICT_DISTINCT,
     DICT_HOT,
     LEVEL_BOUNDS,
@@ -111,6 +112,8 @@ def threads_table(figures):
     for name, bound in THREAD_BOUNDS.items():
         ratio, ok = figures.ratio(bound.reference, bound.benchmark), all_ok(held_against(figures, [bound]))
         rows.append((COLUMNS[name][0], ratio, f"{1 / bound.at_most:.2g}", ok))
+    one, two = (f"bench_threads.py::{side}[2-{COPYING}]" for side in ("bench_one_thread", "bench_threads"))
+    rows.append(("for comparison, `np.copyto` of the integers, a part each", figures.ratio(one, two), "", ""))
     return quality.markdown(("10^7 integers, 4 · 10^6 texts", "two threads, × one", "at least", "ok"), rows)
 
 

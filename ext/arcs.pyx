@@ -148,13 +148,14 @@ cdef class ArcIndex:
                 self.first[cell] = <uint32_t>self.size
                 cell += 1
 
+    cdef inline bint maybe(self, uint64_t h) noexcept nogil:
+        """Whether h may be in an arc; few that are not get past this."""
+        cdef uint64_t bit = h >> (64 - BITMAP_BITS)
+        return (self.bitmap[bit >> 3] >> (bit & 7)) & 1
+
     cdef Py_ssize_t find(self, uint64_t h) noexcept nogil:
         """The arc that holds h, or -1."""
-        cdef uint64_t bit = h >> (64 - BITMAP_BITS)
-        cdef Py_ssize_t i
-        if not (self.bitmap[bit >> 3] >> (bit & 7)) & 1:
-            return -1
-        i = self.first[h >> self.shift]
+        cdef Py_ssize_t i = self.first[h >> self.shift]
         while i < self.size and self.arcs[i, 1] < h:
             i += 1
         return i if i < self.size and self.arcs[i, 0] <= h else -1
@@ -164,9 +165,10 @@ cdef class ArcIndex:
         for i in range(size):
             if (i & 7) == 0:
                 rw_prefetch(hashes + i + AHEAD_HASHES)
-            arc = self.find(hashes[i])
-            if arc >= 0 and not push(moves, i, arc):
-                return False
+            if self.maybe(hashes[i]):
+                arc = self.find(hashes[i])
+                if arc >= 0 and not push(moves, i, arc):
+                    return False
         return True
 
     def moved(self, const uint64_t[::1] hashes, threads):
@@ -218,12 +220,10 @@ cdef class ArcIndex:
 
     cdef bint test(self, id_type *ids, const uint64_t *hashes, Py_ssize_t size, Moves *moves) noexcept nogil:
         cdef Py_ssize_t i
-        cdef uint64_t bit
         for i in range(size):
             if (i & 7) == 0:
                 rw_prefetch(hashes + i + AHEAD_HASHES)
-            bit = hashes[i] >> (64 - BITMAP_BITS)
-            if (self.bitmap[bit >> 3] >> (bit & 7)) & 1 and not self.consider(ids, hashes, i, moves):
+            if self.maybe(hashes[i]) and not self.consider(ids, hashes, i, moves):
                 return False
         return True
 

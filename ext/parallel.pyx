@@ -32,7 +32,7 @@ cdef extern from *:
 
 cdef enum:
     CHUNK_MIN = 1024
-    CHUNK_MAX = 1 << 15  # keys a thread takes at a time; larger ones leave the others waiting at the end
+    CHUNK_MAX = 1 << 17  # keys a thread takes at a time; smaller ones begin cold too often, larger ones let others wait
     CHUNKS_PER_THREAD = 8
     THREADS_MAX = 1024
     KEYS_PER_THREAD = 1 << 16  # what it costs to start one, about 30 us, is then less than what it saves
@@ -63,6 +63,10 @@ def usable_cores():
     return os.cpu_count() or 1
 
 
+cdef inline Py_ssize_t ceiling(Py_ssize_t x, Py_ssize_t divisor) noexcept nogil:
+    return (x + divisor - 1) // divisor
+
+
 cdef class Loop:
     """Work over `size` keys that needs no GIL; subclasses say what to `run` over a chunk of them.
 
@@ -74,10 +78,11 @@ cdef class Loop:
 
     cdef int plan(self, Py_ssize_t size, Py_ssize_t threads) except -1:
         """Cut `size` keys into chunks for up to so many threads, the calling one among them."""
-        cdef Py_ssize_t share = size // (CHUNKS_PER_THREAD * threads) // CHUNK_MIN * CHUNK_MIN
+        cdef Py_ssize_t each = max(<Py_ssize_t>CHUNKS_PER_THREAD, ceiling(size, CHUNK_MAX * threads))
         self.size = size
-        self.chunk = min(<Py_ssize_t>CHUNK_MAX, max(<Py_ssize_t>CHUNK_MIN, share))
-        self.threads = min(threads, (size + self.chunk - 1) // self.chunk)
+        # As many for each thread: with one more than that, all but one would wait for it.
+        self.chunk = max(<Py_ssize_t>1, ceiling(ceiling(size, each * threads), CHUNK_MIN)) * CHUNK_MIN
+        self.threads = min(threads, ceiling(size, self.chunk))
         if self.threads <= 1 or is_finalizing():  # an interpreter that ends lets no new thread in
             self.threads = 1
             self.chunk = max(<Py_ssize_t>1, size)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ROW_MOVE", "Transfer"]
 
 ROW_MOVE = np.dtype([("partition", np.uint32), ("rank", np.uint32), ("source", np.uint32), ("target", np.uint32)])
+_LARGEST = {np.dtype(width): int(np.iinfo(width).max) for width in (np.uint16, np.uint32, np.int64)}
 NOBODY = "nobody"
 _SHOWN_ROUTES = 3
 
@@ -232,7 +233,7 @@ class Transfer:
             When the arrays or `threads` do not fit; nothing is written then.
         """
         hashes = checked_hashes(hashes)
-        if not isinstance(ids, np.ndarray) or ids.dtype not in (np.uint16, np.uint32, np.int64):
+        if not isinstance(ids, np.ndarray) or ids.dtype not in _LARGEST:
             raise ArgumentTypeError("ids", "a NumPy array of uint16, uint32 or int64", getattr(ids, "dtype", type(ids)))
         if ids.shape != hashes.shape:
             raise ArgumentError("ids", f"of shape {hashes.shape}, as hashes is", ids.shape)
@@ -240,15 +241,18 @@ class Transfer:
             raise ArgumentError("ids", "writeable", "read-only")
         if np.may_share_memory(ids, hashes):
             raise ArgumentError("ids", "apart from hashes in memory", "overlapping")
-        targets = self.arcs["target"]
-        widest = int(max(targets[targets != NO_NODE], default=0))
-        if widest >= np.iinfo(ids.dtype).max:
-            raise ArgumentError("ids", f"wide enough for node id {widest}", ids.dtype)
+        if self._largest_target >= _LARGEST[ids.dtype]:
+            raise ArgumentError("ids", f"wide enough for node id {self._largest_target}", ids.dtype)
         plain = np.require(ids, ids.dtype.newbyteorder("="), ["C", "A"])
         moved = self._index.apply(plain, hashes, threads)
         if plain is not ids:  # strided or foreign: the moved entries alone are written back
             ids[moved] = plain[moved]
         return moved
+
+    @cached_property
+    def _largest_target(self) -> int:
+        targets = self.arcs["target"]
+        return int(max(targets[targets != NO_NODE], default=0))
 
     def __repr__(self) -> str:
         return f"<Transfer {self}>"
