@@ -57,13 +57,18 @@ cdef extern from *:
         h = _mm512_mullo_epi64(h, _mm512_set1_epi64((long long)RW_MX1));
         return _mm512_xor_si512(h, _mm512_srli_epi64(h, 32));
     }
-    /* Eight keys by pointer and size. Returns whether all are of 9 to 16 bytes: no other is hashed. */
+    RW_INLINE __m512i rw_low_words(__m512i a, __m512i b) {
+        return _mm512_permutex2var_epi64(a, _mm512_set_epi64(14, 12, 10, 8, 6, 4, 2, 0), b);
+    }
+    RW_INLINE __m512i rw_high_words(__m512i a, __m512i b) {
+        return _mm512_permutex2var_epi64(a, _mm512_set_epi64(15, 13, 11, 9, 7, 5, 3, 1), b);
+    }
+    /* Eight keys by size and pointer. Returns whether all are of 9 to 16 bytes: no other is hashed. */
     RW_INLINE int rw_hash_spans8(const void *spans, const rw_flips *flips, uint64_t *out) {
         const rw_span *s = (const rw_span *)spans;
-        __m512i size = _mm512_set_epi64((long long)s[7].size, (long long)s[6].size, (long long)s[5].size, (long long)s[4].size,
-                                        (long long)s[3].size, (long long)s[2].size, (long long)s[1].size, (long long)s[0].size);
+        __m512i size = rw_low_words(_mm512_loadu_si512(s), _mm512_loadu_si512(s + 4));
         __m512i above = _mm512_sub_epi64(size, _mm512_set1_epi64(9));
-        if (_mm512_cmplt_epu64_mask(above, _mm512_set1_epi64(8)) != 0xFF) return 0;
+        if (_mm512_test_epi64_mask(above, _mm512_set1_epi64(~7))) return 0;
     #define RW_FIRST(i) (long long)rw_load64(s[i].p)
     #define RW_LAST(i) (long long)rw_load64(s[i].p + s[i].size - 8)
         __m512i first = _mm512_set_epi64(RW_FIRST(7), RW_FIRST(6), RW_FIRST(5), RW_FIRST(4),
@@ -72,12 +77,6 @@ cdef extern from *:
                                         RW_LAST(3), RW_LAST(2), RW_LAST(1), RW_LAST(0));
         _mm512_storeu_si512(out, rw_9to16x8(first, last, size, flips));
         return 1;
-    }
-    RW_INLINE __m512i rw_low_words(__m512i a, __m512i b) {
-        return _mm512_permutex2var_epi64(a, _mm512_set_epi64(14, 12, 10, 8, 6, 4, 2, 0), b);
-    }
-    RW_INLINE __m512i rw_high_words(__m512i a, __m512i b) {
-        return _mm512_permutex2var_epi64(a, _mm512_set_epi64(15, 13, 11, 9, 7, 5, 3, 1), b);
     }
     /* Eight keys of `width` bytes, one after the other. Returns whether they were hashed: those of 9 to 16 bytes are. */
     RW_INLINE int rw_hash_rows8(const unsigned char *p, Py_ssize_t width, const rw_flips *flips, uint64_t *out) {
@@ -137,7 +136,6 @@ cdef extern from *:
         return left;
     }
     #elif defined(RW_AVX2)
-    #define rw_hash_spans8(spans, flips, out) 0
     RW_INLINE __m256i rw_mullo64x4(__m256i a, uint64_t b) {
         __m256i low = _mm256_set1_epi64x((long long)(b & 0xFFFFFFFF)), high = _mm256_set1_epi64x((long long)(b >> 32));
         __m256i cross = _mm256_add_epi64(_mm256_mul_epu32(a, high), _mm256_mul_epu32(_mm256_srli_epi64(a, 32), low));
@@ -152,21 +150,42 @@ cdef extern from *:
         __m256i high = _mm256_add_epi64(_mm256_add_epi64(hh, _mm256_srli_epi64(lh, 32)), _mm256_srli_epi64(middle, 32));
         return _mm256_xor_si256(_mm256_blend_epi32(ll, _mm256_slli_epi64(middle, 32), 0xAA), high);
     }
+    /* 9 to 16 bytes, by the first and the last 8. Unpacking has put keys 0, 2, 1, 3 into the lanes; they leave in order. */
+    RW_INLINE void rw_9to16x4(__m256i first, __m256i last, __m256i size, const rw_flips *flips, uint64_t *out) {
+        const __m256i swap = _mm256_broadcastsi128_si256(_mm_set_epi8(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+        __m256i a = _mm256_xor_si256(first, _mm256_set1_epi64x((long long)flips->flip_low));
+        __m256i b = _mm256_xor_si256(last, _mm256_set1_epi64x((long long)flips->flip_high));
+        __m256i h = _mm256_add_epi64(_mm256_add_epi64(size, _mm256_shuffle_epi8(a, swap)),
+                                     _mm256_add_epi64(b, rw_mul_fold4(a, b)));
+        h = rw_mullo64x4(_mm256_xor_si256(h, _mm256_srli_epi64(h, 37)), RW_MX1);
+        h = _mm256_xor_si256(h, _mm256_srli_epi64(h, 32));
+        _mm256_storeu_si256((__m256i *)out, _mm256_permute4x64_epi64(h, 0xD8));
+    }
+    /* Eight keys by size and pointer. Returns whether all are of 9 to 16 bytes: no other is hashed. */
+    RW_INLINE int rw_hash_spans8(const void *spans, const rw_flips *flips, uint64_t *out) {
+        const rw_span *s = (const rw_span *)spans;
+        const __m256i *v = (const __m256i *)spans, nine = _mm256_set1_epi64x(9);
+        __m256i size[2];
+        size[0] = _mm256_unpacklo_epi64(_mm256_loadu_si256(v), _mm256_loadu_si256(v + 1));
+        size[1] = _mm256_unpacklo_epi64(_mm256_loadu_si256(v + 2), _mm256_loadu_si256(v + 3));
+        __m256i above = _mm256_or_si256(_mm256_sub_epi64(size[0], nine), _mm256_sub_epi64(size[1], nine));
+        if (!_mm256_testz_si256(above, _mm256_set1_epi64x(~7))) return 0;
+    #define RW_FIRST(i) (long long)rw_load64(s[i].p)
+    #define RW_LAST(i) (long long)rw_load64(s[i].p + s[i].size - 8)
+        for (int i = 0; i < 2; i++, s += 4, out += 4) {
+            __m256i first = _mm256_set_epi64x(RW_FIRST(3), RW_FIRST(1), RW_FIRST(2), RW_FIRST(0));
+            __m256i last = _mm256_set_epi64x(RW_LAST(3), RW_LAST(1), RW_LAST(2), RW_LAST(0));
+            rw_9to16x4(first, last, size[i], flips, out);
+        }
+        return 1;
+    }
     /* Eight keys of `width` bytes, one after the other. Returns whether they were hashed: those of 16 bytes are. */
     RW_INLINE int rw_hash_rows8(const unsigned char *p, Py_ssize_t width, const rw_flips *flips, uint64_t *out) {
         const __m256i *v = (const __m256i *)p;
-        const __m256i swap = _mm256_broadcastsi128_si256(_mm_set_epi8(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
         if (width != 16) return 0;
         for (int i = 0; i < 4; i += 2) {
             __m256i a = _mm256_loadu_si256(v + i), b = _mm256_loadu_si256(v + i + 1);
-            __m256i low = _mm256_xor_si256(_mm256_unpacklo_epi64(a, b), _mm256_set1_epi64x((long long)flips->flip_low));
-            __m256i high = _mm256_xor_si256(_mm256_unpackhi_epi64(a, b), _mm256_set1_epi64x((long long)flips->flip_high));
-            __m256i h = _mm256_add_epi64(_mm256_set1_epi64x(16), _mm256_shuffle_epi8(low, swap));
-            h = _mm256_add_epi64(h, _mm256_add_epi64(high, rw_mul_fold4(low, high)));
-            h = rw_mullo64x4(_mm256_xor_si256(h, _mm256_srli_epi64(h, 37)), RW_MX1);
-            h = _mm256_xor_si256(h, _mm256_srli_epi64(h, 32));
-            /* Unpacking has paired keys 0 with 2 and 1 with 3. */
-            _mm256_storeu_si256((__m256i *)(out + 2 * i), _mm256_permute4x64_epi64(h, 0xD8));
+            rw_9to16x4(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b), _mm256_set1_epi64x(16), flips, out + 2 * i);
         }
         return 1;
     }
