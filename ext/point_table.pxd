@@ -40,6 +40,7 @@ cdef class PointTable(Table):
     cdef uint32_t lookup_unsettled(self, uint64_t h) noexcept nogil
     cdef Py_ssize_t first_point(self, uint64_t h) noexcept nogil
     cdef uint32_t exact(self, uint64_t h) noexcept nogil
+    cdef void lookup_exact(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil
     cdef void write_line(self, uint64_t bucket) noexcept nogil
     cdef void effective_owners(self, uint32_t *next_live) noexcept nogil
     cdef void build_direct(self, uint16_t *direct, int shift) noexcept nogil

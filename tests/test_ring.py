@@ -24,6 +24,7 @@ from strategies import (
     orders,
     owners,
 )
+from xxhash import xxh3_64_intdigest
 
 import ringward as rw
 
@@ -88,6 +89,26 @@ def test_rings_of_every_size_agree_with_the_oracle(count: int) -> None:
     ids = router.assign_hashes(h[:20], count=min(count, 5))
     for x, row in zip(h[:20], ids, strict=True):
         assert list(router.names[row]) == reference.candidates(int(x))[:5]
+
+
+@pytest.mark.parametrize("down", [0, 1_000])
+def test_more_nodes_than_16_bits_can_tell_agree_with_a_search_in_their_points(down: int) -> None:
+    """Such ids fit neither lines nor direct tables, so columns are looked up in the points, many keys side by side."""
+    names = [f"node{i}" for i in range(65_700)]
+    router = rw.HashRing(names, points_per_node=2)
+    gone = set(names[:down])
+    if gone:
+        router.mark_down(*gone)
+    labels = ((name, len(name).to_bytes(8, "little") + name.encode()) for name in names if name not in gone)
+    points = sorted(
+        (xxh3_64_intdigest(label + bytes([i, *bytes(7)])), name) for name, label in labels for i in range(2)
+    )
+    places = np.array([h for h, _ in points], np.uint64)
+    rng = np.random.default_rng(1)
+    h = np.concatenate([places[:500], places[-500:] + np.uint64(1), rng.integers(0, 2**64, 5_001, np.uint64)])
+    expected = [points[i % len(points)][1] for i in np.searchsorted(places, h)]
+    assert router.names[router.assign_hashes(h)].tolist() == expected
+    assert router.names[router.assign_hashes(h, out=np.zeros(len(h), np.int64))].tolist() == expected
 
 
 def test_a_ring_with_most_of_its_nodes_down_agrees_with_the_oracle() -> None:
