@@ -1,7 +1,7 @@
-"""What assigning a column is made of: `python bench/pieces.py`.
+"""What assigning a column and changing a ring are made of: `python bench/pieces.py`.
 
 Hashing alone, looking hashes up alone, and both in `assign`, each on the same keys by one thread, at each instruction
-set in a process of its own. Writes its table into docs/performance.md.
+set in a process of its own. The steps of a membership change, each alone. Writes its tables into docs/performance.md.
 """
 
 from __future__ import annotations
@@ -10,19 +10,25 @@ import json
 import os
 import subprocess
 import sys
+import timeit
+from functools import partial
+from time import perf_counter
 
 import numpy as np
 from one_column import TEXTS, seconds
 from pinned import pin
 from quality import markdown
 from table import DOCUMENT, written
-from workload import CONTAINERS, hash_ring, integers
+from workload import CONTAINERS, NODE_COUNTS, hash_ring, integers
 
 import ringward as rw
 
 ROUNDS = 9
+CHANGES = 300
+NEW = "node-new"
 COLUMNS = ("S16", "Arrow string", "StringDType", "list")
 HEAD = ("ns a key", "column", "hashing", "lookup", "both, one after the other", "`assign`", "`np.copyto` of 8 bytes")
+CHANGE_HEAD = ("µs", "nodes", "who belongs", "ids and weights", "the table", "the change as a whole")
 
 
 def measured(column):
@@ -39,6 +45,31 @@ def measured(column):
     )
     rounds = [[work() for work in works] for _ in range(ROUNDS + 1)][1:]
     return [min(times) * 1e9 for times in zip(*rounds, strict=True)]
+
+
+def change_rows():
+    """Least microseconds of the steps of a change: the new membership, the new table, and the change as a whole."""
+    for nodes in NODE_COUNTS:
+        ring = hash_ring(nodes).copy()
+        ring.add(NEW)  # a name's first time costs an id
+        ring.remove(NEW)
+        for work, change, operation in (
+            ("`add`", ring.add, lambda before: before.add([rw.Node(NEW)])),
+            ("`remove`", ring.remove, lambda before: before.remove([NEW])),
+        ):
+            before = ring._state
+            sealed = partial(operation(before.cluster).sealed, before.cluster, ordered=False)
+            steps = (partial(operation, before.cluster), sealed, partial(ring._place, sealed(), before, 1))
+            least = [min(timeit.repeat(step, number=1, repeat=CHANGES)) for step in steps]
+            # A change can be made once only, so what it made is taken back in between.
+            whole = []
+            for _ in range(CHANGES):
+                start = perf_counter()
+                change(NEW)
+                whole.append(perf_counter() - start)
+                (ring.remove if change == ring.add else ring.add)(NEW)
+            change(NEW)
+            yield work, f"{nodes:,}", *(f"{1e6 * seconds:.1f}" for seconds in (*least, min(whole)))
 
 
 def rows():
@@ -58,6 +89,6 @@ if __name__ == "__main__":
         print(json.dumps(measured(sys.argv[1])))
     else:
         pin()
-        table = markdown(HEAD, list(rows()))
-        DOCUMENT.write_text(written(DOCUMENT.read_text(), {"pieces": table}))
-        print(table)
+        tables = {"pieces": markdown(HEAD, list(rows())), "change-pieces": markdown(CHANGE_HEAD, list(change_rows()))}
+        DOCUMENT.write_text(written(DOCUMENT.read_text(), tables))
+        print(*tables.values(), sep="\n\n")
