@@ -109,9 +109,9 @@ class Cluster:
         Until it is sealed, the names that were added, removed or reweighed.
     """
 
-    members: Mapping[str, Node] = field(default_factory=dict)
+    members: dict[str, Node] = field(default_factory=dict)
     down: frozenset[str] = frozenset()
-    ids: Mapping[str, int] = field(default_factory=dict)
+    ids: dict[str, int] = field(default_factory=dict)
     names: npt.NDArray[np.object_] = field(default_factory=lambda: _frozen(np.empty(0, object)))
     name_ranks: npt.NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
     weights: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
@@ -144,7 +144,7 @@ class Cluster:
 
     def add(self, nodes: Iterable[Node]) -> Cluster:
         """With further members, which are live."""
-        members = dict(self.members)
+        members = self.members.copy()  # keeps its room: `dict` would look up each key again after a removal
         touched = [*self.touched]
         for node in nodes:
             if node.name in members:
@@ -155,7 +155,7 @@ class Cluster:
 
     def remove(self, names: Sequence[str]) -> Cluster:
         """Without some members; their ids stay taken."""
-        members = dict(self.members)
+        members = self.members.copy()  # keeps its room: `dict` would look up each key again after a removal
         for name in names:
             if self.require(name) not in members:
                 raise UnknownNodeError(name)  # named twice
@@ -205,7 +205,7 @@ class Cluster:
         fresh = sorted([name for name in names if name not in self.ids], key=utf8)
         if not fresh:
             return {}
-        ids, first = dict(self.ids), len(self.ids)
+        ids, first = self.ids.copy(), len(self.ids)
         for name in fresh:
             ids[name] = len(ids)
         known = np.empty(len(ids), object)
