@@ -27,14 +27,14 @@ def padded(size, width, seed):
 
 
 def of_one_size(size, width, seed):
-    """Keys of `width` bytes, NULs at their ends too, in Arrow's layouts; in the last column the first is shorter and the last longer."""
+    """Keys of `width` bytes, NULs at their ends too, in Arrow's layouts; in the last column the second is shorter and the last longer."""
     raw = np.random.default_rng(seed).integers(0, 256, max(size * width, 1), np.uint8)
     raw[::5] = 0
     buffer = pa.py_buffer(raw.tobytes())
     yield pa.Array.from_buffers(pa.binary(width), size, [None, buffer])
     offsets = width * np.arange(size + 1)
     yield pa.Array.from_buffers(pa.binary(), size, [None, pa.py_buffer(offsets.astype(np.int32).tobytes()), buffer])
-    offsets[1:-1] -= 1
+    offsets[2:-1] -= 1
     yield pa.Array.from_buffers(pa.large_binary(), size, [None, pa.py_buffer(offsets.tobytes()), buffer])
 
 
