@@ -13,7 +13,7 @@ from libc.string cimport memset
 from .columns cimport key_source
 from .hashing cimport Hasher
 from .parallel cimport Loop, checked_threads
-from .table cimport BLOCK, NO_NODE
+from .table cimport BLOCK, FETCHED, NO_NODE
 
 cnp.import_array()
 
@@ -180,6 +180,8 @@ cdef class CandidatesLoop(KeyLoop):
             h = self.hashes_of(start, count, room)
             out = <uint32_t *>self.out + start * self.wanted
             for i in range(count):
+                if i % FETCHED == 0:
+                    self.table.fetch(h + i, min(<Py_ssize_t>FETCHED, count - i))
                 found = self.table.walk(h[i], self.wanted, out, scratch)
                 memset(out + found, 0xFF, <size_t>(self.wanted - found) * sizeof(uint32_t))
                 out += self.wanted

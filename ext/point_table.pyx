@@ -22,7 +22,7 @@ from .cpu cimport kernels
 from .kernels cimport AHEAD_HASHES, LINE_POINTS, MIXED, MOST_AT_ONCE
 from .lanes cimport rw_rank16
 from .mix cimport mul_high, rw_mul128, rw_prefetch
-from .table cimport BLOCK, NO_NODE
+from .table cimport BLOCK, FETCHED, NO_NODE
 
 cimport numpy as cnp
 
@@ -33,7 +33,6 @@ cdef enum:
     MOST_SLIM_IDS = 0xFFFF  # ids below MIXED fit lines and direct tables
     DIRECT_BITS_MIN = 10
     DIRECT_BITS_MAX = 22  # 2^22 entries of 2 bytes: 8 MB, beyond which lines are faster
-    EXACT_AT_ONCE = 64  # keys whose lines from memory, two or three each, are on their way together
     BULK_BREAK_EVEN = 4  # lookups a point after which a direct table has paid for itself
     TAKEN = 1
 
@@ -305,23 +304,29 @@ cdef class PointTable(Table):
             out += size
             count -= size
 
+    cdef void fetch(self, const uint64_t *h, Py_ssize_t count) noexcept nogil:
+        cdef Py_ssize_t i, start
+        if self.owner == NULL:
+            return
+        for i in range(count):
+            rw_prefetch(self.first + mul_high(h[i], self.buckets))
+        for i in range(count):
+            start = self.first[mul_high(h[i], self.buckets)]
+            rw_prefetch(self.hash + start)
+            rw_prefetch(self.hash + start + POINTS_PER_LINE)
+            rw_prefetch(self.node + start + POINTS_PER_LINE // 2)
+
     cdef void lookup_exact(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil:
         """Without lines a key misses the cache three times, one after the other; so many keys do so side by side."""
-        cdef Py_ssize_t[EXACT_AT_ONCE] points
-        cdef const uint64_t *hash
+        cdef Py_ssize_t[FETCHED] points
         cdef Py_ssize_t size, i
         if self.owner == NULL:
             for i in range(count):
                 out[i] = self.lookup_unsettled(h[i])
             return
         while count > 0:
-            size = min(<Py_ssize_t>EXACT_AT_ONCE, count)
-            for i in range(size):
-                rw_prefetch(self.first + mul_high(h[i], self.buckets))
-            for i in range(size):
-                hash = self.hash + self.first[mul_high(h[i], self.buckets)]
-                rw_prefetch(hash)
-                rw_prefetch(hash + POINTS_PER_LINE)
+            size = min(<Py_ssize_t>FETCHED, count)
+            self.fetch(h, size)
             for i in range(size):
                 points[i] = self.first_point(h[i])
                 rw_prefetch(self.owner + points[i])

@@ -8,6 +8,7 @@ cdef extern from *:
     const uint32_t NO_NODE "RW_NO_NODE"
 
 cdef enum:
+    FETCHED = 64  # keys whose places in a large table, two or three cache lines each, are on their way together
     BLOCK = 512  # keys hashed, then looked up, at a time: their hashes, 4 KiB, stay in the first cache
 
 
@@ -18,6 +19,7 @@ cdef class Table:
     cdef void lookup_narrow(self, const uint64_t *h, Py_ssize_t count, uint16_t *out) noexcept nogil
     cdef int settle(self) except -1
     cdef void prepare(self, Py_ssize_t keys)
+    cdef void fetch(self, const uint64_t *h, Py_ssize_t count) noexcept nogil
     cdef Py_ssize_t scratch_size(self) noexcept nogil
     cdef Py_ssize_t walk(self, uint64_t h, Py_ssize_t count, uint32_t *out, uint8_t *scratch) noexcept nogil
 

@@ -35,6 +35,9 @@ cdef class Table:
     cdef void prepare(self, Py_ssize_t keys):
         """Called under the GIL before `keys` bulk lookups: the place to build what only pays in bulk."""
 
+    cdef void fetch(self, const uint64_t *h, Py_ssize_t count) noexcept nogil:
+        """Called before walks for at most FETCHED hashes: to have what they read first on its way from memory."""
+
     cdef Py_ssize_t scratch_size(self) noexcept nogil:
         return 0
 
