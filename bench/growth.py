@@ -21,7 +21,8 @@ import numpy as np
 import psutil
 from pinned import pin
 from quality import markdown
-from table import machine, short, written
+from sections import short
+from table import machine, written
 from workload import POINTS_PER_NODE, node_names
 
 import ringward as rw

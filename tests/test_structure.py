@@ -10,6 +10,7 @@ import pytest
 import ringward as rw
 
 SOURCE = Path(__file__).parent.parent / "src" / "ringward"
+BENCH = SOURCE.parents[1] / "bench"
 
 
 def test_exports_are_all_there_and_sorted_once() -> None:
@@ -65,3 +66,34 @@ def test_a_reader_that_was_never_initialised_has_no_nodes() -> None:
     with pytest.raises(rw.NoNodeError):
         bare.route("event1")
     assert bare.candidates("event1") == []
+
+
+def defined(path: Path) -> set[str]:
+    """The names at the top level of a module."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names.update(alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names.update(name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name))
+    return names
+
+
+def test_what_benchmarks_import_of_each_other_is_there() -> None:
+    """They need packages that are not installed for the tests, so not all of them can be run."""
+    modules = {path.relative_to(BENCH).with_suffix("").parts: path for path in BENCH.rglob("*.py")}
+    checked = 0
+    for place, path in modules.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or node.module is None:
+                continue
+            parts = tuple(node.module.split("."))
+            source = modules.get(parts) or modules.get((*place[:-1], *parts))
+            if source is not None:
+                missing = {alias.name for alias in node.names} - defined(source)
+                assert not missing, f"{path.name} imports {missing} of {source.name}"
+                checked += 1
+    assert checked > 50

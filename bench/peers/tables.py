@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 
 from quality import markdown
-from table import short
+from sections import short
 
 from peers.peer import ADAPTERS, OURS, adapter
 
