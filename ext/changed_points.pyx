@@ -10,7 +10,6 @@ import numpy as np
 
 from ringward._core.build import filter_points, merge_points
 
-from libc.stdint cimport uint8_t
 from .table cimport NO_NODE
 
 cimport numpy as cnp
@@ -33,11 +32,6 @@ cdef class ChangedPoints(PointTable):
                   PointTable before=None, changed=None, bint added=False):
         self.base = before
 
-    @property
-    def start(self):
-        """Until it is settled, what it starts from: (node id → weight of then, how many points of then)."""
-        return (self.known_weights, self.base.size) if self.base is not None else None
-
     cdef int settle(self) except -1:
         if self.base is not None:
             full = self.compiled()
@@ -47,14 +41,16 @@ cdef class ChangedPoints(PointTable):
 
     cdef object compiled(self):
         """The point table of this ring, from scratch where nodes have both come and gone."""
+        # Read at once: when the GIL is let go below, another thread may settle this table.
         cdef PointTable base = self.base
+        extra_hashes, extra_nodes = self.extra_hashes, self.extra_nodes
         hashes, nodes, before, changed = base.hash_array, base.node_array, base, None
         gone = (self.known_weights > 0) & (self.weights[:len(self.known_weights)] == 0)
         if gone.any():
             hashes, nodes, changed = filter_points(hashes, nodes, gone.view(np.uint8))
         if self.extra:
-            before, changed = base if changed is None else None, self.extra_hashes
-            hashes, nodes = merge_points(hashes, nodes, self.extra_hashes, self.extra_nodes, self.name_ranks)
+            before, changed = base if changed is None else None, extra_hashes
+            hashes, nodes = merge_points(hashes, nodes, extra_hashes, extra_nodes, self.name_ranks)
         return PointTable(hashes, nodes, self.alive, members=self.members, zones=self.zones, before=before,
                           changed=changed if before is not None else None, added=self.extra > 0)
 
@@ -122,19 +118,42 @@ cdef class ChangedPoints(PointTable):
         return owner
 
 
-def changed(PointTable before not None, alive, known_weights, weights, name_ranks, hashes, nodes, *,
-            Py_ssize_t members, zones=None, list gone=[]):
+def start_of(PointTable table not None, weights):
+    """What a change of a table starts from, for `changed`; another thread may settle the table at any time.
+
+    Parameters
+    ----------
+    table : PointTable
+    weights : ndarray of float64, shape (ids then,)
+        What the table was made of: node id → weight, 0 for ids without points.
+
+    Returns
+    -------
+    base : PointTable
+        `table`, or the one that it was made from as long as it is not settled.
+    known_weights : ndarray of float64
+        What `base` was made of.
+    hashes, nodes : ndarray of uint64 and uint32, shape (n,)
+        The points that came since.
+    """
+    cdef ChangedPoints unsettled = table if isinstance(table, ChangedPoints) else None
+    if unsettled is None or unsettled.base is None:
+        return table, weights, NO_HASHES, NO_NODES
+    return unsettled.base, unsettled.known_weights, unsettled.extra_hashes, unsettled.extra_nodes
+
+
+def changed(tuple start not None, alive, weights, name_ranks, hashes, nodes, *, Py_ssize_t members, zones=None,
+            list gone=[]):
     """The table of a ring after some nodes left, came, or changed their liveness; None where it has to be built anew.
 
     Parameters
     ----------
-    before : PointTable
+    start : tuple
+        As `start_of` returned it.
     alive : ndarray of uint8, shape (ids,)
         1 for the ids that may own keys.
-    known_weights : ndarray of float64, shape (ids then,)
-        `before.start` has them, or `before` was made of them; 0 for ids without points.
     weights : ndarray of float64, shape (ids,)
-        As `known_weights` for the ids that have points there and have them still, 0 for those that left.
+        As the known weights for the ids that have points there and have them still, 0 for those that left.
     name_ranks : ndarray of uint32, shape (ids,)
     hashes, nodes : ndarray of uint64 and uint32, shape (n,)
         The points, in order, of ids that came and have none there.
@@ -143,12 +162,11 @@ def changed(PointTable before not None, alive, known_weights, weights, name_rank
     gone : list of int
         The ids that left.
     """
-    cdef ChangedPoints result, old = before if isinstance(before, ChangedPoints) else None
-    cdef PointTable base = before
-    if old is not None and old.base is not None:
-        base = old.base
-        if old.extra:
-            hashes, nodes = joined_extra(old, hashes, nodes, name_ranks, gone)
+    cdef ChangedPoints result
+    cdef PointTable base
+    base, known_weights, extra_hashes, extra_nodes = start
+    if len(extra_hashes):
+        hashes, nodes = joined_extra(extra_hashes, extra_nodes, hashes, nodes, name_ranks, gone)
     if base.owner == NULL or base.groups is not None or len(hashes) > max(LEAST_EXTRA, base.size):
         return None
     result = ChangedPoints(NO_HASHES, NO_NODES, alive, members=members, zones=zones, before=base)
@@ -166,9 +184,8 @@ def changed(PointTable before not None, alive, known_weights, weights, name_rank
     return result
 
 
-cdef tuple joined_extra(ChangedPoints old, hashes, nodes, name_ranks, list gone):
+cdef tuple joined_extra(earlier_hashes, earlier_nodes, hashes, nodes, name_ranks, list gone):
     """The points that came earlier, without those that left, and with those that come now."""
-    earlier_hashes, earlier_nodes = old.extra_hashes, old.extra_nodes
     if gone:
         left = np.zeros(len(name_ranks), np.uint8)
         left[gone] = 1

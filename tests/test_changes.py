@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 import xxhash
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from oracle import COLLIDING
 
 import ringward as rw
+from ringward.cluster import Cluster
+from ringward.placement import points
 
 NAMES = [f"node{i}" for i in range(8)] + list(COLLIDING)
 KEYS = [f"event{i}" for i in range(40)]
@@ -181,3 +184,33 @@ def test_readers_in_threads_may_be_the_first_to_read_a_change() -> None:
         for thread in threads:
             thread.join()
     assert not errors
+
+
+@pytest.mark.parametrize("first", ["remove", "add"])
+@pytest.mark.parametrize("second", ["remove", "add", "mark_down"])
+def test_a_reader_may_settle_a_table_while_the_next_change_starts_from_it(
+    first: str, second: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A column that another thread routes in the middle of a change compiles what that change starts from."""
+    names = [f"node{i}" for i in range(50)]
+    ring = rw.HashRing([name for name in names if first == "remove" or name != "node7"])
+    perform(ring, first, "node7", 1.0)
+    point_count = points.point_count
+
+    def disturbed(*args: Any) -> int:
+        ring.assign(KEYS)
+        return point_count(*args)
+
+    def disturbed_alive(cluster: Cluster) -> Any:
+        ring.assign(KEYS)
+        return alive(cluster)
+
+    alive = Cluster.alive.fget
+    monkeypatch.setattr(points, "point_count", disturbed)
+    monkeypatch.setattr(Cluster, "alive", property(disturbed_alive))
+    perform(ring, second, "node7", 1.0)
+    monkeypatch.undo()
+    anew = made_anew(ring, 160)
+    assert [ring.route(key) for key in KEYS] == [anew.route(key) for key in KEYS]
+    assert ring.names[ring.assign(KEYS * 20)].tolist() == anew.names[anew.assign(KEYS * 20)].tolist()
+    assert ring.report().balance_max == pytest.approx(anew.report().balance_max)

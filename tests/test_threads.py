@@ -18,7 +18,7 @@ READERS = 8
 KEYS = [f"event{i}" for i in range(64)]
 NUMBERS = np.arange(3000, dtype=np.int64)
 HASHES = np.arange(3000, dtype=np.uint64) * np.uint64(LAST // 2999)
-START = {f"node{i}": Member(1.0 + i % 2, "xyz"[i % 3]) for i in range(6)}
+START = {f"node{i}": Member(1.0 + i % 2, "xyz"[i % 3]) for i in range(6)} | {"guest": Member(2.0, "x")}
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +32,12 @@ def hasty() -> Iterator[None]:
 
 def change_number(router: rw.Router, i: int) -> None:
     """Make the i-th change of a history without end, of every sort; each is one epoch."""
-    name = f"node{i // 8 % 6}"
-    step = i % 8
+    name = f"node{i // 10 % 6}"
+    step = i % 10
     if step == 0:
         router.mark_down(name)
     elif step == 1:
-        router.add(rw.Node(f"extra{i // 8}", weight=2.0, zone="w"))
+        router.add(rw.Node(f"extra{i // 10}", weight=2.0, zone="w"))
     elif step == 2:
         router.mark_up(name)
     elif step == 3:
@@ -46,13 +46,17 @@ def change_number(router: rw.Router, i: int) -> None:
         with router.change() as change:
             change.mark_down(name)
             change.reweigh(name, 1.0)
-            change.add(f"other{i // 8}")
+            change.add(f"other{i // 10}")
     elif step == 5:
-        router.mark_down(f"extra{i // 8}")
+        router.mark_down(f"extra{i // 10}")
     elif step == 6:
-        router.remove(f"extra{i // 8}", f"other{i // 8}")
-    else:
+        router.remove(f"extra{i // 10}", f"other{i // 10}")
+    elif step == 7:
         router.mark_up(name)
+    elif step == 8:
+        router.remove("guest")
+    else:
+        router.add("guest")  # its name, and maybe its points, are still known
 
 
 def answers(reader: rw.Router) -> dict[str, object]:

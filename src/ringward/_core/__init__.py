@@ -2,7 +2,7 @@
 
 from ringward._core.arcs import ARC, ArcIndex, difference
 from ringward._core.build import filter_points, merge_points, node_points, sort_points
-from ringward._core.changed_points import ChangedPoints, changed
+from ringward._core.changed_points import changed, start_of
 from ringward._core.cpu import cpu
 from ringward._core.hashing import Hasher
 from ringward._core.log_rows import event_digest, log_rows
@@ -17,7 +17,6 @@ __all__ = [
     "ARC",
     "NO_NODE",
     "ArcIndex",
-    "ChangedPoints",
     "Hasher",
     "ListTable",
     "PartitionMap",
@@ -39,6 +38,7 @@ __all__ = [
     "rebalance",
     "second_candidates",
     "sort_points",
+    "start_of",
 ]
 
 NO_NODE = 0xFFFFFFFF

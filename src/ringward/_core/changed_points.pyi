@@ -1,18 +1,20 @@
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import disjoint_base
 
 from ringward._core.point_table import PointTable
 
-@disjoint_base
-class ChangedPoints(PointTable):
-    @property
-    def start(self) -> tuple[npt.NDArray[np.float64], int] | None: ...
+_Start: TypeAlias = tuple[PointTable, npt.NDArray[np.float64], npt.NDArray[np.uint64], npt.NDArray[np.uint32]]
 
+@disjoint_base
+class ChangedPoints(PointTable): ...
+
+def start_of(table: PointTable, weights: npt.NDArray[np.float64]) -> _Start: ...
 def changed(
-    before: PointTable,
+    start: _Start,
     alive: npt.NDArray[np.uint8],
-    known_weights: npt.NDArray[np.float64],
     weights: npt.NDArray[np.float64],
     name_ranks: npt.NDArray[np.uint32],
     hashes: npt.NDArray[np.uint64],

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ringward._core import (
-    ChangedPoints,
     PointTable,
     State,
     changed,
@@ -18,6 +17,7 @@ from ringward._core import (
     merge_points,
     node_points,
     sort_points,
+    start_of,
 )
 from ringward.checks import checked_float, checked_int
 from ringward.cluster import Cluster, Node, utf8
@@ -65,9 +65,8 @@ def _changed_table(
     cluster: Cluster, options: dict[str, Any], before: State, zones: npt.NDArray[np.uint32] | None
 ) -> PointTable | None:
     """None where much of the ring comes anew, or a node comes back with another number of points."""
-    table: PointTable = before.own.table
-    start = table.start if isinstance(table, ChangedPoints) else None
-    weights, size = start or (before.cluster.weights, len(table.hashes))
+    start = start_of(before.own.table, before.cluster.weights)
+    weights, size = start[1], len(start[0].hashes)
     came: list[str] = []
     for name in cluster.fresh:
         node = cluster.ids[name]
@@ -80,9 +79,8 @@ def _changed_table(
     if sum(counts) > size or size > POINTS_MAX // 4:
         return None
     return changed(
-        table,
+        start,
         cluster.alive,
-        weights,
         cluster.weights,
         cluster.name_ranks,
         *_hashed(cluster, came, counts),
