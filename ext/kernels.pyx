@@ -5,7 +5,7 @@ from .kernels cimport AHEAD_BYTES, AHEAD_HASHES, MIXED, MOST_AT_ONCE, Kernels, L
 from .lanes cimport (
     rw_eight_owners, rw_eight_wide_owners, rw_lowest_bit, rw_match16, rw_match32, rw_match64, rw_mixed, rw_rank16)
 from .lanes_xxh3 cimport Flips, rw_hash_eights, rw_hash_padded8, rw_hash_rows8, rw_hash_spans8
-from .mix cimport mul_high, rw_load32, rw_load64, rw_mul128, rw_prefetch, rw_used_bytes
+from .mix cimport mul_high, rw_load32, rw_load64, rw_mul128, rw_prefetch, rw_published, rw_used_bytes
 from .xxh3 cimport (
     finish_4to8, finish_9to16, flip_4to8, flip_9to16_high, flip_9to16_low, xxh3_1to3, xxh3_bytes, xxh3_empty, xxh3_u64)
 
@@ -134,7 +134,7 @@ cdef inline bint find_in_line(const Ring *ring, uint64_t h, uint16_t *owner) noe
 cdef Py_ssize_t look_up(const Ring *ring, const uint64_t *h, Py_ssize_t count, Py_ssize_t ahead, uint16_t *out,
                         uint16_t *unresolved) noexcept nogil:
     cdef uint16_t[MOST_AT_ONCE + 32] waiting
-    cdef const uint16_t *direct = ring.direct
+    cdef const uint16_t *direct = rw_published(<const uint16_t **>&ring.direct)
     cdef int shift = ring.direct_shift
     cdef Py_ssize_t i = 0, k, mixed, found = 0
     if direct == NULL:

@@ -82,6 +82,15 @@ cdef extern from *:
     #else
     #define rw_prefetch(p) ((void)(p))
     #endif
+
+    /* Store a pointer to what is complete, and load it in another thread without a lock: all of it is seen, or NULL. */
+    #if defined(__GNUC__)
+    #define rw_publish(p, x) __atomic_store_n((p), (x), __ATOMIC_RELEASE)
+    #define rw_published(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+    #else
+    #define rw_publish(p, x) ((void)_InterlockedExchangePointer((void *volatile *)(p), (void *)(x)))
+    #define rw_published(p) _InterlockedCompareExchangePointer((void *volatile *)(p), NULL, NULL)
+    #endif
     #endif
     """
     uint64_t rw_mul128(uint64_t a, uint64_t b, uint64_t *low) noexcept nogil
@@ -93,6 +102,8 @@ cdef extern from *:
     unsigned rw_used_bytes(uint64_t x) noexcept nogil
     uint64_t rw_rotl64(uint64_t x, int r) noexcept nogil
     void rw_prefetch(const void *p) noexcept nogil
+    void rw_publish(const uint16_t **p, const uint16_t *x) noexcept nogil
+    const uint16_t *rw_published(const uint16_t **p) noexcept nogil
 
 
 cdef inline uint64_t mul_high(uint64_t a, uint64_t b) noexcept nogil:

@@ -17,11 +17,10 @@ only the lines of points that changed owner.
 """
 import numpy as np
 
-from libc.string cimport memset
 from .cpu cimport kernels
 from .kernels cimport AHEAD_HASHES, LINE_POINTS, MIXED, MOST_AT_ONCE
 from .lanes cimport rw_rank16
-from .mix cimport mul_high, rw_mul128, rw_prefetch
+from .mix cimport mul_high, rw_mul128, rw_prefetch, rw_publish
 from .table cimport BLOCK, FETCHED, NO_NODE
 
 cimport numpy as cnp
@@ -368,9 +367,9 @@ cdef class PointTable(Table):
         while entry < entries:
             direct[entry] = <uint16_t>self.owner[0]
             entry += 1
-        # Published when it is full, the pointer last: a bulk call in another thread sees all of it or none.
+        # The pointer last: a bulk call in another thread sees all of it or none.
         self.ring.direct_shift = shift
-        self.ring.direct = direct
+        rw_publish(&self.ring.direct, direct)
 
     cdef Py_ssize_t scratch_size(self) noexcept nogil:
         return 2 * self.ids  # one flag a node, one a zone (there are no more zones than ids)

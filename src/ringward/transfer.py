@@ -241,18 +241,19 @@ class Transfer:
             raise ArgumentError("ids", "writeable", "read-only")
         if np.may_share_memory(ids, hashes):
             raise ArgumentError("ids", "apart from hashes in memory", "overlapping")
-        if self._largest_target >= _LARGEST[ids.dtype]:
-            raise ArgumentError("ids", f"wide enough for node id {self._largest_target}", ids.dtype)
-        plain = np.require(ids, ids.dtype.newbyteorder("="), ["C", "A"])
+        if self._largest_id >= _LARGEST[ids.dtype]:
+            raise ArgumentError("ids", f"wide enough for node id {self._largest_id}", ids.dtype)
+        plain = np.require(ids, None, ["C", "A"])
         moved = self._index.apply(plain, hashes, threads)
-        if plain is not ids:  # strided or foreign: the moved entries alone are written back
+        if plain is not ids:  # strided or unaligned: the moved entries alone are written back
             ids[moved] = plain[moved]
         return moved
 
     @cached_property
-    def _largest_target(self) -> int:
-        targets = self.arcs["target"]
-        return int(max(targets[targets != NO_NODE], default=0))
+    def _largest_id(self) -> int:
+        """Of those that keys leave or go to; they all have to fit the ids of a column."""
+        named = np.append(self.arcs["source"], self.arcs["target"])
+        return int(named[named != NO_NODE].max(initial=0))
 
     def __repr__(self) -> str:
         return f"<Transfer {self}>"
