@@ -263,28 +263,61 @@ def _shares(weight, zone, zones, width):
     return np.where(full, 1, np.where(lifted, np.minimum(weight * scale, 1), weight / zone_weight[zone]))
 
 
-def _quotas(share, count, zone, zones, partitions, width):
+def _quotas(share, owners, count, zone, zones, partitions, width):
     """Entries of each node, (n,) int64: floor or ceiling of its share so that most of `count` stays.
 
-    A full zone gets exactly one entry a row, any other at most (or, where zones are scarce, at least) that many.
+    A full zone gets exactly one entry a row, any other at most (or, where zones are scarce, at least) that many. And
+    enough nodes can own the ceiling of their share of `owners`: those who need the ceiling of their entries for it are
+    preferred as far as that is necessary.
     """
     floor, ceiling = _snapped(share)
+    owned, most_owned = _snapped(owners)
     tie = np.arange(1, len(share) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     tie = (tie ^ (tie >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     tie ^= tie >> np.uint64(27)
-    order = np.lexsort((tie, count < ceiling, zone))  # within a zone, those first who lose an entry without the ceiling
-    order = order[(ceiling > floor)[order]]
-    place = np.arange(len(order)) - np.searchsorted(zone[order], zone[order])
+    fraction = ceiling > floor
     room = partitions - np.bincount(zone, floor, zones).astype(np.int64)
-    room = np.clip(room, 0, np.bincount(zone[order], minlength=zones))
+    room = np.clip(room, 0, np.bincount(zone[fraction], minlength=zones))
     full = np.abs(np.bincount(zone, share, zones) - partitions) <= SNAP * partitions
     least = room if zones < width else np.where(full, room, 0)
     most = room if zones >= width else np.where(full, room, len(share))
-    allowed = place < most[zone[order]]
-    order, place = order[allowed], place[allowed]
-    best = np.lexsort((tie[order], (count < ceiling)[order], place >= least[zone[order]]))
-    floor[order[best[: partitions * width - int(floor.sum())]]] += 1
+    extra = partitions * width - int(floor.sum())
+    loses = count < ceiling  # no entry without the ceiling
+
+    def chosen(preferred):
+        order = np.lexsort((tie, loses, ~preferred, zone))
+        order = order[fraction[order]]
+        place = np.arange(len(order)) - np.searchsorted(zone[order], zone[order])
+        allowed = place < most[zone[order]]
+        order, place = order[allowed], place[allowed]
+        best = np.lexsort((tie[order], loses[order], ~preferred[order], place >= least[zone[order]]))
+        return order[best[:extra]]
+
+    nodes = chosen(np.zeros(len(share), bool))
+    needy = (most_owned > owned) & (most_owned > floor)
+    short = partitions - int(owned.sum()) - np.count_nonzero((most_owned > owned) & ~needy)
+    if np.count_nonzero(needy[nodes]) < short:
+        order = np.lexsort((tie, loses))
+        nodes = chosen(_preferred(order[needy[order]], short, zone, least, most, extra))
+    floor[nodes] += 1
     return floor
+
+
+def _preferred(order, wanted, zone, least, most, extra):
+    """The first nodes in `order`, `wanted` of them, that can have one of `extra` entries together: a mask.
+
+    Each zone may have `most` of the entries, and has to have `least`.
+    """
+    mask, taken = np.zeros(len(zone), bool), np.zeros(len(most), np.int64)
+    for node in order:
+        taken[zone[node]] += 1
+        if taken[zone[node]] > most[zone[node]] or np.maximum(taken, least).sum() > extra:
+            taken[zone[node]] -= 1
+        else:
+            mask[node] = True
+        if np.count_nonzero(mask) == wanted:
+            break
+    return mask
 
 
 cdef uint64_t digest(const uint32_t* old, Py_ssize_t size, uint64_t seed) noexcept nogil:
@@ -360,7 +393,7 @@ cdef void _fill(
         count_survivors(s, old, old_width)
         legalise(s, old, old_width, &share[0], s.unseen_size)
     shares = np.asarray(share)[live]
-    np.asarray(numbers[1])[live] = _quotas(shares, count[live], inverse, s.zones, s.partitions, s.width)
+    np.asarray(numbers[1])[live] = _quotas(shares, owners, count[live], inverse, s.zones, s.partitions, s.width)
     np.asarray(chance)[live] = owners / shares * 2.0**32
     first = not count[live].any()
     with nogil:

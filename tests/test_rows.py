@@ -146,6 +146,14 @@ def test_any_history_leaves_legal_rows_with_exact_counts(case):
         rows = fit(rows, weights, zones, replicas)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_whoever_is_to_own_a_partition_is_in_a_row(seed):
+    """Nodes that need the ceiling of their entries to own the ceiling of their share get it, if too few others can."""
+    fit(vacant(5), [1, 0.5, 0.5, 1, 2], [1, 0, 0, 0, 0], 2, seed=seed)
+    zones = [0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2]
+    fit(vacant(7), [0.5] * 4 + [2, 3] + [1, 1, 0.5] + [2, 0.25], zones, 3, seed=seed)
+
+
 @settings(max_examples=400 * MORE, deadline=None)
 @given(
     st.lists(st.lists(WEIGHTS, min_size=7, max_size=7), min_size=2, max_size=8),
