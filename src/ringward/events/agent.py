@@ -54,6 +54,8 @@ class Agent:
         self._seen = store.totals().tail
         self._turn = 0
         self._survey_due = True
+        self._claims: deque[Claim] = deque()  # what is left to do of the last survey
+        self._claiming = threading.Lock()  # a survey or a claim is under way; nobody waits for it
 
     # --- time
 
@@ -112,27 +114,41 @@ class Agent:
             self.group.released(effect.documents, stale)
 
     def _survey(self) -> None:
-        if not self._survey_due:
-            return
-        self._survey_due = False
+        """Find what is to be claimed, and claim the first of it; the rest follows between batches."""
+        if self._survey_due and self._claiming.acquire(blocking=False):
+            try:
+                self._survey_due = False
+                documents = self.store.documents(self.group.name)
+                view = self.store.view(self.group.name)
+                with self.lock:
+                    # Who owns has joined before. In an older view it would look like one that is gone.
+                    self._survey_due = view != self.group.members.view
+                    self._claims = deque([] if self._survey_due else self.group.surveyed(documents))
+            except BaseException:
+                self._survey_due = True
+                raise
+            finally:
+                self._claiming.release()
+        self._claim_next()
+
+    def _claim_next(self) -> bool:
+        """Claim some of what the last survey found; whether anything was claimed."""
+        if not self._claims or not self._claiming.acquire(blocking=False):
+            return False
         try:
-            documents = self.store.documents(self.group.name)
-            view = self.store.view(self.group.name)
+            if not self._claims:
+                return False
+            claim = self._claims.popleft()
+            documents = self.store.claim(self.group.name, claim.owner, claim.epochs)
+            letters = self.store.letters(self.group.name, documents)
             with self.lock:
-                # Who owns has joined before. In an older view it would look like one that is gone.
-                self._survey_due = view != self.group.members.view
-                claims = [] if self._survey_due else self.group.surveyed(documents)
-            for claim in claims:
-                self._claim(claim)
+                self.group.claimed(claim.owner, documents, letters)
         except BaseException:
             self._survey_due = True
             raise
-
-    def _claim(self, claim: Claim) -> None:
-        documents = self.store.claim(self.group.name, claim.owner, claim.epochs)
-        letters = self.store.letters(self.group.name, documents)
-        with self.lock:
-            self.group.claimed(claim.owner, documents, letters)
+        finally:
+            self._claiming.release()
+        return True
 
     def _catch_up(self) -> None:
         """Learn what was appended by others."""
@@ -154,6 +170,7 @@ class Agent:
         names = [name for name in self.group.members.local if self.group.members.is_in(name)]
         self._turn += 1
         while True:
+            claimed = self._claim_next()
             for at in range(len(names)):
                 name = names[(self._turn + at) % len(names)]
                 self._fill(name)
@@ -162,7 +179,7 @@ class Agent:
                 if batch is not None:
                     self._mark(batch)
                     return batch
-            if not self.settle_pending():
+            if not self.settle_pending() and not claimed:
                 return None
 
     def _fill(self, member: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from ringward.events.notices import Claimed, Died, Fenced, Notice, Released, Ret
 from ringward.events.stores.protocol import Settlement
 
 __all__ = ["Group"]
+
+T = TypeVar("T")
 
 _READS = 8  # partitions that one look at the store reads, at most
 _READ_LEAST = 50  # rows that a read asks for, however small the batches are
@@ -45,6 +48,8 @@ class Group:
     durable : bool
         Whether marks are to be stored.
     """
+
+    claims = 16  # partitions that are claimed at a time, by who has others to care for
 
     def __init__(
         self,
@@ -149,25 +154,30 @@ class Group:
         for partition, holding in list(self.holdings.items()):
             if partition in documents and documents[partition].epoch != holding.document.epoch:
                 self._fence(partition)
-        claims: dict[str, dict[int, int]] = {}
+        claims: defaultdict[str, dict[int, int]] = defaultdict(dict)
         self._orphans.clear()
         local = {self.members.owner_of(name) for name in self.members.local if self.members.is_in(name)}
         wanted = set(self.wanted)
         for partition, document in documents.items():
             if document.owner in local:  # and lost, unless it is held; wherever it is routed, nobody else can claim it
                 if partition not in self.holdings:
-                    claims.setdefault(document.owner, {})[partition] = document.epoch
+                    claims[document.owner][partition] = document.epoch
             elif partition in wanted and (document.owner is None or not self.members.is_up(document.owner)):
                 owner = self.members.owners[partition]
                 assert owner is not None  # noqa: S101 - it is wanted
-                claims.setdefault(self.members.owner_of(owner), {})[partition] = document.epoch
+                claims[self.members.owner_of(owner)][partition] = document.epoch
                 if document.owner is not None:
                     self._orphans.add(partition)
-        return [Claim(owner, epochs) for owner, epochs in claims.items()]
+        size = self.claims if self.holdings else len(documents)  # events of what is held are not to wait for long
+        return [
+            Claim(owner, dict(some)) for owner, epochs in claims.items() for some in _chunks(list(epochs.items()), size)
+        ]
 
     def claimed(self, owner: str, documents: Mapping[int, Document], letters: Sequence[Letter]) -> None:
         """Partitions were claimed; `letters` are those of at least these."""
         name = owner.rpartition("#")[0]
+        if not self.members.is_in(name) or self.members.owner_of(name) != owner:
+            return  # the lease was given up meanwhile, and with it what was claimed
         of: defaultdict[int, list[Letter]] = defaultdict(list)
         for letter in letters:
             of[letter.partition].append(letter)
@@ -545,3 +555,7 @@ def _drained(events: deque[tuple[Row, int]]) -> list[tuple[Row, int]]:
         except IndexError:
             rest.reverse()
             return rest
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[at : at + size] for at in range(0, len(items), size))
