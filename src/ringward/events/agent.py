@@ -114,7 +114,11 @@ class Agent:
             self.group.released(effect.documents, stale)
 
     def _survey(self) -> None:
-        """Find what is to be claimed, and claim the first of it; the rest follows between batches."""
+        """Find what is to be claimed, and claim the first of it; the rest follows between batches.
+
+        Where nothing is held yet there is nobody to wait for it, and all is claimed.
+        """
+        nothing_held = not self.group.holdings
         if self._survey_due and self._claiming.acquire(blocking=False):
             try:
                 self._survey_due = False
@@ -129,7 +133,8 @@ class Agent:
                 raise
             finally:
                 self._claiming.release()
-        self._claim_next()
+        while self._claim_next() and nothing_held:
+            pass
 
     def _claim_next(self) -> bool:
         """Claim some of what the last survey found; whether anything was claimed."""
@@ -170,7 +175,6 @@ class Agent:
         names = [name for name in self.group.members.local if self.group.members.is_in(name)]
         self._turn += 1
         while True:
-            claimed = self._claim_next()
             for at in range(len(names)):
                 name = names[(self._turn + at) % len(names)]
                 self._fill(name)
@@ -179,26 +183,28 @@ class Agent:
                 if batch is not None:
                     self._mark(batch)
                     return batch
-            if not self.settle_pending() and not claimed:
+            if not self.settle_pending() and not self._claim_next():
                 return None
 
     def _fill(self, member: str) -> None:
-        """Read what the member waits for, until there is a batch."""
+        """Read what the member waits for, until there is a batch; before, go on with a takeover."""
+        self._claim_next()
         room = self.group.options.batch
         while room > 0:
             with self.lock:
                 reads, rows, letters = self.group.waits(member, room)
-            self._recall(rows, letters)
+            if rows or letters:
+                self._recall(rows, letters)
             if not reads:
                 return
-            for at, (partition, after, limit) in enumerate(reads):
-                found = self.store.read(partition, after, limit)
-                with self.lock:
-                    self.group.fetched(partition, after, limit, found)
-                    room -= len(found)
-                    if room <= 0:
-                        self.group.unread(read[0] for read in reads[at + 1 :])
-                        return
+            found: list[list[Row]] = []
+            for partition, after, limit in reads:
+                found.append(self.store.read(partition, after, limit))
+                room -= len(found[-1])
+                if room <= 0:
+                    break
+            with self.lock:
+                self.group.fetched(reads, found)
 
     def _recall(self, rows: dict[int, list[int]], letters: dict[int, list[int]]) -> None:
         recalled: dict[int, list[Row]] = {partition: [] for partition in {**rows, **letters}}

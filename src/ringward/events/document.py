@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import partial
 from typing import NamedTuple
 
-__all__ = ["NEW", "Document", "Letter", "Member", "View"]
+__all__ = ["NEW", "Document", "Letter", "Member", "View", "document_of"]
 
 
 class Document(NamedTuple):
@@ -49,6 +50,7 @@ class Document(NamedTuple):
 
 
 NEW = Document()
+document_of = partial(tuple.__new__, Document)  # of all its fields: one is made for each partition of each batch
 
 
 class Member(NamedTuple):

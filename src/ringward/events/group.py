@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import TypeVar
 
 import numpy as np
@@ -139,9 +140,15 @@ class Group:
         """Partitions were given back, but for those that had been taken over."""
         for partition in stale:
             self._fence(partition)
-        gone = tuple(partition for partition in partitions if self.holdings.pop(partition, None) is not None)
+        gone = tuple(partition for partition in partitions if self._forget(partition))
         if gone:
             self._notices.append(Released(self.name, gone))
+
+    def _forget(self, partition: int) -> Holding | None:
+        holding = self.holdings.pop(partition, None)
+        if holding is not None:
+            holding.held = False
+        return holding
 
     @property
     def wanted(self) -> list[int]:
@@ -182,7 +189,7 @@ class Group:
         for letter in letters:
             of[letter.partition].append(letter)
         for partition, document in documents.items():
-            holding = Holding(partition, name, document, of[partition], self.options)
+            holding = Holding(partition, owner, document, of[partition], self.options)
             self.holdings[partition] = holding
             if self.members.owners[partition] != name or self.members.local[name].leaving:
                 holding.drain()
@@ -201,7 +208,7 @@ class Group:
 
     def drop(self, partition: int) -> None:
         """A partition is somebody else's now: forget it, and let nothing of it begin."""
-        holding = self.holdings.pop(partition, None)
+        holding = self._forget(partition)
         self._unsettled.pop(partition, None)
         if holding is None:
             return
@@ -233,23 +240,27 @@ class Group:
             holding = holdings.get(partition)
             if holding is not None and seq > holding.known:
                 holding.known = seq
-                if not holding.queued_read:
-                    self._queue(holding)
+                if not holding.queued_read and holding.wants_more:
+                    self._queue_to_read(holding)
 
     def _queue(self, holding: Holding) -> None:
         """Put a holding where it is found when there is something to do."""
-        more = holding.fresh or holding.known > holding.position
-        if not holding.queued_read and (holding.asking or (more and holding.wants_more)):
-            holding.queued_read = True
-            self._reading[holding.member].append(holding)
-        if not holding.queued_alone and holding.alone:
+        if not holding.queued_read and (holding.asking or holding.wants_more):
+            self._queue_to_read(holding)
+        if holding.alone and not holding.queued_alone:
             holding.queued_alone = True
             self._alone[holding.member].append(holding)
-        if not holding.queued_run and holding.ready and holding.batch is None:
+        if holding.batch is not None:
+            return
+        if holding.ready and not holding.queued_run:
             holding.queued_run = True
             self._running[holding.member].append(holding)
-        if holding.unsettled and holding.batch is None:
+        if holding.unsettled:
             self._unsettled[holding.partition] = holding
+
+    def _queue_to_read(self, holding: Holding) -> None:
+        holding.queued_read = True
+        self._reading[holding.member].append(holding)
 
     def waits(self, member: str, room: int) -> Waits:
         """What a member needs from the store, of no more partitions than there is room for rows."""
@@ -260,7 +271,7 @@ class Group:
         for _ in range(min(len(queue), _READS, room)):
             holding = queue.popleft()
             holding.queued_read = False
-            if holding.draining or self.holdings.get(holding.partition) is not holding:
+            if holding.draining or not holding.held:
                 continue
             if holding.asking:
                 asked, bodies = holding.asks()
@@ -270,18 +281,14 @@ class Group:
                 reads.append((holding.partition, holding.position, self._read_limit))
         return Waits(reads, rows, letters)
 
-    def unread(self, partitions: Iterable[int]) -> None:
-        """Reads that were asked for and left out."""
-        for partition in partitions:
-            if partition in self.holdings:
-                self._queue(self.holdings[partition])
-
-    def fetched(self, partition: int, after: int, limit: int, rows: Sequence[Row]) -> None:
-        """Rows of a partition past a seq were read."""
-        holding = self.holdings.get(partition)
-        if holding is not None:
-            holding.fetched(rows, after=after, limit=limit)
-            self._queue(holding)
+    def fetched(self, reads: Sequence[tuple[int, int, int]], found: Sequence[Sequence[Row]]) -> None:
+        """What was read, as it was asked for; reads that were left out are asked for again."""
+        for (partition, after, limit), rows in zip_longest(reads, found):
+            holding = self.holdings.get(partition)
+            if holding is not None:
+                if rows is not None:
+                    holding.fetched(rows, after, limit)
+                self._queue(holding)
 
     def recalled(self, partition: int, rows: Iterable[Row]) -> None:
         """Rows that were asked for by seq were read; all of a partition at once."""
@@ -305,21 +312,20 @@ class Group:
         while queue and room > 0:
             holding = queue.popleft()
             holding.queued_run = False
-            if self.holdings.get(holding.partition) is not holding or holding.draining:
+            if holding.draining or not holding.held or not holding.ready:
                 continue
-            if not holding.ready or holding.batch is not None or holding.writing or self._owes_letters(holding):
+            if holding.batch is not None or holding.writing or (holding.unsettled and self._owes_letters(holding)):
                 continue  # it is queued again when that is over
             events = holding.take(room, batch)
             room -= len(events)
             self._hand(batch, holding, events)
-        if batch.open:
-            return batch
+        if batch.events:
+            return self._handed(batch)
         self._gate.leave(alone=False)
         return None
 
     def _owes_letters(self, holding: Holding) -> bool:
-        """Whether letters must be stored first: a mark says of their events that they are resolved."""
-        if holding.dead or holding.parked or holding.drained:
+        if holding.owes_letters:
             self._unsettled[holding.partition] = holding
             return True
         return False
@@ -328,7 +334,7 @@ class Group:
         queue = self._alone[member]
         while queue:
             holding = queue[0]
-            if self.holdings.get(holding.partition) is not holding or not holding.alone:
+            if not holding.held or not holding.alone:
                 queue.popleft().queued_alone = False
                 continue
             if holding.writing or self._owes_letters(holding) or not self._gate.enter(self.name, alone=True):
@@ -338,7 +344,7 @@ class Group:
             if event is not None:
                 batch = Batch(member, alone=True, now=now)
                 self._hand(batch, holding, [event])
-                return batch
+                return self._handed(batch)
             self._buried(holding)
             self._gate.leave(alone=True)
             self._queue(holding)
@@ -346,12 +352,15 @@ class Group:
 
     def _hand(self, batch: Batch, holding: Holding, events: Sequence[tuple[Row, int]]) -> None:
         batch.events.extend(events)
-        batch.open.update({event[0][0]: event[0] for event in events})
         batch.epochs[holding.partition] = holding.document.epoch
-        self.batches[batch] = None
         if self._durable:
             holding.writing = True
-            batch.marks.append((holding.partition, holding.next_document(self.members.owner_of(holding.member))))
+            batch.marks.append((holding.partition, holding.next_document(holding.lease)))
+
+    def _handed(self, batch: Batch) -> Batch:
+        batch.open = {event[0][0]: event[0] for event in batch.events}
+        self.batches[batch] = None
+        return batch
 
     def marked(self, batch: Batch, stale: Iterable[int]) -> None:
         """The marks of a batch were stored, but for partitions that were taken over."""
@@ -387,13 +396,10 @@ class Group:
     def _by_partition(self, batch: Batch, rows: Sequence[Row]) -> Iterator[tuple[int, list[Row]]]:
         """Take rows off what is open, and tell them by partition that is held still."""
         pop = batch.open.pop
-        found = [row for row in rows if pop(row[0], None) is not None]
-        if len(batch.epochs) == 1:
-            parts = {found[0][1]: found} if found else {}
-        else:
-            parts = {}
-            for row in found:
-                parts.setdefault(row[1], []).append(row)
+        parts: defaultdict[int, list[Row]] = defaultdict(list)
+        for row in rows:
+            if pop(row[0], None) is not None:
+                parts[row[1]].append(row)
         return ((partition, rows) for partition, rows in parts.items() if self._holding_of(batch, partition))
 
     def _fail(self, batch: Batch, row: Row, error: str, now: float) -> None:
@@ -431,7 +437,7 @@ class Group:
                 self._unsettled[partition] = holding
                 continue
             holding.writing = True
-            settlements.append(holding.settlement(self.members.owner_of(holding.member)))
+            settlements.append(holding.settlement())
         return settlements
 
     def pending(self) -> list[Settlement]:
@@ -446,10 +452,9 @@ class Group:
     def settled(self, settlements: Iterable[Settlement], stale: Iterable[int]) -> None:
         """Settlements were stored, but for partitions that were taken over."""
         stale = set(stale)
-        for settlement in settlements:
-            partition = settlement.partition
+        for partition, document, *_ in settlements:
             holding = self.holdings.get(partition)
-            if holding is None or holding.document.epoch != settlement.document.epoch:
+            if holding is None or holding.document.epoch != document.epoch:
                 continue
             if partition in stale:
                 self._fence(partition)

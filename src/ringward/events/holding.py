@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from ringward.events.document import Document, Letter
+from ringward.events.document import Document, Letter, document_of
 from ringward.events.effects import Batch, Options
 from ringward.events.event import Row
 from ringward.events.lane import ASKED, BACKOFF, BUSY, DEAD, FREE, QUEUED, Lane, LaneKey
@@ -19,11 +19,15 @@ _ERROR_SIZE_MAX = 2000
 class Holding:
     """One claimed partition of a group; every change of it is a method here."""
 
+    __slots__ = ('alone', 'asking', 'attempts', 'batch', 'claimed', 'counted', 'dead', 'dead_seqs', 'document', 'drained', 'draining', 'flying', 'fresh', 'full', 'handed', 'held', 'known', 'lanes', 'lease', 'letter_count', 'letter_lanes', 'member', 'options', 'order', 'parked', 'partition', 'position', 'queued_alone', 'queued_read', 'queued_run', 'ready', 'resolved', 'suspect_range', 'suspects', 'unsettled', 'writing')
+
     def __init__(
-        self, partition: int, member: str, document: Document, letters: Iterable[Letter], options: Options
+        self, partition: int, lease: str, document: Document, letters: Iterable[Letter], options: Options
     ) -> None:
         self.partition = partition
-        self.member = member
+        self.lease = lease
+        self.member = lease.rpartition("#")[0]
+        self.held = True  # until it is given back or lost
         self.document = document
         self.claimed = document  # what was resolved before
         self.options = options
@@ -85,7 +89,7 @@ class Holding:
             and len(self.order) < self.options.window
         )
 
-    def fetched(self, rows: Sequence[Row], *, after: int, limit: int) -> None:
+    def fetched(self, rows: Sequence[Row], after: int, limit: int) -> None:
         """Take in the rows that were read past `after`."""
         if after != self.position:
             return  # another thread was faster
@@ -207,7 +211,8 @@ class Holding:
 
     def take(self, limit: int, batch: Batch) -> list[tuple[Row, int]]:
         """Hand out ready rows, in order."""
-        rows = [self.ready.popleft() for _ in range(min(limit, len(self.ready)))]
+        ready = self.ready
+        rows = [ready.popleft() for _ in range(min(limit, len(ready)))]
         self.batch = batch
         self.flying += len(rows)
         self.handed = max(self.handed, max(rows)[0])  # rows of lanes may be ahead of others
@@ -424,15 +429,17 @@ class Holding:
             low = min((low, *self.letter_lanes, *self.suspects))  # letters are below the cursor
             high = max(self.handed, max(self.suspects, default=0), (self.suspect_range or (0, 0))[1])
             marked = (low, high) if high >= low else None
-        self.document = Document(
-            before.epoch,
-            before.revision + 1,
-            owner,
-            max(before.cursor, cursor),
-            self._ranges() if resolved or self.claimed.done else (),
-            tuple(sorted(self.attempts.items())) if self.attempts else (),
-            marked,
-            before.generation,
+        self.document = document_of(
+            (
+                before.epoch,
+                before.revision + 1,
+                owner,
+                max(before.cursor, cursor),
+                self._ranges() if resolved or self.claimed.done else (),
+                tuple(sorted(self.attempts.items())) if self.attempts else (),
+                marked,
+                before.generation,
+            )
         )
         if self.suspect_range is not None and self.position >= self.suspect_range[1]:
             self.suspect_range = None
@@ -454,12 +461,20 @@ class Holding:
         later = ((max(low, self.position + 1), high) for low, high in self.claimed.done if high > self.position)
         return (*ranges, *later)
 
-    def settlement(self, owner: str | None) -> Settlement:
+    @property
+    def owes_letters(self) -> bool:
+        """Whether letters must be stored before anything else: a mark says of their events that they are resolved."""
+        return bool(self.dead or self.parked or self.drained)
+
+    def settlement(self) -> Settlement:
         """All that is to be stored now."""
         self.unsettled = False
+        document = self.next_document(self.lease)
+        if not self.owes_letters:
+            return Settlement(self.partition, document)
         dead, parked, drained = tuple(self.dead), tuple(self.parked), tuple(self.drained)
         self.dead, self.parked, self.drained = [], [], []
-        return Settlement(self.partition, self.next_document(owner), dead, parked, drained)
+        return Settlement(self.partition, document, dead, parked, drained)
 
     @property
     def quiet(self) -> bool:
