@@ -19,7 +19,44 @@ _ERROR_SIZE_MAX = 2000
 class Holding:
     """One claimed partition of a group; every change of it is a method here."""
 
-    __slots__ = ('alone', 'asking', 'attempts', 'batch', 'claimed', 'counted', 'dead', 'dead_seqs', 'document', 'drained', 'draining', 'flying', 'fresh', 'full', 'handed', 'held', 'known', 'lanes', 'lease', 'letter_count', 'letter_lanes', 'member', 'options', 'order', 'parked', 'partition', 'position', 'queued_alone', 'queued_read', 'queued_run', 'ready', 'resolved', 'suspect_range', 'suspects', 'unsettled', 'writing')
+    __slots__ = (
+        "alone",
+        "asking",
+        "attempts",
+        "batch",
+        "claimed",
+        "counted",
+        "dead",
+        "dead_seqs",
+        "document",
+        "drained",
+        "draining",
+        "flying",
+        "fresh",
+        "full",
+        "handed",
+        "held",
+        "known",
+        "lanes",
+        "lease",
+        "letter_count",
+        "letter_lanes",
+        "member",
+        "options",
+        "order",
+        "parked",
+        "partition",
+        "position",
+        "queued_alone",
+        "queued_read",
+        "queued_run",
+        "ready",
+        "resolved",
+        "suspect_range",
+        "suspects",
+        "unsettled",
+        "writing",
+    )
 
     def __init__(
         self, partition: int, lease: str, document: Document, letters: Iterable[Letter], options: Options
