@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from functools import partial
 from typing import NamedTuple
 
-__all__ = ["NEW", "Document", "Letter", "Member", "View", "document_of"]
+__all__ = ["NEW", "Document", "Letter", "Member", "View"]
 
 
 class Document(NamedTuple):
@@ -50,7 +49,6 @@ class Document(NamedTuple):
 
 
 NEW = Document()
-document_of = partial(tuple.__new__, Document)  # of all its fields: one is made for each partition of each batch
 
 
 class Member(NamedTuple):

@@ -384,23 +384,25 @@ class Group:
         """Outcomes of a batch; what is to be stored of them."""
         self.handled_count += len(done)
         partitions = set()
-        for partition, rows in self._by_partition(batch, done):
-            partitions.add(partition)
-            self.holdings[partition].done(rows)
+        for holding, rows in self._by_holding(batch, done):
+            partitions.add(holding.partition)
+            holding.done(rows)
         for row, error in failed:
             if batch.open.pop(row[0], None) is not None:
                 partitions.add(row[1])
                 self._fail(batch, row, error, now)
         return self._settlements(partitions)
 
-    def _by_partition(self, batch: Batch, rows: Sequence[Row]) -> Iterator[tuple[int, list[Row]]]:
+    def _by_holding(self, batch: Batch, rows: Iterable[Row]) -> Iterator[tuple[Holding, list[Row]]]:
         """Take rows off what is open, and tell them by partition that is held still."""
         pop = batch.open.pop
         parts: defaultdict[int, list[Row]] = defaultdict(list)
         for row in rows:
             if pop(row[0], None) is not None:
                 parts[row[1]].append(row)
-        return ((partition, rows) for partition, rows in parts.items() if self._holding_of(batch, partition))
+        for partition, found in parts.items():
+            if (holding := self._holding_of(batch, partition)) is not None:
+                yield holding, found
 
     def _fail(self, batch: Batch, row: Row, error: str, now: float) -> None:
         holding = self._holding_of(batch, row[1])
@@ -470,15 +472,15 @@ class Group:
     def finished(self, batch: Batch) -> None:
         """Nobody runs a batch any more; what is open of it is given back."""
         self.batches.pop(batch, None)
-        for partition, rows in self._by_partition(batch, list(batch.open.values())):
-            self.holdings[partition].give_back(rows)
+        for holding, rows in self._by_holding(batch, list(batch.open.values())):
+            holding.give_back(rows)
         for partition in batch.epochs:
-            holding = self._holding_of(batch, partition)
-            if holding is not None:
-                if holding.batch is batch:
-                    holding.batch = None
-                if not holding.writing:
-                    self._queue(holding)
+            left = self.holdings.get(partition)
+            if left is not None:
+                if left.batch is batch:
+                    left.batch = None
+                if not left.writing:
+                    self._queue(left)
         self._ungate(batch)
         local = self.members.local.get(batch.member)
         if local is not None and not any(each.member == batch.member and each.slow for each in self.batches):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 
-from ringward.events.document import Document, Letter, document_of
+from ringward.events.document import Document, Letter
 from ringward.events.effects import Batch, Options
 from ringward.events.event import Row
 from ringward.events.lane import ASKED, BACKOFF, BUSY, DEAD, FREE, QUEUED, Lane, LaneKey
@@ -14,6 +15,10 @@ from ringward.events.stores.protocol import Settlement
 __all__ = ["Holding"]
 
 _ERROR_SIZE_MAX = 2000
+
+# Of all their fields: one is made for each partition of each batch.
+_document = partial(tuple.__new__, Document)
+_settlement = partial(tuple.__new__, Settlement)
 
 
 class Holding:
@@ -249,7 +254,11 @@ class Holding:
     def take(self, limit: int, batch: Batch) -> list[tuple[Row, int]]:
         """Hand out ready rows, in order."""
         ready = self.ready
-        rows = [ready.popleft() for _ in range(min(limit, len(ready)))]
+        if len(ready) > limit:
+            rows = [ready.popleft() for _ in range(limit)]
+        else:
+            rows = list(ready)
+            ready.clear()
         self.batch = batch
         self.flying += len(rows)
         self.handed = max(self.handed, max(rows)[0])  # rows of lanes may be ahead of others
@@ -466,7 +475,7 @@ class Holding:
             low = min((low, *self.letter_lanes, *self.suspects))  # letters are below the cursor
             high = max(self.handed, max(self.suspects, default=0), (self.suspect_range or (0, 0))[1])
             marked = (low, high) if high >= low else None
-        self.document = document_of(
+        self.document = _document(
             (
                 before.epoch,
                 before.revision + 1,
@@ -507,8 +516,8 @@ class Holding:
         """All that is to be stored now."""
         self.unsettled = False
         document = self.next_document(self.lease)
-        if not self.owes_letters:
-            return Settlement(self.partition, document)
+        if not (self.dead or self.parked or self.drained):
+            return _settlement((self.partition, document, (), (), ()))
         dead, parked, drained = tuple(self.dead), tuple(self.parked), tuple(self.drained)
         self.dead, self.parked, self.drained = [], [], []
         return Settlement(self.partition, document, dead, parked, drained)

@@ -197,7 +197,7 @@ class MemoryStore:
         """As `Store.read`."""
         with self._lock:
             lane = self._lanes[partition]
-            begin = lane.after(after)
+            begin = bisect_right(lane.seqs, after)
             return lane.rows[begin : begin + limit]
 
     def rows(self, seqs: Sequence[int]) -> list[Row]:
@@ -311,7 +311,7 @@ class MemoryStore:
                 if not self._replace(held, partition, document):
                     stale.add(partition)
                     continue
-                for letter in (*dead, *parked):
+                for letter in dead + parked:
                     body = held.letters.get(letter.seq) or (letter, self._log[letter.seq - self._first])
                     held.letters[letter.seq] = (letter, body[1])
                 for seq in drained:
