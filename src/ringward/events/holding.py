@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import repeat
+from operator import itemgetter
 
 from ringward.events.document import Document, Letter
 from ringward.events.effects import Batch, Options
@@ -15,6 +17,7 @@ from ringward.events.stores.protocol import Settlement
 __all__ = ["Holding"]
 
 _ERROR_SIZE_MAX = 2000
+_seq = itemgetter(0)
 
 # Of all their fields: one is made for each partition of each batch.
 _document = partial(tuple.__new__, Document)
@@ -141,7 +144,7 @@ class Holding:
             return
         self.position = rows[-1][0]
         if not self.lanes and self.suspect_range is None and not self.claimed.done:
-            self.order.extend([row[0] for row in rows])
+            self.order.extend(map(_seq, rows))
             self.ready.extend(rows)
             return
         for row in rows:
@@ -267,7 +270,7 @@ class Holding:
                 self.lanes[key].state = BUSY
                 self.lanes[key].busy += 1
         attempts = self.attempts
-        return [(row, attempts.get(row[0], 0) + 1) for row in rows] if attempts else [(row, 1) for row in rows]
+        return [(row, attempts.get(row[0], 0) + 1) for row in rows] if attempts else list(zip(rows, repeat(1)))
 
     def take_alone(self) -> tuple[Row, int] | None:
         """Hand out one suspect, its attempt counted beforehand; or bury it when it had all its attempts."""
@@ -291,12 +294,11 @@ class Holding:
         self.handed = max(self.handed, seq)
         return row, count
 
-    def done(self, rows: Iterable[Row]) -> None:
+    def done(self, rows: Sequence[Row]) -> None:
         """Resolve events that were handled."""
         if not self.lanes and not self.attempts:  # nothing but seqs to account for
-            seqs = [row[0] for row in rows]
-            self.flying -= len(seqs)
-            self.resolved.update(seqs)
+            self.flying -= len(rows)
+            self.resolved.update(map(_seq, rows))
             self.unsettled = True
             return
         for row in rows:
