@@ -92,7 +92,7 @@ class Agent:
         with self.lock:
             before = self.group.members.view
             effects = self.group.tick(now, view, beats, self.store.alive)
-            self._survey_due |= self.group.members.view is not before or bool(self.group.wanted)
+            self._survey_due |= self.group.members.view is not before or self.group.wanted
         for effect in effects:
             if isinstance(effect, Release):
                 self._release(effect)
@@ -147,7 +147,7 @@ class Agent:
             documents = self.store.claim(self.group.name, claim.owner, claim.epochs)
             letters = self.store.letters(self.group.name, documents)
             with self.lock:
-                self.group.claimed(claim.owner, documents, letters)
+                self.group.claimed(claim, documents, letters)
         except BaseException:
             self._survey_due = True
             raise

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ringward.events.document import Document, Letter, View
-from ringward.events.effects import Batch, Claim, Effect, Options, Release, Waits
+from ringward.events.effects import Batch, Claim, Effect, Options, Release
 from ringward.events.event import Row
 from ringward.events.gate import Gate
 from ringward.events.holding import Holding
+from ringward.events.intake import Intake
 from ringward.events.members import Members, RouterLike
 from ringward.events.notices import Claimed, Died, Fenced, Notice, Released, Retried
 from ringward.events.stores.protocol import Settlement
 
 __all__ = ["Group"]
 
-T = TypeVar("T")
 
-_READS = 8  # partitions that one look at the store reads, at most
-_READ_LEAST = 50  # rows that a read asks for, however small the batches are
-
-
-class Group:
+class Group(Intake):
     """What one process knows of a group, and decides for it.
 
     Nothing here does I/O, reads a clock or starts a thread; `Agent` does what it says. Every method is to be
@@ -50,7 +44,7 @@ class Group:
         Whether marks are to be stored.
     """
 
-    claims = 16  # partitions that are claimed at a time, by who has others to care for
+    claims = 16  # partitions that are claimed at a time while others are held, whose events are not to wait for long
 
     def __init__(
         self,
@@ -64,21 +58,14 @@ class Group:
         chance: Callable[[], float],
         durable: bool = True,
     ) -> None:
+        super().__init__(options)
         self.name = name
-        self.options = options
         self.members = Members(process, middles, router, options)
-        self.holdings: dict[int, Holding] = {}
         self.batches: dict[Batch, None] = {}  # in the order in which they were handed out
         self.retries = self.deaths = self.takeovers = self.fenced = self.handled_count = 0
         self._gate = gate or Gate()
         self._chance = chance
         self._durable = durable
-        self._read_limit = min(max(options.batch, _READ_LEAST), options.window)
-        self._reading: defaultdict[str, deque[Holding]] = defaultdict(deque)
-        self._running: defaultdict[str, deque[Holding]] = defaultdict(deque)
-        self._alone: defaultdict[str, deque[Holding]] = defaultdict(deque)
-        self._unsettled: dict[int, Holding] = {}  # with something to store that no batch will bring along
-        self._orphans: set[int] = set()  # partitions to claim that nobody gave back
         self._notices: list[Notice] = []
         self._lately_fenced: list[int] = []
 
@@ -144,45 +131,22 @@ class Group:
         if gone:
             self._notices.append(Released(self.name, gone))
 
-    def _forget(self, partition: int) -> Holding | None:
-        holding = self.holdings.pop(partition, None)
-        if holding is not None:
-            holding.held = False
-        return holding
-
     @property
-    def wanted(self) -> list[int]:
-        """Partitions that are routed to members of this process and not held."""
-        mine = {name for name, local in self.members.local.items() if self.members.is_in(name) and not local.leaving}
-        return [p for p, owner in enumerate(self.members.owners) if owner in mine and p not in self.holdings]
+    def wanted(self) -> bool:
+        """Whether partitions are routed to members of this process and not held."""
+        return not self.members.wanted <= self.holdings.keys()
 
     def surveyed(self, documents: Mapping[int, Document]) -> list[Claim]:
         """What is stored of all partitions: what was fenced is given up; what can be claimed is to be."""
         for partition, holding in list(self.holdings.items()):
             if partition in documents and documents[partition].epoch != holding.document.epoch:
                 self._fence(partition)
-        claims: defaultdict[str, dict[int, int]] = defaultdict(dict)
-        self._orphans.clear()
-        local = {self.members.owner_of(name) for name in self.members.local if self.members.is_in(name)}
-        wanted = set(self.wanted)
-        for partition, document in documents.items():
-            if document.owner in local:  # and lost, unless it is held; wherever it is routed, nobody else can claim it
-                if partition not in self.holdings:
-                    claims[document.owner][partition] = document.epoch
-            elif partition in wanted and (document.owner is None or not self.members.is_up(document.owner)):
-                owner = self.members.owners[partition]
-                assert owner is not None  # noqa: S101 - it is wanted
-                claims[self.members.owner_of(owner)][partition] = document.epoch
-                if document.owner is not None:
-                    self._orphans.add(partition)
-        size = self.claims if self.holdings else len(documents)  # events of what is held are not to wait for long
-        return [
-            Claim(owner, dict(some)) for owner, epochs in claims.items() for some in _chunks(list(epochs.items()), size)
-        ]
+        lost = {partition: document for partition, document in documents.items() if partition not in self.holdings}
+        return self.members.claims(lost, self.claims if self.holdings else len(documents))
 
-    def claimed(self, owner: str, documents: Mapping[int, Document], letters: Sequence[Letter]) -> None:
+    def claimed(self, claim: Claim, documents: Mapping[int, Document], letters: Sequence[Letter]) -> None:
         """Partitions were claimed; `letters` are those of at least these."""
-        name = owner.rpartition("#")[0]
+        owner, name = claim.owner, claim.owner.rpartition("#")[0]
         if not self.members.is_in(name) or self.members.owner_of(name) != owner:
             return  # the lease was given up meanwhile, and with it what was claimed
         of: defaultdict[int, list[Letter]] = defaultdict(list)
@@ -195,7 +159,7 @@ class Group:
                 holding.drain()
             self._queue(holding)
         if documents:
-            taken = tuple(partition for partition in documents if partition in self._orphans)
+            taken = tuple(partition for partition in documents if partition in claim.orphans)
             self.takeovers += len(taken)
             self._notices.append(Claimed(self.name, name, tuple(documents), taken))
 
@@ -230,72 +194,6 @@ class Group:
         local = self.members.local.get(batch.member)
         if local is not None and sum(each.abandoned for each in self.batches) <= self.options.hung:
             local.hung = False
-
-    # --- reading
-
-    def appended(self, heads: Iterable[tuple[int, int]]) -> None:
-        """(seq, partition) of events that are in the log now."""
-        holdings = self.holdings
-        for seq, partition in heads:
-            holding = holdings.get(partition)
-            if holding is not None and seq > holding.known:
-                holding.known = seq
-                if not holding.queued_read and holding.wants_more:
-                    self._queue_to_read(holding)
-
-    def _queue(self, holding: Holding) -> None:
-        """Put a holding where it is found when there is something to do."""
-        if not holding.queued_read and (holding.asking or holding.wants_more):
-            self._queue_to_read(holding)
-        if holding.alone and not holding.queued_alone:
-            holding.queued_alone = True
-            self._alone[holding.member].append(holding)
-        if holding.batch is not None:
-            return
-        if holding.ready and not holding.queued_run:
-            holding.queued_run = True
-            self._running[holding.member].append(holding)
-        if holding.unsettled:
-            self._unsettled[holding.partition] = holding
-
-    def _queue_to_read(self, holding: Holding) -> None:
-        holding.queued_read = True
-        self._reading[holding.member].append(holding)
-
-    def waits(self, member: str, room: int) -> Waits:
-        """What a member needs from the store, of no more partitions than there is room for rows."""
-        reads: list[tuple[int, int, int]] = []
-        rows: dict[int, list[int]] = {}
-        letters: dict[int, list[int]] = {}
-        queue = self._reading[member]
-        for _ in range(min(len(queue), _READS, room)):
-            holding = queue.popleft()
-            holding.queued_read = False
-            if holding.draining or not holding.held:
-                continue
-            if holding.asking:
-                asked, bodies = holding.asks()
-                rows.update({holding.partition: asked} if asked else {})
-                letters.update({holding.partition: bodies} if bodies else {})
-            if holding.wants_more:
-                reads.append((holding.partition, holding.position, self._read_limit))
-        return Waits(reads, rows, letters)
-
-    def fetched(self, reads: Sequence[tuple[int, int, int]], found: Sequence[Sequence[Row]]) -> None:
-        """What was read, as it was asked for; reads that were left out are asked for again."""
-        for (partition, after, limit), rows in zip_longest(reads, found):
-            holding = self.holdings.get(partition)
-            if holding is not None:
-                if rows is not None:
-                    holding.fetched(rows, after, limit)
-                self._queue(holding)
-
-    def recalled(self, partition: int, rows: Iterable[Row]) -> None:
-        """Rows that were asked for by seq were read; all of a partition at once."""
-        holding = self.holdings.get(partition)
-        if holding is not None:
-            holding.recalled({row[0]: row for row in rows})
-            self._queue(holding)
 
     # --- handing out
 
@@ -546,12 +444,6 @@ class Group:
             holding.quiet for holding in self.holdings.values()
         )
 
-    @property
-    def next_due(self) -> float | None:
-        """When the next wait for a retry is over."""
-        dues = [due for holding in self.holdings.values() if (due := holding.next_due) is not None]
-        return min(dues, default=None)
-
 
 def _drained(events: deque[tuple[Row, int]]) -> list[tuple[Row, int]]:
     """Take all off, also while another thread takes from the left: each goes to one of the two."""
@@ -562,7 +454,3 @@ def _drained(events: deque[tuple[Row, int]]) -> list[tuple[Row, int]]:
         except IndexError:
             rest.reverse()
             return rest
-
-
-def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (items[at : at + size] for at in range(0, len(items), size))
