@@ -10,6 +10,7 @@ from .xxh3 cimport LONG, SECRET_SIZE, derive_secret, xxh3_bytes
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+    void PyObject_GC_UnTrack(object container) noexcept
 
 cdef extern from *:
     """
@@ -149,3 +150,13 @@ def log_rows(object entries, type receipt, int64_t producer, int64_t seq, int64_
         set_item(made, 2, False)
         receipts.append(made)
     return rows, receipts
+
+
+def untracked(list items):
+    """Hide a list from the garbage collector, and return it.
+
+    Every full collection would look through it, so what is added to a long one would cost the more the longer it is.
+    Nothing in it may lead back to it: such a ring would never be freed.
+    """
+    PyObject_GC_UnTrack(items)
+    return items

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
-from ringward._core import event_digest, log_rows
-from ringward.events import Receipt
+from ringward._core import event_digest, log_rows, untracked
+from ringward.events import MemoryStore, Receipt, Retention
 from ringward.events.stream import body_of
 
 SIZES = st.one_of(st.integers(0, 300), st.sampled_from([1_000, 1_024, 5_000, 70_000]))
@@ -47,3 +49,20 @@ def test_an_entry_of_other_types_is_refused(place):
     entry[place] = bytearray(b"x")
     with pytest.raises(TypeError):
         log_rows([tuple(entry)], Receipt, 1, 0, 0, 0, 0)
+
+
+def test_the_garbage_collector_does_not_look_at_the_log_in_memory():
+    """It did so at every full collection: an event cost the more the more events waited."""
+    store = MemoryStore()
+    entries = [store.stream.entry(f"key{i}", b"", None, None) for i in range(100)]
+    assert all(map(gc.is_tracked, [[], [*untracked([]), 0]]))  # what is made of one is seen
+    for _ in range(2):
+        store.append("p", entries)
+        lists = [store._log, *(part for lane in store._lanes for part in (lane.seqs, lane.rows))]
+        assert not any(map(gc.is_tracked, lists))
+        store.open_group("g", 0)
+        gc.collect()
+        assert not any(gc.is_tracked(row) for row in store._log)
+        assert store.prune(Retention(count=10), 50) == 0
+        store.delete_group("g")
+        assert store.prune(Retention(count=10), 50) == 50

@@ -198,6 +198,10 @@ def test_without_groups_nothing_waits_to_be_handled(place):
     with Processor(place, unresolved_count=10) as p:
         for _ in range(5):
             fill(p, 10)
+        assert p.store.totals().tail == 50
+        p.consumer("g")(lambda _: None)  # for which all of them wait
+        with pytest.raises(rw.BackpressureError, match="unresolved events must be at most 10"):
+            fill(p, 10)
 
 
 def test_json_payloads(place):

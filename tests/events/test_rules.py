@@ -272,6 +272,47 @@ def test_rule_4_who_joined_since_the_last_look_is_not_taken_for_gone(world):
     assert second.group.holdings
 
 
+def test_rule_4_a_takeover_goes_in_steps_with_events_of_others_between(world):
+    """All was claimed, read and handled at once: until then, events of the partitions that are held waited."""
+    first, second = pair(world)
+    mine, lost = list(second.group.holdings), list(first.group.holdings)
+    second.group.claims = 1
+    seqs = append(first.store, *(key_in(first.store, p) for p in lost))
+    second.store.alive = lambda process: process != first.store.process
+    world.advance(0.1, second)
+    assert len(second.group.holdings) == len(mine) + 1
+    (told,) = append(second.store, key_in(second.store, mine[0]))
+    second.agent.appended([(told, mine[0])])
+    assert second.step()
+    assert told in world.seqs()
+    assert len(world.seqs()) == 3
+    second.work()
+    assert set(world.seqs()) == {*seqs, told}
+    assert set(second.group.holdings) == {*mine, *lost}
+
+
+def test_rule_4_what_was_claimed_for_a_lease_that_is_over_is_left_to_others(world):
+    first, second = pair(world)
+    lost = list(first.group.holdings)
+    second.group.claims = 1
+    claim = second.store.claim
+
+    def late(group, owner, epochs):
+        claimed = claim(group, owner, epochs)
+        second.group.members.leave("member-2")
+        view = second.group.members.view
+        members = tuple((name, member._replace(up=False)) for name, member in view.members)
+        second.group.members.shown(view._replace(number=view.number + 1, members=members))
+        return claimed
+
+    second.store.alive = lambda process: process != first.store.process
+    second.store.claim = late
+    before = dict(second.group.holdings)
+    world.advance(0.1, second)
+    assert second.group.holdings == before
+    assert [d.owner for p, d in second.store.documents("g").items() if p in lost].count("member-2#1") == 1
+
+
 # --- rule 5: dispatch
 
 

@@ -5,7 +5,7 @@ from ringward._core.build import filter_points, merge_points, node_points, sort_
 from ringward._core.changed_points import changed, start_of
 from ringward._core.cpu import cpu
 from ringward._core.hashing import Hasher
-from ringward._core.log_rows import event_digest, log_rows
+from ringward._core.log_rows import event_digest, log_rows, untracked
 from ringward._core.loops import checked_hashes, hash_column, second_candidates
 from ringward._core.partition_map import PartitionMap
 from ringward._core.point_table import PointTable
@@ -39,6 +39,7 @@ __all__ = [
     "second_candidates",
     "sort_points",
     "start_of",
+    "untracked",
 ]
 
 NO_NODE = 0xFFFFFFFF

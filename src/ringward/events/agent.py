@@ -54,6 +54,8 @@ class Agent:
         self._seen = store.totals().tail
         self._turn = 0
         self._survey_due = True
+        self._claims: deque[Claim] = deque()  # what is left to do of the last survey
+        self._claiming = threading.Lock()  # a survey or a claim is under way; nobody waits for it
 
     # --- time
 
@@ -90,7 +92,7 @@ class Agent:
         with self.lock:
             before = self.group.members.view
             effects = self.group.tick(now, view, beats, self.store.alive)
-            self._survey_due |= self.group.members.view is not before or bool(self.group.wanted)
+            self._survey_due |= self.group.members.view is not before or self.group.wanted
         for effect in effects:
             if isinstance(effect, Release):
                 self._release(effect)
@@ -112,27 +114,46 @@ class Agent:
             self.group.released(effect.documents, stale)
 
     def _survey(self) -> None:
-        if not self._survey_due:
-            return
-        self._survey_due = False
+        """Find what is to be claimed, and claim the first of it; the rest follows between batches.
+
+        Where nothing is held yet there is nobody to wait for it, and all is claimed.
+        """
+        nothing_held = not self.group.holdings
+        if self._survey_due and self._claiming.acquire(blocking=False):
+            try:
+                self._survey_due = False
+                documents = self.store.documents(self.group.name)
+                view = self.store.view(self.group.name)
+                with self.lock:
+                    # Who owns has joined before. In an older view it would look like one that is gone.
+                    self._survey_due = view != self.group.members.view
+                    self._claims = deque([] if self._survey_due else self.group.surveyed(documents))
+            except BaseException:
+                self._survey_due = True
+                raise
+            finally:
+                self._claiming.release()
+        while self._claim_next() and nothing_held:
+            pass
+
+    def _claim_next(self) -> bool:
+        """Claim some of what the last survey found; whether anything was claimed."""
+        if not self._claims or not self._claiming.acquire(blocking=False):
+            return False
         try:
-            documents = self.store.documents(self.group.name)
-            view = self.store.view(self.group.name)
+            if not self._claims:
+                return False
+            claim = self._claims.popleft()
+            documents = self.store.claim(self.group.name, claim.owner, claim.epochs)
+            letters = self.store.letters(self.group.name, documents)
             with self.lock:
-                # Who owns has joined before. In an older view it would look like one that is gone.
-                self._survey_due = view != self.group.members.view
-                claims = [] if self._survey_due else self.group.surveyed(documents)
-            for claim in claims:
-                self._claim(claim)
+                self.group.claimed(claim, documents, letters)
         except BaseException:
             self._survey_due = True
             raise
-
-    def _claim(self, claim: Claim) -> None:
-        documents = self.store.claim(self.group.name, claim.owner, claim.epochs)
-        letters = self.store.letters(self.group.name, documents)
-        with self.lock:
-            self.group.claimed(claim.owner, documents, letters)
+        finally:
+            self._claiming.release()
+        return True
 
     def _catch_up(self) -> None:
         """Learn what was appended by others."""
@@ -162,26 +183,28 @@ class Agent:
                 if batch is not None:
                     self._mark(batch)
                     return batch
-            if not self.settle_pending():
+            if not self.settle_pending() and not self._claim_next():
                 return None
 
     def _fill(self, member: str) -> None:
-        """Read what the member waits for, until there is a batch."""
+        """Read what the member waits for, until there is a batch; before, go on with a takeover."""
+        self._claim_next()
         room = self.group.options.batch
         while room > 0:
             with self.lock:
                 reads, rows, letters = self.group.waits(member, room)
-            self._recall(rows, letters)
+            if rows or letters:
+                self._recall(rows, letters)
             if not reads:
                 return
-            for at, (partition, after, limit) in enumerate(reads):
-                found = self.store.read(partition, after, limit)
-                with self.lock:
-                    self.group.fetched(partition, after, limit, found)
-                    room -= len(found)
-                    if room <= 0:
-                        self.group.unread(read[0] for read in reads[at + 1 :])
-                        return
+            found: list[list[Row]] = []
+            for partition, after, limit in reads:
+                found.append(self.store.read(partition, after, limit))
+                room -= len(found[-1])
+                if room <= 0:
+                    break
+            with self.lock:
+                self.group.fetched(reads, found)
 
     def _recall(self, rows: dict[int, list[int]], letters: dict[int, list[int]]) -> None:
         recalled: dict[int, list[Row]] = {partition: [] for partition in {**rows, **letters}}

@@ -107,10 +107,21 @@ class Options:
 
 
 class Claim(NamedTuple):
-    """Claim partitions for a lease of this process: `Store.claim`, then `Group.claimed`."""
+    """Claim partitions for a lease of this process: `Store.claim`, then `Group.claimed`.
+
+    Attributes
+    ----------
+    owner : str
+        The lease.
+    epochs : dict of int to int
+        partition → the epoch that it has.
+    orphans : frozenset of int
+        Partitions that nobody gave back.
+    """
 
     owner: str
     epochs: dict[int, int]
+    orphans: frozenset[int]
 
 
 class Release(NamedTuple):

@@ -9,21 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ringward.events.document import Document, Letter, View
-from ringward.events.effects import Batch, Claim, Effect, Options, Release, Waits
+from ringward.events.effects import Batch, Claim, Effect, Options, Release
 from ringward.events.event import Row
 from ringward.events.gate import Gate
 from ringward.events.holding import Holding
+from ringward.events.intake import Intake
 from ringward.events.members import Members, RouterLike
 from ringward.events.notices import Claimed, Died, Fenced, Notice, Released, Retried
 from ringward.events.stores.protocol import Settlement
 
 __all__ = ["Group"]
 
-_READS = 8  # partitions that one look at the store reads, at most
-_READ_LEAST = 50  # rows that a read asks for, however small the batches are
 
-
-class Group:
+class Group(Intake):
     """What one process knows of a group, and decides for it.
 
     Nothing here does I/O, reads a clock or starts a thread; `Agent` does what it says. Every method is to be
@@ -46,6 +44,8 @@ class Group:
         Whether marks are to be stored.
     """
 
+    claims = 16  # partitions that are claimed at a time while others are held, whose events are not to wait for long
+
     def __init__(
         self,
         name: str,
@@ -58,21 +58,14 @@ class Group:
         chance: Callable[[], float],
         durable: bool = True,
     ) -> None:
+        super().__init__(options)
         self.name = name
-        self.options = options
         self.members = Members(process, middles, router, options)
-        self.holdings: dict[int, Holding] = {}
         self.batches: dict[Batch, None] = {}  # in the order in which they were handed out
         self.retries = self.deaths = self.takeovers = self.fenced = self.handled_count = 0
         self._gate = gate or Gate()
         self._chance = chance
         self._durable = durable
-        self._read_limit = min(max(options.batch, _READ_LEAST), options.window)
-        self._reading: defaultdict[str, deque[Holding]] = defaultdict(deque)
-        self._running: defaultdict[str, deque[Holding]] = defaultdict(deque)
-        self._alone: defaultdict[str, deque[Holding]] = defaultdict(deque)
-        self._unsettled: dict[int, Holding] = {}  # with something to store that no batch will bring along
-        self._orphans: set[int] = set()  # partitions to claim that nobody gave back
         self._notices: list[Notice] = []
         self._lately_fenced: list[int] = []
 
@@ -134,51 +127,39 @@ class Group:
         """Partitions were given back, but for those that had been taken over."""
         for partition in stale:
             self._fence(partition)
-        gone = tuple(partition for partition in partitions if self.holdings.pop(partition, None) is not None)
+        gone = tuple(partition for partition in partitions if self._forget(partition))
         if gone:
             self._notices.append(Released(self.name, gone))
 
     @property
-    def wanted(self) -> list[int]:
-        """Partitions that are routed to members of this process and not held."""
-        mine = {name for name, local in self.members.local.items() if self.members.is_in(name) and not local.leaving}
-        return [p for p, owner in enumerate(self.members.owners) if owner in mine and p not in self.holdings]
+    def wanted(self) -> bool:
+        """Whether partitions are routed to members of this process and not held."""
+        return not self.members.wanted <= self.holdings.keys()
 
     def surveyed(self, documents: Mapping[int, Document]) -> list[Claim]:
         """What is stored of all partitions: what was fenced is given up; what can be claimed is to be."""
         for partition, holding in list(self.holdings.items()):
             if partition in documents and documents[partition].epoch != holding.document.epoch:
                 self._fence(partition)
-        claims: dict[str, dict[int, int]] = {}
-        self._orphans.clear()
-        local = {self.members.owner_of(name) for name in self.members.local if self.members.is_in(name)}
-        wanted = set(self.wanted)
-        for partition, document in documents.items():
-            if document.owner in local:  # and lost, unless it is held; wherever it is routed, nobody else can claim it
-                if partition not in self.holdings:
-                    claims.setdefault(document.owner, {})[partition] = document.epoch
-            elif partition in wanted and (document.owner is None or not self.members.is_up(document.owner)):
-                owner = self.members.owners[partition]
-                assert owner is not None  # noqa: S101 - it is wanted
-                claims.setdefault(self.members.owner_of(owner), {})[partition] = document.epoch
-                if document.owner is not None:
-                    self._orphans.add(partition)
-        return [Claim(owner, epochs) for owner, epochs in claims.items()]
+        lost = {partition: document for partition, document in documents.items() if partition not in self.holdings}
+        return self.members.claims(lost, self.claims if self.holdings else len(documents))
 
-    def claimed(self, owner: str, documents: Mapping[int, Document], letters: Sequence[Letter]) -> None:
+    def claimed(self, claim: Claim, documents: Mapping[int, Document], letters: Sequence[Letter]) -> None:
         """Partitions were claimed; `letters` are those of at least these."""
-        name = owner.rpartition("#")[0]
+        owner, name = claim.owner, claim.owner.rpartition("#")[0]
+        if not self.members.is_in(name) or self.members.owner_of(name) != owner:
+            return  # the lease was given up meanwhile, and with it what was claimed
         of: defaultdict[int, list[Letter]] = defaultdict(list)
         for letter in letters:
             of[letter.partition].append(letter)
         for partition, document in documents.items():
-            holding = Holding(partition, name, document, of[partition], self.options)
+            holding = Holding(partition, owner, document, of[partition], self.options)
             self.holdings[partition] = holding
             if self.members.owners[partition] != name or self.members.local[name].leaving:
                 holding.drain()
             self._queue(holding)
         if documents:
-            taken = tuple(partition for partition in documents if partition in self._orphans)
+            taken = tuple(partition for partition in documents if partition in claim.orphans)
             self.takeovers += len(taken)
             self._notices.append(Claimed(self.name, name, tuple(documents), taken))
 
@@ -191,7 +172,7 @@ class Group:
 
     def drop(self, partition: int) -> None:
         """A partition is somebody else's now: forget it, and let nothing of it begin."""
-        holding = self.holdings.pop(partition, None)
+        holding = self._forget(partition)
         self._unsettled.pop(partition, None)
         if holding is None:
             return
@@ -214,72 +195,6 @@ class Group:
         if local is not None and sum(each.abandoned for each in self.batches) <= self.options.hung:
             local.hung = False
 
-    # --- reading
-
-    def appended(self, heads: Iterable[tuple[int, int]]) -> None:
-        """(seq, partition) of events that are in the log now."""
-        holdings = self.holdings
-        for seq, partition in heads:
-            holding = holdings.get(partition)
-            if holding is not None and seq > holding.known:
-                holding.known = seq
-                if not holding.queued_read:
-                    self._queue(holding)
-
-    def _queue(self, holding: Holding) -> None:
-        """Put a holding where it is found when there is something to do."""
-        more = holding.fresh or holding.known > holding.position
-        if not holding.queued_read and (holding.asking or (more and holding.wants_more)):
-            holding.queued_read = True
-            self._reading[holding.member].append(holding)
-        if not holding.queued_alone and holding.alone:
-            holding.queued_alone = True
-            self._alone[holding.member].append(holding)
-        if not holding.queued_run and holding.ready and holding.batch is None:
-            holding.queued_run = True
-            self._running[holding.member].append(holding)
-        if holding.unsettled and holding.batch is None:
-            self._unsettled[holding.partition] = holding
-
-    def waits(self, member: str, room: int) -> Waits:
-        """What a member needs from the store, of no more partitions than there is room for rows."""
-        reads: list[tuple[int, int, int]] = []
-        rows: dict[int, list[int]] = {}
-        letters: dict[int, list[int]] = {}
-        queue = self._reading[member]
-        for _ in range(min(len(queue), _READS, room)):
-            holding = queue.popleft()
-            holding.queued_read = False
-            if holding.draining or self.holdings.get(holding.partition) is not holding:
-                continue
-            if holding.asking:
-                asked, bodies = holding.asks()
-                rows.update({holding.partition: asked} if asked else {})
-                letters.update({holding.partition: bodies} if bodies else {})
-            if holding.wants_more:
-                reads.append((holding.partition, holding.position, self._read_limit))
-        return Waits(reads, rows, letters)
-
-    def unread(self, partitions: Iterable[int]) -> None:
-        """Reads that were asked for and left out."""
-        for partition in partitions:
-            if partition in self.holdings:
-                self._queue(self.holdings[partition])
-
-    def fetched(self, partition: int, after: int, limit: int, rows: Sequence[Row]) -> None:
-        """Rows of a partition past a seq were read."""
-        holding = self.holdings.get(partition)
-        if holding is not None:
-            holding.fetched(rows, after=after, limit=limit)
-            self._queue(holding)
-
-    def recalled(self, partition: int, rows: Iterable[Row]) -> None:
-        """Rows that were asked for by seq were read; all of a partition at once."""
-        holding = self.holdings.get(partition)
-        if holding is not None:
-            holding.recalled({row[0]: row for row in rows})
-            self._queue(holding)
-
     # --- handing out
 
     def take(self, member: str, now: float) -> Batch | None:
@@ -295,21 +210,20 @@ class Group:
         while queue and room > 0:
             holding = queue.popleft()
             holding.queued_run = False
-            if self.holdings.get(holding.partition) is not holding or holding.draining:
+            if holding.draining or not holding.held or not holding.ready:
                 continue
-            if not holding.ready or holding.batch is not None or holding.writing or self._owes_letters(holding):
+            if holding.batch is not None or holding.writing or (holding.unsettled and self._owes_letters(holding)):
                 continue  # it is queued again when that is over
             events = holding.take(room, batch)
             room -= len(events)
             self._hand(batch, holding, events)
-        if batch.open:
-            return batch
+        if batch.events:
+            return self._handed(batch)
         self._gate.leave(alone=False)
         return None
 
     def _owes_letters(self, holding: Holding) -> bool:
-        """Whether letters must be stored first: a mark says of their events that they are resolved."""
-        if holding.dead or holding.parked or holding.drained:
+        if holding.owes_letters:
             self._unsettled[holding.partition] = holding
             return True
         return False
@@ -318,7 +232,7 @@ class Group:
         queue = self._alone[member]
         while queue:
             holding = queue[0]
-            if self.holdings.get(holding.partition) is not holding or not holding.alone:
+            if not holding.held or not holding.alone:
                 queue.popleft().queued_alone = False
                 continue
             if holding.writing or self._owes_letters(holding) or not self._gate.enter(self.name, alone=True):
@@ -328,7 +242,7 @@ class Group:
             if event is not None:
                 batch = Batch(member, alone=True, now=now)
                 self._hand(batch, holding, [event])
-                return batch
+                return self._handed(batch)
             self._buried(holding)
             self._gate.leave(alone=True)
             self._queue(holding)
@@ -336,12 +250,15 @@ class Group:
 
     def _hand(self, batch: Batch, holding: Holding, events: Sequence[tuple[Row, int]]) -> None:
         batch.events.extend(events)
-        batch.open.update({event[0][0]: event[0] for event in events})
         batch.epochs[holding.partition] = holding.document.epoch
-        self.batches[batch] = None
         if self._durable:
             holding.writing = True
-            batch.marks.append((holding.partition, holding.next_document(self.members.owner_of(holding.member))))
+            batch.marks.append((holding.partition, holding.next_document(holding.lease)))
+
+    def _handed(self, batch: Batch) -> Batch:
+        batch.open = {event[0][0]: event[0] for event in batch.events}
+        self.batches[batch] = None
+        return batch
 
     def marked(self, batch: Batch, stale: Iterable[int]) -> None:
         """The marks of a batch were stored, but for partitions that were taken over."""
@@ -365,26 +282,25 @@ class Group:
         """Outcomes of a batch; what is to be stored of them."""
         self.handled_count += len(done)
         partitions = set()
-        for partition, rows in self._by_partition(batch, done):
-            partitions.add(partition)
-            self.holdings[partition].done(rows)
+        for holding, rows in self._by_holding(batch, done):
+            partitions.add(holding.partition)
+            holding.done(rows)
         for row, error in failed:
             if batch.open.pop(row[0], None) is not None:
                 partitions.add(row[1])
                 self._fail(batch, row, error, now)
         return self._settlements(partitions)
 
-    def _by_partition(self, batch: Batch, rows: Sequence[Row]) -> Iterator[tuple[int, list[Row]]]:
+    def _by_holding(self, batch: Batch, rows: Iterable[Row]) -> Iterator[tuple[Holding, list[Row]]]:
         """Take rows off what is open, and tell them by partition that is held still."""
         pop = batch.open.pop
-        found = [row for row in rows if pop(row[0], None) is not None]
-        if len(batch.epochs) == 1:
-            parts = {found[0][1]: found} if found else {}
-        else:
-            parts = {}
-            for row in found:
-                parts.setdefault(row[1], []).append(row)
-        return ((partition, rows) for partition, rows in parts.items() if self._holding_of(batch, partition))
+        parts: defaultdict[int, list[Row]] = defaultdict(list)
+        for row in rows:
+            if pop(row[0], None) is not None:
+                parts[row[1]].append(row)
+        for partition, found in parts.items():
+            if (holding := self._holding_of(batch, partition)) is not None:
+                yield holding, found
 
     def _fail(self, batch: Batch, row: Row, error: str, now: float) -> None:
         holding = self._holding_of(batch, row[1])
@@ -421,7 +337,7 @@ class Group:
                 self._unsettled[partition] = holding
                 continue
             holding.writing = True
-            settlements.append(holding.settlement(self.members.owner_of(holding.member)))
+            settlements.append(holding.settlement())
         return settlements
 
     def pending(self) -> list[Settlement]:
@@ -436,10 +352,9 @@ class Group:
     def settled(self, settlements: Iterable[Settlement], stale: Iterable[int]) -> None:
         """Settlements were stored, but for partitions that were taken over."""
         stale = set(stale)
-        for settlement in settlements:
-            partition = settlement.partition
+        for partition, document, *_ in settlements:
             holding = self.holdings.get(partition)
-            if holding is None or holding.document.epoch != settlement.document.epoch:
+            if holding is None or holding.document.epoch != document.epoch:
                 continue
             if partition in stale:
                 self._fence(partition)
@@ -455,15 +370,15 @@ class Group:
     def finished(self, batch: Batch) -> None:
         """Nobody runs a batch any more; what is open of it is given back."""
         self.batches.pop(batch, None)
-        for partition, rows in self._by_partition(batch, list(batch.open.values())):
-            self.holdings[partition].give_back(rows)
+        for holding, rows in self._by_holding(batch, list(batch.open.values())):
+            holding.give_back(rows)
         for partition in batch.epochs:
-            holding = self._holding_of(batch, partition)
-            if holding is not None:
-                if holding.batch is batch:
-                    holding.batch = None
-                if not holding.writing:
-                    self._queue(holding)
+            left = self.holdings.get(partition)
+            if left is not None:
+                if left.batch is batch:
+                    left.batch = None
+                if not left.writing:
+                    self._queue(left)
         self._ungate(batch)
         local = self.members.local.get(batch.member)
         if local is not None and not any(each.member == batch.member and each.slow for each in self.batches):
@@ -528,12 +443,6 @@ class Group:
         return all(batch.abandoned for batch in self.batches) and all(
             holding.quiet for holding in self.holdings.values()
         )
-
-    @property
-    def next_due(self) -> float | None:
-        """When the next wait for a retry is over."""
-        dues = [due for holding in self.holdings.values() if (due := holding.next_due) is not None]
-        return min(dues, default=None)
 
 
 def _drained(events: deque[tuple[Row, int]]) -> list[tuple[Row, int]]:

@@ -1,59 +1,52 @@
-"""`Holding`: one partition that is claimed: what of it is unresolved, who waits for what, and its next document."""
+"""`Holding`: one partition that is claimed: who waits for what, and what is with handlers."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import repeat
+from operator import itemgetter
 
+from ringward.events.account import Account
 from ringward.events.document import Document, Letter
 from ringward.events.effects import Batch, Options
 from ringward.events.event import Row
 from ringward.events.lane import ASKED, BACKOFF, BUSY, DEAD, FREE, QUEUED, Lane, LaneKey
-from ringward.events.stores.protocol import Settlement
 
 __all__ = ["Holding"]
 
 _ERROR_SIZE_MAX = 2000
+_seq = itemgetter(0)
 
 
-class Holding:
+class Holding(Account):
     """One claimed partition of a group; every change of it is a method here."""
 
+    __slots__ = (
+        *("alone", "asking", "batch", "counted", "dead_seqs", "draining", "fresh", "full", "held", "known", "lanes"),
+        *("letter_count", "options", "queued_alone", "queued_read", "queued_run", "ready", "writing"),
+    )
+
     def __init__(
-        self, partition: int, member: str, document: Document, letters: Iterable[Letter], options: Options
+        self, partition: int, lease: str, document: Document, letters: Iterable[Letter], options: Options
     ) -> None:
-        self.partition = partition
-        self.member = member
-        self.document = document
-        self.claimed = document  # what was resolved before
+        super().__init__(partition, lease, document)
+        self.held = True  # until it is given back or lost
         self.options = options
-        self.position = document.cursor  # the log is read up to here
         self.known = 0  # the highest seq that is said to exist
         self.fresh = True  # whether there may be more than is said
-        self.order: deque[int] = deque()  # what is read and above the cursor, in order
-        self.resolved: set[int] = set()  # of these, what is resolved
         self.ready: deque[Row] = deque()
         self.alone: deque[Row] = deque()  # suspects that can be taken
         self.lanes: dict[LaneKey, Lane] = {}
         self.asking: dict[LaneKey, None] = {}  # free lanes whose rows are to be asked for
-        self.attempts = dict(document.attempts)
-        self.suspect_range = document.marked
-        self.suspects: set[int] = set()  # until they are resolved, so those of a key come before all its others
         self.counted: set[int] = set()  # deliveries whose attempt was counted before they began
-        self.flying = 0  # how many rows are with handlers
-        self.handed = 0  # the highest seq that ever was
         self.batch: Batch | None = None  # the one that is at all keys without a lane
         self.draining = False
         self.writing = False  # a document is on its way to the store
-        self.unsettled = False  # there is something to store
         self.queued_read = self.queued_run = self.queued_alone = False  # whether the group has it in a queue already
         self.dead_seqs: set[int] = set()
-        self.letter_lanes: dict[int, LaneKey] = {}  # letters that are queued or with a handler
         self.letter_count = 0
         self.full = False  # no more letters may be made
-        self.dead: list[Letter] = []  # to be settled, as the next two
-        self.parked: list[Letter] = []
-        self.drained: list[int] = []
         for letter in letters:
             self._adopt(letter)
         for key, lane in self.lanes.items():
@@ -70,9 +63,6 @@ class Holding:
             self.dead_seqs.add(letter.seq)
         self.lanes.setdefault(letter.key if parks else (letter.key,), Lane(letters=True)).seqs.append(letter.seq)
 
-    def _in_suspect_range(self, seq: int) -> bool:
-        return self.suspect_range is not None and self.suspect_range[0] <= seq <= self.suspect_range[1]
-
     # --- reading
 
     @property
@@ -85,7 +75,7 @@ class Holding:
             and len(self.order) < self.options.window
         )
 
-    def fetched(self, rows: Sequence[Row], *, after: int, limit: int) -> None:
+    def fetched(self, rows: Sequence[Row], after: int, limit: int) -> None:
         """Take in the rows that were read past `after`."""
         if after != self.position:
             return  # another thread was faster
@@ -95,7 +85,7 @@ class Holding:
             return
         self.position = rows[-1][0]
         if not self.lanes and self.suspect_range is None and not self.claimed.done:
-            self.order.extend([row[0] for row in rows])
+            self.order.extend(map(_seq, rows))
             self.ready.extend(rows)
             return
         for row in rows:
@@ -207,7 +197,12 @@ class Holding:
 
     def take(self, limit: int, batch: Batch) -> list[tuple[Row, int]]:
         """Hand out ready rows, in order."""
-        rows = [self.ready.popleft() for _ in range(min(limit, len(self.ready)))]
+        ready = self.ready
+        if len(ready) > limit:
+            rows = [ready.popleft() for _ in range(limit)]
+        else:
+            rows = list(ready)
+            ready.clear()
         self.batch = batch
         self.flying += len(rows)
         self.handed = max(self.handed, max(rows)[0])  # rows of lanes may be ahead of others
@@ -216,7 +211,7 @@ class Holding:
                 self.lanes[key].state = BUSY
                 self.lanes[key].busy += 1
         attempts = self.attempts
-        return [(row, attempts.get(row[0], 0) + 1) for row in rows] if attempts else [(row, 1) for row in rows]
+        return [(row, attempts.get(row[0], 0) + 1) for row in rows] if attempts else list(zip(rows, repeat(1)))
 
     def take_alone(self) -> tuple[Row, int] | None:
         """Hand out one suspect, its attempt counted beforehand; or bury it when it had all its attempts."""
@@ -240,12 +235,11 @@ class Holding:
         self.handed = max(self.handed, seq)
         return row, count
 
-    def done(self, rows: Iterable[Row]) -> None:
+    def done(self, rows: Sequence[Row]) -> None:
         """Resolve events that were handled."""
         if not self.lanes and not self.attempts:  # nothing but seqs to account for
-            seqs = [row[0] for row in rows]
-            self.flying -= len(seqs)
-            self.resolved.update(seqs)
+            self.flying -= len(rows)
+            self.resolved.update(map(_seq, rows))
             self.unsettled = True
             return
         for row in rows:
@@ -404,62 +398,6 @@ class Holding:
                 lane.seqs.clear()
                 if not lane.busy:
                     del self.lanes[key]
-
-    # --- the document
-
-    def next_document(self, owner: str | None) -> Document:
-        """What is to be stored now; the holding takes it for stored."""
-        order, resolved = self.order, self.resolved
-        if len(resolved) == len(order):
-            order.clear()
-            resolved.clear()
-            cursor = self.position
-        else:
-            while order[0] in resolved:
-                resolved.discard(order.popleft())
-            cursor = order[0] - 1
-        before = self.document
-        marked, low = None, order[0] if order else cursor + 1
-        if self.flying or self.suspects or self.suspect_range is not None:
-            low = min((low, *self.letter_lanes, *self.suspects))  # letters are below the cursor
-            high = max(self.handed, max(self.suspects, default=0), (self.suspect_range or (0, 0))[1])
-            marked = (low, high) if high >= low else None
-        self.document = Document(
-            before.epoch,
-            before.revision + 1,
-            owner,
-            max(before.cursor, cursor),
-            self._ranges() if resolved or self.claimed.done else (),
-            tuple(sorted(self.attempts.items())) if self.attempts else (),
-            marked,
-            before.generation,
-        )
-        if self.suspect_range is not None and self.position >= self.suspect_range[1]:
-            self.suspect_range = None
-        return self.document
-
-    def _ranges(self) -> tuple[tuple[int, int], ...]:
-        """Runs of resolved seqs among those that are read."""
-        ranges: list[tuple[int, int]] = []
-        first = last = 0
-        for seq in self.order:
-            if seq in self.resolved:
-                first, last = first or seq, seq
-            elif first:
-                ranges.append((first, last))
-                first = 0
-        if first:
-            ranges.append((first, last))
-        # What was done before this claim, and is not read again yet.
-        later = ((max(low, self.position + 1), high) for low, high in self.claimed.done if high > self.position)
-        return (*ranges, *later)
-
-    def settlement(self, owner: str | None) -> Settlement:
-        """All that is to be stored now."""
-        self.unsettled = False
-        dead, parked, drained = tuple(self.dead), tuple(self.parked), tuple(self.drained)
-        self.dead, self.parked, self.drained = [], [], []
-        return Settlement(self.partition, self.next_document(owner), dead, parked, drained)
 
     @property
     def quiet(self) -> bool:

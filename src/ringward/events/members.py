@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -11,8 +12,8 @@ import numpy.typing as npt
 import ringward
 from ringward.cluster import Node
 from ringward.errors import ArgumentError, ArgumentTypeError, NoNodeError
-from ringward.events.document import Member, View
-from ringward.events.effects import ChangeView, Options
+from ringward.events.document import Document, Member, View
+from ringward.events.effects import ChangeView, Claim, Options
 from ringward.placement import HashRing
 from ringward.router import Router
 from ringward.snapshot import Snapshot
@@ -143,6 +144,33 @@ class Members:
             and member is not None
             and (member.incarnation, member.process, member.up) == (local.incarnation, self.process, True)
         )
+
+    @property
+    def wanted(self) -> set[int]:
+        """Partitions that are routed to members of this process which are to stay."""
+        mine = {name for name, local in self.local.items() if self.is_in(name) and not local.leaving}
+        return {partition for partition, owner in enumerate(self.owners) if owner in mine}
+
+    def claims(self, documents: Mapping[int, Document], size: int) -> list[Claim]:
+        """What can be claimed, for members of this process, of partitions that it does not hold; so many at a time."""
+        mine = {self.owner_of(name) for name in self.local if self.is_in(name)}
+        wanted = self.wanted
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        orphans = set()
+        for partition, document in documents.items():
+            if document.owner in mine:  # and lost; wherever it is routed, nobody else can claim it
+                found[document.owner].append(partition)
+            elif partition in wanted and (document.owner is None or not self.is_up(document.owner)):
+                owner = self.owners[partition]
+                assert owner is not None  # noqa: S101 - it is wanted
+                found[self.owner_of(owner)].append(partition)
+                if document.owner is not None:
+                    orphans.add(partition)
+        return [
+            Claim(lease, {p: documents[p].epoch for p in partitions[at : at + size]}, frozenset(orphans))
+            for lease, partitions in found.items()
+            for at in range(0, len(partitions), size)
+        ]
 
     def beats(self, now: float) -> dict[str, int]:
         """The counters to store, of local members whose time has come and that are not hung."""

@@ -47,6 +47,7 @@ class Host:
                 handler=lambda event, group=group: self.handles(group, event),
                 chance=world.random.random,
             )
+            post.group.claims = 2
             self.posts.append(post)
             self.crews[post] = 0
 

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 from events.simulation.run import run
 
+from ringward.events.account import Account
 from ringward.events.agent import Agent
 from ringward.events.document import Document
 from ringward.events.effects import Batch
@@ -183,7 +184,7 @@ def redrive_without_raising_the_epoch(right):
 # --- the state machine: dispatch, attempts, letters
 
 
-@mutant(Holding, "next_document")
+@mutant(Account, "next_document")
 def cursor_over_a_gap(right):
     """The cursor goes to what was read last, whatever is unresolved before."""
 
@@ -239,7 +240,7 @@ def dead_before_the_last_attempt(right):
     return failed
 
 
-@mutant(Holding, "_in_suspect_range")
+@mutant(Account, "_in_suspect_range")
 def suspects_are_not_suspected(right):
     """What a crash left behind is delivered with all others, and charged to nobody."""
     return lambda self, seq: False
@@ -256,7 +257,7 @@ def a_suspect_beside_others(right):
     return enter
 
 
-@mutant(Holding, "next_document", fates={"kills": 40}, trouble=0.03, chaos=0.3, partitions=1)
+@mutant(Account, "next_document", fates={"kills": 40}, trouble=0.03, chaos=0.3, partitions=1)
 def marks_forget_suspects(right):
     """A suspect that is not with a handler is not in the marks any more: a second crash clears it."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 
-from ringward._core import event_digest
+from ringward._core import event_digest, untracked
 from ringward.checks import checked_float
 from ringward.errors import (
     ConflictError,
@@ -42,8 +42,8 @@ class _Lane:
     __slots__ = ("rows", "seqs")
 
     def __init__(self) -> None:
-        self.seqs: list[int] = []
-        self.rows: list[Row] = []
+        self.seqs: list[int] = untracked([])
+        self.rows: list[Row] = untracked([])
 
     def after(self, seq: int) -> int:
         """Where the first row past a seq is."""
@@ -98,7 +98,7 @@ class MemoryStore:
         self._faults = faults
         self._lock = threading.RLock()
         self._lanes = [_Lane() for _ in range(self.stream.partitions)]
-        self._log: list[Row] = []  # of seqs first, first + 1 ...
+        self._log: list[Row] = untracked([])  # of seqs first, first + 1 ...
         self._first = 1
         self._bytes = 0
         self._at = 0
@@ -197,7 +197,7 @@ class MemoryStore:
         """As `Store.read`."""
         with self._lock:
             lane = self._lanes[partition]
-            begin = lane.after(after)
+            begin = bisect_right(lane.seqs, after)
             return lane.rows[begin : begin + limit]
 
     def rows(self, seqs: Sequence[int]) -> list[Row]:
@@ -311,7 +311,7 @@ class MemoryStore:
                 if not self._replace(held, partition, document):
                     stale.add(partition)
                     continue
-                for letter in (*dead, *parked):
+                for letter in dead + parked:
                     body = held.letters.get(letter.seq) or (letter, self._log[letter.seq - self._first])
                     held.letters[letter.seq] = (letter, body[1])
                 for seq in drained:
@@ -411,7 +411,8 @@ class MemoryStore:
         with self._lock:
             through = min([self._beyond(keep), *(self.lowest_unresolved(group.name) - 1 for group in self.groups())])
             count = max(0, min(through - self._first + 1, limit))
-            gone, self._log = self._log[:count], self._log[count:]
+            gone = self._log[:count]
+            del self._log[:count]
             self._first += count
             self._bytes -= sum(len(row[5]) for row in gone)
             for lane in [self._lanes[partition] for partition in {row[1] for row in gone}]:

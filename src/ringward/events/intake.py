@@ -1,0 +1,105 @@
+"""`Intake`: the partitions that a process holds of a group, what is read of them, and where each waits for what is next."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+
+from ringward.events.effects import Options, Waits
+from ringward.events.event import Row
+from ringward.events.holding import Holding
+
+__all__ = ["Intake"]
+
+_READS = 8  # partitions that one look at the store reads, at most
+_READ_LEAST = 50  # rows that a read asks for, however small the batches are
+
+
+class Intake:
+    """Holdings of one group, each in the queues of its member where there is something to do for it."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.holdings: dict[int, Holding] = {}
+        self._read_limit = min(max(options.batch, _READ_LEAST), options.window)
+        self._reading: defaultdict[str, deque[Holding]] = defaultdict(deque)
+        self._running: defaultdict[str, deque[Holding]] = defaultdict(deque)
+        self._alone: defaultdict[str, deque[Holding]] = defaultdict(deque)
+        self._unsettled: dict[int, Holding] = {}  # with something to store that no batch will bring along
+
+    def _forget(self, partition: int) -> Holding | None:
+        holding = self.holdings.pop(partition, None)
+        if holding is not None:
+            holding.held = False
+        return holding
+
+    def appended(self, heads: Iterable[tuple[int, int]]) -> None:
+        """(seq, partition) of events that are in the log now."""
+        holdings = self.holdings
+        for seq, partition in heads:
+            holding = holdings.get(partition)
+            if holding is not None and seq > holding.known:
+                holding.known = seq
+                if not holding.queued_read and holding.wants_more:
+                    self._queue_to_read(holding)
+
+    def _queue(self, holding: Holding) -> None:
+        """Put a holding where it is found when there is something to do."""
+        if not holding.queued_read and (holding.asking or holding.wants_more):
+            self._queue_to_read(holding)
+        if holding.alone and not holding.queued_alone:
+            holding.queued_alone = True
+            self._alone[holding.member].append(holding)
+        if holding.batch is not None:
+            return
+        if holding.ready and not holding.queued_run:
+            holding.queued_run = True
+            self._running[holding.member].append(holding)
+        if holding.unsettled:
+            self._unsettled[holding.partition] = holding
+
+    def _queue_to_read(self, holding: Holding) -> None:
+        holding.queued_read = True
+        self._reading[holding.member].append(holding)
+
+    def waits(self, member: str, room: int) -> Waits:
+        """What a member needs from the store, of no more partitions than there is room for rows."""
+        reads: list[tuple[int, int, int]] = []
+        rows: dict[int, list[int]] = {}
+        letters: dict[int, list[int]] = {}
+        queue = self._reading[member]
+        for _ in range(min(len(queue), _READS, room)):
+            holding = queue.popleft()
+            holding.queued_read = False
+            if holding.draining or not holding.held:
+                continue
+            if holding.asking:
+                asked, bodies = holding.asks()
+                rows.update({holding.partition: asked} if asked else {})
+                letters.update({holding.partition: bodies} if bodies else {})
+            if holding.wants_more:
+                reads.append((holding.partition, holding.position, self._read_limit))
+        return Waits(reads, rows, letters)
+
+    def fetched(self, reads: Sequence[tuple[int, int, int]], found: Sequence[Sequence[Row]]) -> None:
+        """What was read, as it was asked for; reads that were left out are asked for again."""
+        for (partition, after, limit), rows in zip_longest(reads, found):
+            holding = self.holdings.get(partition)
+            if holding is not None:
+                if rows is not None:
+                    holding.fetched(rows, after, limit)
+                self._queue(holding)
+
+    def recalled(self, partition: int, rows: Iterable[Row]) -> None:
+        """Rows that were asked for by seq were read; all of a partition at once."""
+        holding = self.holdings.get(partition)
+        if holding is not None:
+            holding.recalled({row[0]: row for row in rows})
+            self._queue(holding)
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next wait for a retry is over."""
+        dues = [due for holding in self.holdings.values() if (due := holding.next_due) is not None]
+        return min(dues, default=None)
