@@ -366,8 +366,8 @@ def who_was_fenced_goes_on(right):
 def the_next_batch_is_not_marked(right):
     """What follows a batch is handed out, and the marks of it are left out of the commit."""
 
-    def relieved(self, batch, done, failed, now, members):
-        settlements, following = right(self, batch, done, failed, now, members)
+    def relieved(self, batch, done, *more):
+        settlements, following = right(self, batch, done, *more)
         if following is not None and settlements:
             left = {partition for partition, _ in following.marks} - {row[1] for row in done}
             for partition in left:
@@ -384,9 +384,9 @@ def the_next_batch_is_not_marked(right):
 def the_next_batch_begins_before_letters_are_stored(right):
     """What follows a batch is marked while its partition owes letters."""
 
-    def relieved(self, batch, done, failed, now, members):
+    def relieved(self, batch, done, *more):
         with patch.object(Group, "_owes_letters", lambda self, holding: False):
-            return right(self, batch, done, failed, now, members)
+            return right(self, batch, done, *more)
 
     return relieved
 
