@@ -11,7 +11,7 @@ from typing import Any
 __all__ = ["Job", "Lead"]
 
 # How long a commit waits at most for threads that the one before has served, as a share of what a commit takes.
-PATIENCE = 0.5
+PATIENCE = 0.75
 RESIGNED_MOST = 63  # so many commits do not wait, at most, after some that waited for nobody
 
 
