@@ -140,12 +140,16 @@ class Agent:
             self.appended(heads)
             self._seen = max(self._seen, heads[-1][0])
 
-    def appended(self, heads: Sequence[tuple[int, int]]) -> None:
-        """(seq, partition) of events that were appended."""
+    def appended(self, heads: Sequence[tuple[int, int]], row: Row | None = None) -> None:
+        """(seq, partition) of events that were appended; the row of a single one, if it is at hand."""
         with self.lock:
-            if heads[0][0] == self._seen + 1 and heads[-1][0] - heads[0][0] + 1 == len(heads):
+            following = heads[0][0] == self._seen + 1 and heads[-1][0] - heads[0][0] + 1 == len(heads)
+            if following:
                 self._seen = heads[-1][0]
-            self.group.appended(heads)
+            if row is not None and following:  # all before are known, or it might not be the next of its partition
+                self.group.accepted(row)
+            else:
+                self.group.appended(heads)
 
     # --- work
 

@@ -227,6 +227,17 @@ class Group:
                 if not holding.queued_read:
                     self._queue(holding)
 
+    def accepted(self, row: Row) -> None:
+        """An event is in the log, and all before are known: where it is the next to be read, it need not be."""
+        holding = self.holdings.get(row[1])
+        if holding is None or row[0] <= holding.position:
+            return
+        caught_up = not holding.fresh and holding.known <= holding.position
+        holding.known = max(holding.known, row[0])
+        if caught_up and holding.wants_more:
+            holding.fetched([row], after=holding.position, limit=2)
+        self._queue(holding)
+
     def _queue(self, holding: Holding) -> None:
         """Put a holding where it is found when there is something to do."""
         more = holding.fresh or holding.known > holding.position
