@@ -279,18 +279,21 @@ def growing(counts, events_of, keys_of):
 
 
 def sync():
-    """What it takes to make a write of 4 KiB durable in this folder."""
+    """What it takes to make a write of 4 KiB durable in this folder; and one that makes the file longer."""
 
-    def once(handle):
-        os.pwrite(handle, b"x" * 4096, 0)
+    def once(handle, at):
+        os.pwrite(handle, b"x" * 4096, at)
         begin = time.perf_counter()
         getattr(os, "fdatasync", os.fsync)(handle)
         return time.perf_counter() - begin
 
-    handle = os.open("sync", os.O_RDWR | os.O_CREAT)
-    times = [once(handle) for _ in range(300)]
-    os.close(handle)
-    return {"sync": [1, statistics.median(times), 0.0]}
+    def median(step):
+        handle = os.open("sync", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        times = [once(handle, n * step) for n in range(300)]
+        os.close(handle)
+        return [1, statistics.median(times), 0.0]
+
+    return {"sync": median(0), "longer": median(4096)}
 
 
 def cases(folder, *, quick):
