@@ -78,6 +78,16 @@ def writers():
     return Writers()
 
 
+@pytest.fixture
+def interrupted():
+    """A function that lets this thread be interrupted soon; SIGINT itself is ignored in the background."""
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    timer = threading.Timer(0.05, signal.pthread_kill, (threading.get_ident(), signal.SIGUSR1))
+    yield timer.start
+    timer.join()
+    signal.signal(signal.SIGUSR1, before)
+
+
 def test_a_thread_that_nobody_writes_beside_never_waits(writers):
     writers.served(threading.get_ident())
     assert writers.write() < LONG / 10
@@ -156,13 +166,11 @@ def test_who_wants_to_be_alone_does_not_wait_for_who_waits(writers):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals for threads")
-def test_an_interrupt_leaves_the_queue_in_order(writers):
+def test_an_interrupt_leaves_the_queue_in_order(writers, interrupted):
     job = writers.held()
-    me = threading.Timer(0.05, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
-    me.start()
+    interrupted()
     with pytest.raises(KeyboardInterrupt):
         writers.write()
-    me.join()
     assert writers.lead.waiting == 0
     after = writers.begin()
     writers.release(job)
@@ -171,13 +179,11 @@ def test_an_interrupt_leaves_the_queue_in_order(writers):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals for threads")
-def test_an_interrupt_while_others_are_waited_for_leaves_the_queue_in_order(writers):
+def test_an_interrupt_while_others_are_waited_for_leaves_the_queue_in_order(writers, interrupted):
     writers.served(-1)
-    me = threading.Timer(0.05, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
-    me.start()
+    interrupted()
     with pytest.raises(KeyboardInterrupt):
         writers.write()
-    me.join()
     assert writers.lead.waiting == 0
     assert writers.write(sync=False) < LONG / 10
 
