@@ -12,6 +12,7 @@ import random
 import statistics
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Semaphore
 
@@ -98,6 +99,25 @@ def publishing(folder, batch, count):
     return {"publish": published, "bare": bare_inserts(path, folder / "bare.db", batch)}
 
 
+def publishing_together(folder, threads, count):
+    """Publish one at a time, in several threads."""
+    keys, payloads, ids = columns(count)
+    with Processor(folder / "store.db") as p:
+
+        def publish(first):
+            for at in range(first, len(keys), threads):
+                p.publish(keys[at], payloads[at], id=ids[at])
+
+        result = timed(len(keys), lambda: in_threads(publish, threads))
+    return {"publish": result}
+
+
+def in_threads(work, count):
+    """Run it so many times at once, each with its number; what one raises is raised."""
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(work, range(count)))
+
+
 # --- end to end
 
 
@@ -132,25 +152,31 @@ def end_to_end(folder, members, *, transactional=False, count=None):
     return {"events": result}
 
 
-def one_at_a_time(folder, count, when, members=1):
-    """Every event published, handled and acknowledged in a commit of its own.
+def one_at_a_time(folder, count, when, threads=1):
+    """Every event published by itself, handed out by itself and acknowledged by itself.
 
     All are handled "after" all are published, as the peers do it; or "meanwhile"; or each is published when the one
-    before was "handled".
+    before was "handled". By as many members as threads publish.
     """
     keys, payloads, ids = columns(count)
     done = Semaphore(0)
     with Processor(folder / "store.db") as p:
-        p.consumer("bench", members=members, batch=1)(lambda _: done.release())
+        p.consumer("bench", members=threads, batch=1)(lambda _: done.release())
         if when != "after":
             p.start()
             assert p.drain()
 
-        def work():
-            for key, payload, name in zip(keys, payloads, ids, strict=True):
-                p.publish(key, payload, id=name)
+        def publish(first):
+            for at in range(first, len(keys), threads):
+                p.publish(keys[at], payloads[at], id=ids[at])
                 if when == "handled":
                     done.acquire()
+
+        def work():
+            if threads == 1:
+                publish(0)
+            else:
+                in_threads(publish, threads)
             p.start()
             assert p.drain()
 
@@ -255,18 +281,21 @@ def growing(counts, events_of, keys_of):
 
 
 def sync():
-    """What it takes to make a write of 4 KiB durable in this folder."""
+    """What it takes to make a write of 4 KiB durable in this folder; and one that makes the file longer."""
 
-    def once(handle):
-        os.pwrite(handle, b"x" * 4096, 0)
+    def once(handle, at):
+        os.pwrite(handle, b"x" * 4096, at)
         begin = time.perf_counter()
         getattr(os, "fdatasync", os.fsync)(handle)
         return time.perf_counter() - begin
 
-    handle = os.open("sync", os.O_RDWR | os.O_CREAT)
-    times = [once(handle) for _ in range(300)]
-    os.close(handle)
-    return {"sync": [1, statistics.median(times), 0.0]}
+    def median(step):
+        handle = os.open("sync", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        times = [once(handle, n * step) for n in range(300)]
+        os.close(handle)
+        return [1, statistics.median(times), 0.0]
+
+    return {"sync": median(0), "longer": median(4096)}
 
 
 def cases(folder, *, quick):
@@ -277,6 +306,7 @@ def cases(folder, *, quick):
     found = {
         "sync": sync,
         "publish-one": lambda: publishing(folder, 1, few),
+        "publish-one-4": lambda: publishing_together(folder, 4, few),
         "publish-many": lambda: publishing(folder, BATCH, all_of),
         "plain": lambda: end_to_end(folder, 1, count=all_of),
         "plain-4": lambda: end_to_end(folder, 4, count=all_of),
@@ -284,6 +314,7 @@ def cases(folder, *, quick):
         "transactional-4": lambda: end_to_end(folder, 4, transactional=True, count=all_of),
         "one-at-a-time": lambda: one_at_a_time(folder, few, "after"),
         "one-meanwhile": lambda: one_at_a_time(folder, few, "meanwhile"),
+        "one-meanwhile-4": lambda: one_at_a_time(folder, few, "meanwhile", threads=4),
         "one-in-flight": lambda: one_at_a_time(folder, few, "handled"),
         "memory": lambda: in_memory(all_of),
         "waiting": lambda: growing(

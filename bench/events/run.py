@@ -58,28 +58,29 @@ class Figures:
         """Events a second, of the least."""
         return 1 / self.least(case, what)
 
-    def best_peer(self, cases):
+    def fastest(self, cases, what="events"):
         """The fastest of some cases."""
-        return max(cases, key=self.rate)
+        return max(cases, key=lambda case: self.rate(case, what))
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One row: so many times as many events a second as the reference, at least."""
+    """One row: so many times as many events a second as the reference, at least; of several cases the fastest."""
 
     work: str
-    case: str
+    cases: tuple[str, ...]
     what: str
     reference: str  # "bare", or "peer" for the fastest in any mode, or "singly" for the fastest of those
     at_least: float
 
 
+ONE_AT_A_TIME = ("one-at-a-time", "one-meanwhile")  # with one thread that publishes, and one member
 BOUNDS = (
-    Bound("`publish`, one at a time", "publish-one", "publish", "bare", 0.8),
-    Bound("`publish_many` of 1,000", "publish-many", "publish", "bare", 0.75),
-    Bound("published, handled and acknowledged, plain handler", "plain", "events", "peer", 10),
-    Bound("the same, transactional handler", "transactional", "events", "peer", 7),
-    Bound("published, handled and acknowledged one at a time", "one-at-a-time", "events", "singly", 1),
+    Bound("`publish`, one at a time", ("publish-one",), "publish", "bare", 0.8),
+    Bound("`publish_many` of 1,000", ("publish-many",), "publish", "bare", 0.75),
+    Bound("published, handled and acknowledged, plain handler", ("plain",), "events", "peer", 10),
+    Bound("the same, transactional handler", ("transactional",), "events", "peer", 7),
+    Bound("published, handled and acknowledged one at a time", ONE_AT_A_TIME, "events", "singly", 1),
 )
 IN_MEMORY = 300_000  # events a second
 BARE_CALL_S = 90e-9  # where a bare call takes at most so long
@@ -88,9 +89,9 @@ BARE_CALL_S = 90e-9  # where a bare call takes at most so long
 def reference_of(figures, bound):
     """The case and the name in it that a bound compares with, and how the table calls it."""
     if bound.reference == "bare":
-        return bound.case, "bare", "bare inserts"
+        return bound.cases[0], "bare", "bare inserts"
     cases = [case for case in PEER_CASES if bound.reference == "peer" or case.endswith(SINGLY)]
-    best = figures.best_peer(cases)
+    best = figures.fastest(cases)
     return best, "events", best.replace("/", ", ")
 
 
@@ -99,17 +100,18 @@ def bounds_rows(figures):
     rows = []
     for bound in BOUNDS:
         case, what, name = reference_of(figures, bound)
-        pairs = zip(figures.seconds(case, what), figures.seconds(bound.case, bound.what), strict=True)
-        ratio = figures.least(case, what) / figures.least(bound.case, bound.what)
+        ours = figures.fastest(bound.cases, bound.what)
+        pairs = zip(figures.seconds(case, what), figures.seconds(ours, bound.what), strict=True)
+        ratio = figures.least(case, what) / figures.least(ours, bound.what)
         median = statistics.median(theirs / ours for theirs, ours in pairs)
         rows.append({
             "work": bound.work,
-            "rate": figures.rate(bound.case, bound.what),
+            "rate": figures.rate(ours, bound.what),
             "reference": name,
             "reference_rate": figures.rate(case, what),
             "ratio": ratio,
             "median": median,
-            "cpu": figures.least(case, what, cpu=True) / figures.least(bound.case, bound.what, cpu=True),
+            "cpu": figures.least(case, what, cpu=True) / figures.least(ours, bound.what, cpu=True),
             "at_least": bound.at_least,
             "ok": median >= bound.at_least,
         })  # fmt: skip
@@ -168,6 +170,7 @@ def rates_table(figures):
     ours = [
         ("publish one at a time", "publish-one", "publish"),
         ("bare inserts of the same rows, one a commit", "publish-one", "bare"),
+        ("publish one at a time, in 4 threads", "publish-one-4", "publish"),
         ("publish 1,000 at a time", "publish-many", "publish"),
         ("bare inserts of the same rows, 1,000 a commit", "publish-many", "bare"),
         ("end to end, plain handler, 1 member", "plain", "events"),
@@ -176,6 +179,7 @@ def rates_table(figures):
         ("end to end, transactional handler, 4 members", "transactional-4", "events"),
         ("end to end one at a time, all published, then all handled", "one-at-a-time", "events"),
         ("end to end one at a time, published while others are handled", "one-meanwhile", "events"),
+        ("the same, 4 threads that publish and 4 members", "one-meanwhile-4", "events"),
         ("end to end one at a time, published when the one before is handled", "one-in-flight", "events"),
     ]
     theirs = [(case.replace("/", ", put, get and acknowledge, "), case, "events") for case in PEER_CASES]
@@ -212,7 +216,8 @@ def about(found, figures):
         f"- {found['machine']}: {found['cpu']}; {found['date']}; {len(figures.runs)} runs\n"
         f"- {found['python']}, ringward {found['ringward']}, apsw {found['apsw']}, SQLite {found['sqlite']}\n"
         f"- {versions}, on SQLite {found['sqlite3']} of the standard library\n"
-        f"- making 4 KiB durable on that disk: {figures.least('sync', 'sync') * 1e6:.0f} µs"
+        f"- making 4 KiB durable on that disk: {figures.least('sync', 'sync') * 1e6:.0f} µs, and at the end of a file, which"
+        f" becomes longer by it: {figures.least('sync', 'longer') * 1e6:.0f} µs"
     )
 
 

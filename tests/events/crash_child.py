@@ -113,6 +113,12 @@ def plain(store):
     consume(store, lambda event: os.write(said, b"%d\n" % event.seq))
 
 
+def singly(store):
+    """Handle events one at a time, and say which in a file."""
+    said = os.open(store.path.with_name("said"), os.O_WRONLY | os.O_CREAT)
+    consume(store, lambda event: os.write(said, b"%d\n" % event.seq), batch=1)
+
+
 def transactional(store):
     """Handle events, and write each down in the transaction of its acknowledgement."""
     consume(store, lambda event: event.transaction.execute("INSERT INTO effects VALUES (?)", (event.seq,)))

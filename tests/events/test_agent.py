@@ -6,6 +6,9 @@ import random
 import threading
 from collections import deque
 
+import pytest
+from events.world import World
+
 from ringward.events import MemoryStore, Options
 from ringward.events.agent import Agent
 from ringward.events.group import Group
@@ -36,3 +39,100 @@ def test_a_worker_that_finishes_while_the_ticker_reports_waits_for_it():
     assert group.handled_count == 10
     assert agent.next(0.0) is None
     assert group.quiet
+
+
+class Reads:
+    """A store that remembers what was read of partitions."""
+
+    def __init__(self, store):
+        self.store = store
+        self.reads = []
+
+    def __getattr__(self, name):
+        """Be the store."""
+        return getattr(self.store, name)
+
+    def read(self, partition, after, limit):
+        """Remember it."""
+        self.reads.append((partition, after))
+        return self.store.read(partition, after, limit)
+
+
+@pytest.fixture
+def caught_up(make):
+    """A process that has read all there is, and a function that publishes one event in it, or elsewhere."""
+    world = World(make)
+    process = world.process(Reads(make()))
+    process.work()
+    process.store.reads.clear()
+
+    def publish(key, *, here=True, id=None):
+        receipts = process.store.append("p", [process.store.stream.entry(key, b"x", id, {"a": "b"})])
+        if here:
+            process.agent.appended([receipt[:2] for receipt in receipts], getattr(receipts, "row", None))
+        return receipts[0]
+
+    return world, process, publish
+
+
+def test_an_event_that_is_published_in_the_process_that_handles_it_need_not_be_read(caught_up):
+    world, process, publish = caught_up
+    for key in "abcabc":
+        receipt = publish(key, id=f"{key}{len(world.effects)}")
+        batch = process.take()
+        assert [row for row, _ in batch.events] == process.store.store.rows([receipt.seq])
+        process.runner.run(batch)
+    for key in "ccaabb":
+        publish(key)
+    process.work()
+    assert sorted(world.seqs()) == list(range(1, 13))
+    assert process.store.reads == []
+    assert process.group.quiet
+
+
+def test_an_event_behind_one_that_is_not_known_yet_is_read_with_it(caught_up):
+    world, process, publish = caught_up
+    publish("k", here=False)
+    publish("k")
+    process.work()
+    assert world.seqs() == [1, 2]
+    assert len(process.store.reads) == 1
+
+
+def test_an_event_behind_one_that_is_not_read_yet_is_read_with_it(caught_up):
+    world, process, publish = caught_up
+    receipt = publish("k", here=False)
+    process.agent.appended([receipt[:2]])
+    publish("k")
+    process.work()
+    assert world.seqs() == [1, 2]
+    assert len(process.store.reads) == 1
+
+
+def test_a_repeat_and_news_that_come_late_are_not_handed_out_again(caught_up):
+    world, process, publish = caught_up
+    publish("k", id="first")
+    process.work()
+    assert publish("k", id="first").duplicate
+    receipts = process.store.append("p", [process.store.stream.entry("k", b"x", None, None)])
+    process.tick()  # sees it in the log
+    process.work()
+    process.agent.appended([receipt[:2] for receipt in receipts], receipts.row)
+    process.work()
+    assert world.seqs() == [1, 2]
+
+
+def test_what_has_no_room_in_memory_is_read_later(make):
+    world = World(make)
+    process = world.process(Reads(make()), options=Options(batch=5, window=5))
+    process.work()
+    process.store.reads.clear()
+    for _ in range(20):
+        receipts = process.store.append("p", [process.store.stream.entry("k", b"x", None, None)])
+        process.agent.appended([receipt[:2] for receipt in receipts], receipts.row)
+    (holding,) = [each for each in process.group.holdings.values() if each.order]
+    assert len(holding.order) == 5
+    assert process.store.reads == []
+    process.work()
+    assert world.seqs() == list(range(1, 21))
+    assert process.store.reads

@@ -99,6 +99,17 @@ def resolved(store):
     return {row[0] for p, d in documents.items() for row in store.read(p, 0, 100) if d.resolved(row[0])}
 
 
+def with_handlers(store):
+    """The unresolved seqs that are marked."""
+    found = set()
+    for partition, document in store.documents("g").items():
+        low, high = document.marked or (1, 0)
+        found |= {
+            row[0] for row in store.read(partition, low - 1, 100) if row[0] <= high and not document.resolved(row[0])
+        }
+    return found
+
+
 def heir(store, **options):
     """A process that goes on where the dead one was."""
     world = World(lambda: store)
@@ -178,6 +189,25 @@ def test_an_acknowledgement_is_there_or_its_events_are_delivered_again(filled, o
     world, process = heir(store)
     process.work()
     assert set(world.seqs()) == set(range(1, EVENTS + 1)) - done
+    assert in_order(world)
+
+
+@pytest.mark.parametrize("point", ["handled", "settled", "settled:commit", "settled:committed", *writes("settled", 2)])
+def test_an_acknowledgement_and_the_mark_of_what_follows_are_there_together_or_not_at_all(filled, opened, die, point):
+    die(filled, "singly", point)
+    (handled,) = (int(seq) for seq in filled.with_name("said").read_text().split())
+    store = opened()
+    done, marked = resolved(store), with_handlers(store)
+    assert done == ({handled} if point == "settled:committed" else set())
+    assert len(marked) == 1
+    assert marked.isdisjoint({handled}) == (point == "settled:committed")
+    world, process = heir(store)
+    batch = process.take()
+    assert batch.alone
+    assert [(row[0], attempt) for row, attempt in batch.events] == [(*marked, 1)]
+    process.runner.run(batch)
+    process.work()
+    assert sorted(world.seqs()) == sorted(set(range(1, EVENTS + 1)) - done)
     assert in_order(world)
 
 
@@ -263,7 +293,7 @@ with Processor(sys.argv[1]) as p:
         seen.append(event)
         if len(seen) == 1:  # the first of its batch, so no write turn is open
             print("paused", flush=True)
-            with p.store._writer._lock:  # no thread is inside the write turn, where it would stall all others
+            with p.store._writer.alone():  # no thread is inside the write turn, where it would stall all others
                 os.kill(os.getpid(), signal.SIGSTOP)
                 time.sleep(0.1)  # another thread may be the one that takes the signal
             try:

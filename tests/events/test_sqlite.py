@@ -615,11 +615,11 @@ def test_rule_2_an_operation_of_a_group_commit_fails_alone(opened):
         *[lambda i=i: publish(store, 1, first=i)[0].duplicate for i in (1, 2, 3)],
     ]
     threads = [threading.Thread(target=attempt, args=(work,)) for work in works]
-    with store._writer._lock:  # all wait behind a leader
+    with store._writer.alone():  # all wait behind a leader
         for thread in threads:
             thread.start()
         gate.set()
-        while len(store._writer._waiting) < 4:
+        while store._writer._lead.waiting < 4:
             time.sleep(0.001)
     for thread in threads:
         thread.join()

@@ -331,6 +331,25 @@ def test_a_stale_epoch_writes_nothing_and_the_others_of_the_batch_do(store):
     assert store.mark("g", [(0, replaced(old[0], marked=(1, 2)))]) == {0}
 
 
+@pytest.mark.parametrize("stale", [0, 1, 2])
+def test_acknowledgements_and_marks_in_one_call_are_each_on_their_own(store, stale):
+    fill(store, 30)
+    store.open_group("g", 0)
+    old = claimed(store, owner="a#1")
+    store.claim("g", "b#1", {stale: 1})
+    before = store.documents("g")
+    written = [
+        Settlement(0, replaced(old[0], cursor=5)),  # done
+        Settlement(1, replaced(old[1], marked=(1, 9))),  # begun
+        Settlement(2, replaced(old[2], cursor=4, marked=(5, 9))),  # both
+    ]
+    assert store.settle("g", written) == {stale}
+    for settlement in written:
+        partition = settlement.partition
+        expected = before[partition] if partition == stale else settlement.document
+        assert store.documents("g")[partition] == expected
+
+
 def test_a_revision_is_written_once(store):
     store.open_group("g", 0)
     document = claimed(store)[0]

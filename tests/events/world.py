@@ -56,12 +56,13 @@ class Process:
         """Take a batch and begin nothing of it."""
         return self.agent.next(self.world.clock)
 
-    def step(self):
-        """Handle one batch; whether there was one."""
+    def step(self, more=lambda: False):
+        """Handle one batch, and those that follow it while there is to be `more`; whether there was one."""
         batch = self.take()
-        if batch is not None:
-            self.runner.run(batch)
-        return batch is not None
+        found = batch is not None
+        while batch is not None:
+            batch = self.runner.run(batch, more=more())
+        return found
 
     def work(self, limit=10_000):
         """Handle all there is for now."""

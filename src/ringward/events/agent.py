@@ -161,22 +161,24 @@ class Agent:
             self.appended(heads)
             self._seen = max(self._seen, heads[-1][0])
 
-    def appended(self, heads: Sequence[tuple[int, int]]) -> None:
-        """(seq, partition) of events that were appended."""
+    def appended(self, heads: Sequence[tuple[int, int]], row: Row | None = None) -> None:
+        """(seq, partition) of events that were appended; the row of a single one, if it is at hand."""
         with self.lock:
-            if heads[0][0] == self._seen + 1 and heads[-1][0] - heads[0][0] + 1 == len(heads):
+            following = heads[0][0] == self._seen + 1 and heads[-1][0] - heads[0][0] + 1 == len(heads)
+            if following:
                 self._seen = heads[-1][0]
-            self.group.appended(heads)
+            if row is not None and following:  # all before are known, or it might not be the next of its partition
+                self.group.accepted(row)
+            else:
+                self.group.appended(heads)
 
     # --- work
 
     def next(self, now: float) -> Batch | None:
         """A batch to run, its marks stored; None when there is nothing for now."""
-        names = [name for name in self.group.members.local if self.group.members.is_in(name)]
-        self._turn += 1
+        names = self._members()
         while True:
-            for at in range(len(names)):
-                name = names[(self._turn + at) % len(names)]
+            for name in names:
                 self._fill(name)
                 with self.lock:
                     batch = self.group.take(name, now)
@@ -185,6 +187,13 @@ class Agent:
                     return batch
             if not self.settle_pending() and not self._claim_next():
                 return None
+
+    def _members(self) -> list[str]:
+        """The members that there are in this process, each time beginning with another."""
+        names = [name for name in self.group.members.local if self.group.members.is_in(name)]
+        self._turn += 1
+        at = self._turn % len(names) if names else 0
+        return names[at:] + names[:at]
 
     def _fill(self, member: str) -> None:
         """Read what the member waits for, until there is a batch; before, go on with a takeover."""
@@ -238,14 +247,40 @@ class Agent:
             settlements = self.group.handled(batch, done, failed, now)
         self._settle(settlements)
 
-    def finish(self, batch: Batch, now: float) -> None:
-        """Store the outcomes of a batch that nobody runs any more, and give back the rest."""
+    def finish(self, batch: Batch, now: float, *, more: bool = False) -> Batch | None:
+        """Store the outcomes of a batch that nobody runs any more, and give back the rest.
+
+        Whoever asks for `more` gets the next batch to run, if there is one: its marks are stored in the same commit.
+        """
+        members = self._filled(batch, now) if more else []
         with self.lock:  # the ticker reports while the worker may finish
             done, failed = _drained(batch.done), _drained(batch.failed)
-            settlements = self.group.handled(batch, done, failed, now)
-            self.group.finished(batch)
-        self._settle(settlements)
-        self.settle_pending()
+            settlements, following = self.group.relieved(batch, done, failed, now, members)
+        try:
+            if settlements:
+                self._settle(settlements)
+            elif following is not None:
+                self._mark(following)
+            self.settle_pending()
+        except BaseException:
+            if following is not None:
+                with self.lock:
+                    self.group.finished(following)
+            raise
+        return following
+
+    def _filled(self, batch: Batch, now: float) -> list[str]:
+        """Read what the next batch needs while this one is not finished; the members that may have it."""
+        members = self._members()
+        try:
+            for at, name in enumerate(members):
+                self._fill(name)
+                if self.group.has_some(name):
+                    return members[at:]
+        except BaseException:
+            self.finish(batch, now)
+            raise
+        return members
 
     def commit(
         self, batch: Batch, turn: Turn, done: Sequence[Row], failed: Sequence[tuple[Row, str]], now: float

@@ -166,8 +166,8 @@ class Processor:
             batch = await self._do(agent.next, self._inner._now())
             if batch is None:
                 await self._sleep()
-            else:
-                await self._run(agent, handler, batch)
+            while batch is not None:
+                batch = await self._run(agent, handler, batch)
                 self._news.set()
 
     async def _sleep(self) -> None:
@@ -177,8 +177,8 @@ class Processor:
         except TimeoutError:
             pass
 
-    async def _run(self, agent: Agent, handler: AsyncHandler, batch: Batch) -> None:
-        """Run the keys of a batch at once, each one's events in order; go on without those that are slow."""
+    async def _run(self, agent: Agent, handler: AsyncHandler, batch: Batch) -> Batch | None:
+        """Run the keys of a batch at once, each one's events in order; the next batch. Goes on without those that are slow."""
         delivery = Delivery(agent.group.name, batch.epochs, None, self._inner._codec)
         lanes: dict[tuple[int, bytes], list[tuple[Row, int]]] = {}
         for row, attempt in batch.events:
@@ -193,9 +193,10 @@ class Processor:
             await asyncio.wait([whole], timeout=TICK_S)
         if whole.done():
             batch.events.clear()
-            await self._finish(agent, batch, tasks)
-        else:
-            self._launch(self._finish_late(agent, batch, whole, tasks))
+            more = not self._stopping and len(self._events) - len(tasks) < self._concurrency
+            return await self._finish(agent, batch, tasks, more=more)
+        self._launch(self._finish_late(agent, batch, whole, tasks))
+        return None
 
     async def _finish_late(self, agent: Agent, batch: Batch, whole: Any, tasks: list[asyncio.Task[None]]) -> None:
         while not whole.done():
@@ -205,10 +206,13 @@ class Processor:
                 self._news.set()
         await self._finish(agent, batch, tasks)
 
-    async def _finish(self, agent: Agent, batch: Batch, tasks: list[asyncio.Task[None]]) -> None:
+    async def _finish(
+        self, agent: Agent, batch: Batch, tasks: list[asyncio.Task[None]], *, more: bool = False
+    ) -> Batch | None:
         self._events.difference_update(tasks)
-        await self._do(agent.finish, batch, self._inner._now())
+        following = await self._do(lambda: agent.finish(batch, self._inner._now(), more=more))
         self._news.set()
+        return following
 
     async def _run_lane(
         self,

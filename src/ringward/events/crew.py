@@ -129,13 +129,14 @@ class Crew:
             while not self._stopping.is_set():
                 news = self._news
                 batch = post.agent.next(self._now())
-                if batch is not None:
-                    post.runner.run(batch)
-                    self._news += 1
-                    if len(post.threads) > post.members and self._surplus(post):
-                        return
-                else:
+                if batch is None:
                     self._sleep(news)
+                while batch is not None:
+                    more = not self._stopping.is_set() and len(post.threads) <= post.members
+                    batch = post.runner.run(batch, more=more)
+                    self._news += 1
+                if len(post.threads) > post.members and self._surplus(post):
+                    return
         except BaseException as error:  # noqa: BLE001 - as the ticker's
             self._fail(error)
 

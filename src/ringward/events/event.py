@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -22,6 +22,7 @@ __all__ = [
     "EventId",
     "EventKey",
     "Receipt",
+    "Receipts",
     "Row",
     "headers_from",
     "key_from_bytes",
@@ -94,6 +95,16 @@ class Receipt(NamedTuple):
     seq: int
     partition: int
     duplicate: bool = False
+
+
+class Receipts(list[Receipt]):
+    """What a store says of events that it has appended: the receipts; of a single one that is new also its row."""
+
+    __slots__ = ("row",)
+
+    def __init__(self, receipts: Iterable[Receipt], row: Row | None = None) -> None:
+        super().__init__(receipts)
+        self.row = row
 
 
 class Delivery:

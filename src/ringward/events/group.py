@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import starmap
 
 import numpy as np
 import numpy.typing as npt
@@ -280,6 +281,28 @@ class Group(Intake):
         self, batch: Batch, done: Sequence[Row], failed: Sequence[tuple[Row, str]], now: float
     ) -> list[Settlement]:
         """Outcomes of a batch; what is to be stored of them."""
+        return self._settlements(self._noted(batch, done, failed, now))
+
+    def relieved(
+        self, batch: Batch, done: Sequence[Row], failed: Sequence[tuple[Row, str]], now: float, members: Iterable[str]
+    ) -> tuple[list[Settlement], Batch | None]:
+        """The last outcomes of a batch, and the one that its thread goes on with: the first that a member has.
+
+        What is to be stored has the marks of the next batch in it, so that both are stored as one; when there are
+        no settlements, the marks are to be stored alone.
+        """
+        partitions = self._noted(batch, done, failed, now)
+        self.finished(batch)
+        following = next((each for member in members if (each := self.take(member, now)) is not None), None)
+        if not partitions or following is None:
+            return self._settlements(partitions), following
+        for partition, _ in following.marks:  # they have all that is resolved, and no letters are owed
+            self.holdings[partition].unsettled = False
+            partitions.discard(partition)
+        return [*self._settlements(partitions), *starmap(Settlement, following.marks)], following
+
+    def _noted(self, batch: Batch, done: Sequence[Row], failed: Sequence[tuple[Row, str]], now: float) -> set[int]:
+        """Take down the outcomes of a batch; the partitions that have something to store."""
         self.handled_count += len(done)
         partitions = set()
         for holding, rows in self._by_holding(batch, done):
@@ -289,7 +312,7 @@ class Group(Intake):
             if batch.open.pop(row[0], None) is not None:
                 partitions.add(row[1])
                 self._fail(batch, row, error, now)
-        return self._settlements(partitions)
+        return partitions
 
     def _by_holding(self, batch: Batch, rows: Iterable[Row]) -> Iterator[tuple[Holding, list[Row]]]:
         """Take rows off what is open, and tell them by partition that is held still."""

@@ -44,6 +44,17 @@ class Intake:
                 if not holding.queued_read and holding.wants_more:
                     self._queue_to_read(holding)
 
+    def accepted(self, row: Row) -> None:
+        """An event is in the log, and all before are known: where it is the next to be read, it need not be."""
+        holding = self.holdings.get(row[1])
+        if holding is None or row[0] <= holding.position:
+            return
+        caught_up = not holding.fresh and holding.known <= holding.position
+        holding.known = max(holding.known, row[0])
+        if caught_up and holding.wants_more:
+            holding.fetched([row], holding.position, 2)
+        self._queue(holding)
+
     def _queue(self, holding: Holding) -> None:
         """Put a holding where it is found when there is something to do."""
         if not holding.queued_read and (holding.asking or holding.wants_more):
@@ -62,6 +73,10 @@ class Intake:
     def _queue_to_read(self, holding: Holding) -> None:
         holding.queued_read = True
         self._reading[holding.member].append(holding)
+
+    def has_some(self, member: str) -> bool:
+        """Whether there are rows to hand out, or may be."""
+        return bool(self._running[member] or self._alone[member])
 
     def waits(self, member: str, room: int) -> Waits:
         """What a member needs from the store, of no more partitions than there is room for rows."""

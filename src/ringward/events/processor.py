@@ -18,7 +18,7 @@ from ringward.events.agent import Agent
 from ringward.events.codecs import CodecLike, codec_from
 from ringward.events.crew import Crew
 from ringward.events.effects import Options
-from ringward.events.event import EventId, EventKey, Receipt
+from ringward.events.event import EventId, EventKey, Receipt, Receipts
 from ringward.events.gate import Gate
 from ringward.events.group import Group
 from ringward.events.hooks import Hooks, Observer
@@ -192,8 +192,9 @@ class Processor:
         if self._here.turn:
             return receipts  # they are there when the handler's transaction is committed; a tick will see them
         heads = [(receipt[0], receipt[1]) for receipt in receipts]
+        row = receipts.row if isinstance(receipts, Receipts) else None
         for agent in list(self._agents.values()):
-            agent.appended(heads)
+            agent.appended(heads, row)
         self._crew.wake()
         return receipts
 

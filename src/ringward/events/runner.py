@@ -121,8 +121,8 @@ class Runner:
         self._codec = codec
         self._here = here
 
-    def run(self, batch: Batch) -> None:
-        """Run the handlers of a batch, and store what became of it."""
+    def run(self, batch: Batch, *, more: bool = False) -> Batch | None:
+        """Run the handlers of a batch, and store what became of it; the next one, for whoever asks for `more`."""
         turns = _Turns(self.agent, batch, self._now, self._here)
         transactional = self.agent.store.abilities.transaction
         delivery = Delivery(
@@ -131,9 +131,13 @@ class Runner:
         self._here.handler = True
         try:
             self._run_all(batch, delivery, turns)
+        except BaseException:
+            more = False
+            raise
         finally:
             self._here.handler = False
-            self.agent.finish(batch, self._now())
+            following = self.agent.finish(batch, self._now(), more=more)
+        return following
 
     def _run_all(self, batch: Batch, delivery: Delivery, turns: _Turns) -> None:
         row: Row | None = None

@@ -97,7 +97,7 @@ class Host:
     def work(self, post, rank):
         """Be a worker; leave when there are more than are needed."""
         while True:
-            if self.attempted(post.step):
+            if self.attempted(lambda: post.step(self.more)):
                 self.world.wake(self)
                 self.world.pause()
             elif rank < self.crews[post]:
@@ -105,6 +105,11 @@ class Host:
                 return
             else:
                 self.world.wait()
+
+    def more(self):
+        """Whether a worker goes on with the next batch, as it does but for where it is to end; others may go first."""
+        self.world.wake(self)
+        return self.world.random.random() < 0.7
 
     # --- its handlers
 

@@ -363,6 +363,35 @@ def who_was_fenced_goes_on(right):
     return surveyed
 
 
+@mutant(Group, "relieved")
+def the_next_batch_is_not_marked(right):
+    """What follows a batch is handed out, and the marks of it are left out of the commit."""
+
+    def relieved(self, batch, done, *more):
+        settlements, following = right(self, batch, done, *more)
+        if following is not None and settlements:
+            left = {partition for partition, _ in following.marks} - {row[1] for row in done}
+            for partition in left:
+                self.holdings[partition].document = self.holdings[partition].document._replace(
+                    revision=self.holdings[partition].document.revision - 1
+                )
+            settlements = [each for each in settlements if each.partition not in left]
+        return settlements, following
+
+    return relieved
+
+
+@mutant(Group, "relieved")
+def the_next_batch_begins_before_letters_are_stored(right):
+    """What follows a batch is marked while its partition owes letters."""
+
+    def relieved(self, batch, done, *more):
+        with patch.object(Group, "_owes_letters", lambda self, holding: False):
+            return right(self, batch, done, *more)
+
+    return relieved
+
+
 @mutant(Agent, "lose", trouble=0.03)
 def an_unknown_outcome_is_taken_for_known(right):
     """After a write that failed, the state machine goes on as if it knew what is stored."""

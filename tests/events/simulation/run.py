@@ -16,6 +16,7 @@ from events.simulation.scheduler import Scheduler
 
 import ringward as rw
 from ringward.events import MemoryStore, Stream
+from ringward.events.event import Receipts
 
 HEAL_S = 200.0  # by then everything is done: a member that died often waits for up to 30 s before it joins
 _START_MS = 1_000_000.0
@@ -212,8 +213,9 @@ class Simulation(Scheduler):
         living = [host for host in self.living() if host.posts]
         if living:
             host = self.random.choice(living)
+            row = receipts.row if isinstance(receipts, Receipts) else None
             for post in host.posts:
-                post.agent.appended([(receipt.seq, receipt.partition) for receipt in receipts])
+                post.agent.appended([(receipt.seq, receipt.partition) for receipt in receipts], row)
             self.wake(host)
 
     # --- the run

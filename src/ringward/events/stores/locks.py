@@ -84,20 +84,21 @@ class Turnstile:
 
     def enter(self) -> None:
         """Wait for the turn."""
-        self._next.acquire()
+        following = self._next.fd
+        _lock(following, wait=True)
         try:
-            self._write.acquire()
+            _lock(self._write.fd, wait=True)
         finally:
-            self._next.release()
+            _unlock(following)
 
     def leave(self) -> None:
         """End the turn."""
-        self._write.release()
+        _unlock(self._write.fd)
 
     @property
     def failed(self) -> bool:
         """Whether some process saw a commit or a sync fail."""
-        return os.fstat(self._write.fd).st_size > 0
+        return os.lseek(self._write.fd, 0, os.SEEK_END) > 0
 
     def fail(self, *, failed: bool = True) -> None:
         """Say so to all; or, after a repair, that it is over."""

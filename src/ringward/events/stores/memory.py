@@ -21,7 +21,7 @@ from ringward.errors import (
     UnsupportedError,
 )
 from ringward.events.document import Document, Letter, View
-from ringward.events.event import ADDED, Entry, EventId, Receipt, Row
+from ringward.events.event import ADDED, Entry, EventId, Receipt, Receipts, Row
 from ringward.events.stores.protocol import Abilities, Faults, GroupState, Retention, Settlement, Totals, Turn
 from ringward.events.stream import Stream
 
@@ -153,7 +153,7 @@ class MemoryStore:
                 if type(id) is int:
                     self._highest[producer] = id
             receipts.append(_receipt((seq, partition, False)))
-        return receipts
+        return Receipts(receipts, log[-1]) if len(entries) == 1 else receipts
 
     def _append_slowly(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
         """Find the entries whose ids are known, and append the others once none is at fault."""

@@ -179,7 +179,8 @@ class Store(Protocol):
     def append(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
         """Append entries, all or none, and return when they are durable.
 
-        An id that was published before gets the receipt of then.
+        An id that was published before gets the receipt of then. `Receipts` with the row of a single event spare
+        whoever handles it in this process a `read`.
 
         Raises
         ------

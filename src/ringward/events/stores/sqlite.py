@@ -16,6 +16,7 @@ import apsw
 from ringward.checks import checked_float
 from ringward.errors import StoreClosedError, StoreFailedError
 from ringward.events.stores import salvage, schema
+from ringward.events.stores.headroom import Headroom
 from ringward.events.stores.locks import Presence, Turnstile
 from ringward.events.stores.protocol import Abilities, Faults
 from ringward.events.stores.sqlite_groups import SqliteGroups
@@ -109,7 +110,8 @@ class SqliteStore(SqliteGroups):
             connection.create_scalar_function("ringward_digest", function, 5, deterministic=True)
             self._reader = schema.connect(self.path, write=False)
             opened.pop_all()
-        self._writer = Writer(connection, self._turnstile, faults)
+        self._headroom = Headroom(self.path)
+        self._writer = Writer(connection, self._turnstile, self._headroom, faults)
         self._watchdog = Watchdog()
         _open_stores.add(self)
 
@@ -186,6 +188,7 @@ class SqliteStore(SqliteGroups):
         self._watchdog.close()
         with self._reading:
             self._reader.close()
+        self._headroom.close()
         self._writer.connection.close()
         self._turnstile.close()
         self._presence.close()
@@ -196,7 +199,8 @@ class SqliteStore(SqliteGroups):
         self._closed = True
         _inherited.append((self._reader, self._writer.connection))
         error = StoreClosedError("the store was opened by the process that this one was forked from")
-        self._writer = Writer(self._writer.connection, self._turnstile, self._writer.faults)
+        self._headroom.close()
+        self._writer = Writer(self._writer.connection, self._turnstile, self._headroom, self._writer.faults)
         self._writer.close(error)
         self._reading = _Raising(error)
         self._presence.forget()

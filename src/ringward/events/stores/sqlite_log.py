@@ -13,7 +13,7 @@ from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from ringward._core import log_rows
 from ringward.errors import ConflictError, DeduplicationExpiredError
-from ringward.events.event import Entry, EventId, Receipt, Row, key_from_bytes
+from ringward.events.event import Entry, EventId, Receipt, Receipts, Row, key_from_bytes
 from ringward.events.stores.protocol import Retention, Totals
 from ringward.events.stores.writer import Writer
 from ringward.events.stream import Stream, body_of, identity_of
@@ -91,7 +91,7 @@ class SqliteLog:
         chain = _timed(chain % _WHOLE, before, at)
         rows, receipts = log_rows(list(entries), Receipt, producer, first, at, volume, chain)
         self._writer.connection.executemany(_APPEND, rows)
-        return receipts
+        return Receipts(receipts, (first + 1, *entries[0], at)) if len(entries) == 1 else receipts
 
     def _append_slowly(self, producer: int, highest: int, entries: Sequence[Entry]) -> list[Receipt]:
         """Append the entries whose ids are new, and find those that are not."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
 from typing import Any, TypeVar
 
 import apsw
@@ -17,6 +18,8 @@ from ringward.errors import (
     StoreFullError,
     TransactionError,
 )
+from ringward.events.stores.headroom import Headroom
+from ringward.events.stores.lead import Job, Lead
 from ringward.events.stores.locks import Turnstile
 from ringward.events.stores.protocol import Faults
 
@@ -28,32 +31,20 @@ T = TypeVar("T")
 HANDLER = "/*handler*/ "
 
 
-class _Job:
-    __slots__ = ("done", "error", "operation", "otherwise", "result", "sync")
-
-    def __init__(self, operation: Callable[[], Any], otherwise: Callable[[], Any] | None, *, sync: bool) -> None:
-        self.operation = operation
-        self.otherwise = otherwise
-        self.sync = sync
-        self.done = False
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-
 class Writer:
     """Runs operations in transactions: those of threads that wait at once, in one.
 
-    Whoever gets the lock commits for all that wait. Each operation has a savepoint of its own when
-    there are several, so one that raises is undone alone. After a commit that failed, nothing is
-    written any more, by any process.
+    When an operation in a transaction of several raises, all are undone, and repeated with a savepoint for each, so that it
+    fails alone. After a commit that failed, nothing is written any more, by any process.
     """
 
-    def __init__(self, connection: apsw.Connection, turnstile: Turnstile, faults: Faults) -> None:
+    def __init__(self, connection: apsw.Connection, turnstile: Turnstile, headroom: Headroom, faults: Faults) -> None:
         self.connection = connection
         self.faults = faults
         self._turnstile = turnstile
-        self._waiting: deque[_Job] = deque()
-        self._lock = threading.Lock()
+        self._headroom = headroom
+        self._lead = Lead()
+        self._turn: Job | None = None  # what `take` began
         self._synchronous = True
         self._taken_by: int | None = None
         self._closed: RingwardError | None = None
@@ -75,37 +66,26 @@ class Writer:
         if self._taken_by == threading.get_ident():
             if not joins:
                 raise TransactionError("inside a handler's transaction the store takes nothing but publish")
-            result: T = self._result(self._perform_apart(_Job(operation, otherwise, sync=True)))
+            result: T = self._result(self._perform_apart(Job(operation, otherwise)))
             return result
-        job = _Job(operation, otherwise, sync=sync)
-        self._waiting.append(job)
-        with self._lock:
-            if not job.done:
-                self._commit_waiting()
+        job = Job(operation, otherwise, sync=sync)
+        if self._lead.join(job):
+            try:
+                self._commit_waiting(job)
+            finally:
+                self._lead.pass_on(job)
         committed: T = self._result(job)
         return committed
 
-    def _result(self, job: _Job) -> Any:
+    def _result(self, job: Job) -> Any:
         if job.error is not None:
             raise job.error
         return job.result
 
-    def _commit_waiting(self) -> None:
-        jobs = []
-        while self._waiting:
-            jobs.append(self._waiting.popleft())
+    def _commit_waiting(self, leader: Job) -> None:
+        jobs, took_s = self._lead.collect(leader), None
         try:
-            self._begin(sync=any(job.sync for job in jobs))
-            try:
-                if len(jobs) == 1:
-                    self._perform_alone(jobs[0])
-                else:
-                    for job in jobs:
-                        self._perform_apart(job)
-                self._commit()
-            except BaseException:
-                self._cancel()
-                raise
+            took_s = self._commit_all(jobs, sync=any(job.sync for job in jobs))
         except BaseException as error:
             failure = self.failure(error)
             # Nothing of the transaction is there, so an operation that had gone well has failed too.
@@ -114,21 +94,51 @@ class Writer:
             if not isinstance(error, Exception):
                 raise
         finally:
-            for job in jobs:
-                job.done = True
+            self._lead.served(jobs, leader, took_s)
 
-    def _perform_alone(self, job: _Job) -> None:
+    def _commit_all(self, jobs: Sequence[Job], *, sync: bool) -> float | None:
+        """Commit jobs in one transaction; how long that took, if it was synced."""
+        self._begin(sync=sync)
+        began = perf_counter()
+        try:
+            if len(jobs) == 1:
+                self._perform_alone(jobs[0])
+            else:
+                self._perform_together(jobs)
+            self._commit()
+        except BaseException:
+            self._cancel()
+            raise
+        return perf_counter() - began if sync else None
+
+    def _perform_together(self, jobs: Sequence[Job]) -> None:
+        """Without savepoints, as long as nothing is wrong."""
+        try:
+            for job in jobs:
+                job.result = job.operation()
+        except Exception as error:
+            if isinstance(error, apsw.CorruptError):
+                raise
+            self._begin_again()
+            for job in jobs:
+                self._perform_apart(job)
+
+    def _begin_again(self) -> None:
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+        self.connection.execute("BEGIN IMMEDIATE")
+
+    def _perform_alone(self, job: Job) -> None:
         # Without a savepoint, which would copy each page that is written to.
         try:
             job.result = job.operation()
         except apsw.ConstraintError:
             if job.otherwise is None:
                 raise
-            self.connection.execute("ROLLBACK")
-            self.connection.execute("BEGIN IMMEDIATE")
+            self._begin_again()
             job.result = job.otherwise()
 
-    def _perform_apart(self, job: _Job) -> _Job:
+    def _perform_apart(self, job: Job) -> Job:
         execute = self.connection.execute
         execute("SAVEPOINT job")
         try:
@@ -159,6 +169,7 @@ class Writer:
                 self.connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
                 self._synchronous = sync
             self.connection.execute("BEGIN IMMEDIATE")
+            self._headroom.keep()
         except BaseException:
             self._turnstile.leave()
             raise
@@ -195,35 +206,56 @@ class Writer:
 
     def take(self) -> None:
         """Begin a transaction that stays open until `commit_taken` or `cancel_taken`, in whatever thread."""
-        self._lock.acquire()
+        turn = self._admitted()
         try:
             self._begin(sync=True)
         except BaseException:
-            self._lock.release()
+            self._lead.pass_on(turn)
             raise
+        self._turn = turn
         self._taken_by = threading.get_ident()
 
     def commit_taken(self) -> None:
         """Commit what `take` began. When that fails, `cancel_taken` is still to be called."""
         self._commit()
-        self._taken_by = None
-        self._lock.release()
+        self._end_turn()
 
     def cancel_taken(self) -> None:
         """Roll back what `take` began."""
-        self._taken_by = None
         try:
             self._cancel()
         finally:
-            self._lock.release()
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        turn, self._turn, self._taken_by = self._turn, None, None
+        if turn is not None:
+            self._lead.pass_on(turn)
+
+    def _admitted(self) -> Job:
+        """Have the connection alone, until `Lead.pass_on`."""
+        job = Job(_alone, alone=True)
+        self._lead.join(job)
+        self._lead.collect(job)
+        return job
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let nobody of this process write meanwhile."""
+        job = self._admitted()
+        try:
+            yield
+        finally:
+            self._lead.pass_on(job)
 
     def close(self, error: RingwardError) -> None:
         """Write no more: who tries gets the error."""
-        with self._lock:
+        with self.alone():
             self._closed = self._closed or error
-            while self._waiting:
-                job = self._waiting.popleft()
-                job.error, job.done = error, True
+
+
+def _alone() -> None:
+    """Whoever has the connection alone does the work."""
 
 
 def translated(error: apsw.Error) -> RingwardError:
