@@ -18,7 +18,7 @@ from threading import Semaphore
 
 import apsw
 from flights import BATCH, batches, columns
-from peers import PEERS
+from peers import MODES, PEERS, THREADS
 
 from ringward.events import MemoryStore, Options, Processor
 from ringward.events.agent import Agent
@@ -314,7 +314,7 @@ def cases(folder, *, quick):
         "transactional-4": lambda: end_to_end(folder, 4, transactional=True, count=all_of),
         "one-at-a-time": lambda: one_at_a_time(folder, few, "after"),
         "one-meanwhile": lambda: one_at_a_time(folder, few, "meanwhile"),
-        "one-meanwhile-4": lambda: one_at_a_time(folder, few, "meanwhile", threads=4),
+        "one-meanwhile-4": lambda: one_at_a_time(folder, few, "meanwhile", threads=THREADS),
         "one-in-flight": lambda: one_at_a_time(folder, few, "handled"),
         "memory": lambda: in_memory(all_of),
         "waiting": lambda: growing(
@@ -327,7 +327,7 @@ def cases(folder, *, quick):
         ),
     }
     for package, kind in PEERS.items():
-        for mode in ("singly", "batched") if kind.batched else ("singly",):
+        for mode in (mode for mode in MODES if getattr(kind, mode)):
             found[f"{package}/{mode}"] = lambda package=package, mode=mode: peer(
                 folder, package, mode, few if quick else PEER_EVENTS
             )

@@ -1,15 +1,18 @@
 """Queues in SQLite beside which the processor is measured, each as its documentation has it, at `synchronous=FULL`.
 
 A peer is a class with `singly` and, if the package can do more than one event a commit, `batched`; both store the
-payloads, take them out again, pass each to the handler and acknowledge it.
+payloads, take them out again, pass each to the handler and acknowledge it. The fastest one also does so in several
+threads `together`.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
 from flights import BATCH, batches
 
+THREADS = 4
 ACKNOWLEDGED = 200  # at most in one commit, as in the processor
 
 
@@ -30,11 +33,18 @@ class Huey:
         while (payload := self.queue.dequeue()) is not None:
             handle(payload)
 
+    def together(self, payloads, handle):
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(self.queue.enqueue, payloads))
+            for payload in pool.map(lambda _: self.queue.dequeue(), payloads):
+                handle(payload)
+
 
 class PersistQueue:
     """persist-queue: the acknowledging queue singly; the plain one, whose `task_done` acknowledges all taken so far."""
 
     package = "persist-queue"
+    together = None
 
     def __init__(self, folder):
         self.folder = folder
@@ -71,6 +81,7 @@ class LiteQueue:
     """litequeue; in batches, what it stores and what is done is inside of its `transaction`, which `pop` cannot be."""
 
     package = "litequeue"
+    together = None
 
     def __init__(self, folder):
         from litequeue import LiteQueue as Queue
@@ -99,6 +110,7 @@ class LiteQueue:
                     self.queue.done(message.message_id)
 
 
+MODES = {"singly": "singly", "together": f"singly, {THREADS} threads", "batched": "batched"}  # method → in tables
 PEERS = {peer.package: peer for peer in (Huey, PersistQueue, LiteQueue)}
 
 

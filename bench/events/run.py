@@ -33,10 +33,8 @@ RUNS = 3
 TIMEOUT_S = 300
 MISSED, FAILED = 1, 2
 ON_ONE_CORE = ("memory", "waiting", "keys")
-SINGLY, BATCHED = "singly", "batched"
-PEER_CASES = [
-    f"{name}/{mode}" for name, kind in peers.PEERS.items() for mode in (SINGLY, BATCHED) if getattr(kind, mode)
-]
+PEER_CASES = [f"{name}/{mode}" for name, kind in peers.PEERS.items() for mode in peers.MODES if getattr(kind, mode)]
+SINGLY = [case for case in PEER_CASES if not case.endswith("/batched")]
 FLAT = 2  # so many times the least cost per event, at most
 
 
@@ -74,7 +72,7 @@ class Bound:
     at_least: float
 
 
-ONE_AT_A_TIME = ("one-at-a-time", "one-meanwhile")  # with one thread that publishes, and one member
+ONE_AT_A_TIME = ("one-at-a-time", "one-meanwhile", "one-meanwhile-4")
 BOUNDS = (
     Bound("`publish`, one at a time", ("publish-one",), "publish", "bare", 0.8),
     Bound("`publish_many` of 1,000", ("publish-many",), "publish", "bare", 0.75),
@@ -90,9 +88,14 @@ def reference_of(figures, bound):
     """The case and the name in it that a bound compares with, and how the table calls it."""
     if bound.reference == "bare":
         return bound.cases[0], "bare", "bare inserts"
-    cases = [case for case in PEER_CASES if bound.reference == "peer" or case.endswith(SINGLY)]
-    best = figures.fastest(cases)
-    return best, "events", best.replace("/", ", ")
+    best = figures.fastest(PEER_CASES if bound.reference == "peer" else SINGLY)
+    return best, "events", told(best)
+
+
+def told(case):
+    """A peer's case, for a table."""
+    package, mode = case.split("/")
+    return f"{package}, {peers.MODES[mode]}"
 
 
 def bounds_rows(figures):
@@ -182,7 +185,7 @@ def rates_table(figures):
         ("the same, 4 threads that publish and 4 members", "one-meanwhile-4", "events"),
         ("end to end one at a time, published when the one before is handled", "one-in-flight", "events"),
     ]
-    theirs = [(case.replace("/", ", put, get and acknowledge, "), case, "events") for case in PEER_CASES]
+    theirs = [(f"{told(case)}: put, get and acknowledge", case, "events") for case in PEER_CASES]
     cells = [
         (label, f"{figures.runs[0][case][what][0]:,}", count(figures.rate(case, what)),
          f"{figures.least(case, what) * 1e6:.1f}", f"{figures.least(case, what, cpu=True) * 1e6:.1f}")
