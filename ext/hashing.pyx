@@ -142,7 +142,6 @@ cdef uint64_t integer_value(key, Py_ssize_t index) except? 0xFFFFFFFFFFFFFFFF:
 cdef int hash_other(const HashSpec *spec, PyObject *borrowed, Py_ssize_t index, uint64_t *out) except -1:
     """Every kind of key; the caller has tried the common ones."""
     cdef object key = <object>borrowed  # a strong reference: what follows may run Python code
-    cdef const unsigned char[::1] view
     cdef const char *text
     cdef Py_ssize_t size = 0
     if PyUnicode_Check(key):
@@ -156,7 +155,12 @@ cdef int hash_other(const HashSpec *spec, PyObject *borrowed, Py_ssize_t index, 
     elif PyLong_Check(key) or isinstance(key, NUMPY_INTEGERS):
         out[0] = hash_u64(spec, integer_value(key, index))
     elif isinstance(key, (bytearray, memoryview, UUID)):
-        data = key.bytes if isinstance(key, UUID) else bytes(key)
+        try:
+            data = key.bytes if isinstance(key, UUID) else bytes(key)
+        except ValueError:  # of a memoryview that is released
+            refuse(KeyValueError, "must have bytes that can be read", key, index)
+        if not PyBytes_Check(data):  # a subclass of UUID may have anything there
+            refuse(KeyTypeError, "must be str, bytes, int or UUID", key, index)
         out[0] = hash_bytes(spec, <const unsigned char *>PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data))
     else:
         refuse(KeyTypeError, "must be str, bytes, int or UUID", key, index)

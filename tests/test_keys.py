@@ -271,6 +271,26 @@ NO_KEYS = (
     np.array("a"), np.array(["a"]), np.array(1), Ellipsis, NotImplemented, int, np.void(b"a"),
 )  # fmt: skip
 
+
+class Odd(uuid.UUID):
+    """A UUID whose bytes are none; they were once read as bytes all the same, wherever that led."""
+
+    bytes = 1e300
+
+
+class Broken(uuid.UUID):
+    """A UUID whose bytes are text."""
+
+    bytes = "event1"
+
+
+def released() -> memoryview:
+    """Return a view of nothing any more."""
+    view = memoryview(b"event1")
+    view.release()
+    return view
+
+
 TOO_LARGE = (2**64, 2**64 + 1, -(2**63) - 1, -(2**64), 2**200, -(2**200), Number(2**64))
 SURROGATES = (
     "\ud800",
@@ -312,6 +332,17 @@ def check_refused(bad: Any, error: type[Exception]) -> None:
 def test_what_is_no_key_is_a_type_error_that_names_its_position(bad: Any) -> None:
     """A bool, a float, None and whatever else is no key is refused, and nothing is half-written."""
     check_refused(bad, rw.KeyTypeError)
+
+
+@pytest.mark.parametrize("bad", [Odd(int=5), Broken(int=5)], ids=["float", "str"])
+def test_a_uuid_without_bytes_is_a_type_error_that_names_its_position(bad: Any) -> None:
+    """A subclass may have anything for its bytes: what is none is refused, and never read."""
+    check_refused(bad, rw.KeyTypeError)
+
+
+def test_a_released_memoryview_is_a_value_error_that_names_its_position() -> None:
+    """It is of the right type, but its bytes cannot be had any more."""
+    check_refused(released(), rw.KeyValueError)
 
 
 @pytest.mark.parametrize("bad", TOO_LARGE)
