@@ -60,15 +60,17 @@ cdef class State:
 
 
 def adopt_methods(cls):
-    """Give a subclass of `Reader` the compiled methods as its own.
+    """Give a subclass of `Reader` the compiled methods that it inherits as its own.
 
     CPython's fast call of a C method wants an object of the very class that the method was
     defined in; with a descriptor of its own each subclass gets it, at half the cost a call.
     """
+    cdef PyMethodDef *method
     for name in ("route", "candidates", "assign", "assign_hashes"):
-        if name not in cls.__dict__:
-            inherited = Reader.__dict__[name]
-            setattr(cls, name, PyDescr_NewMethod(<PyTypeObject *>cls, (<PyMethodDescrObject *>inherited).d_method))
+        compiled, found = Reader.__dict__[name], getattr(cls, name)
+        method = (<PyMethodDescrObject *>compiled).d_method
+        if type(found) is type(compiled) and (<PyMethodDescrObject *>found).d_method == method:
+            setattr(cls, name, PyDescr_NewMethod(<PyTypeObject *>cls, method))
 
 
 cdef int refuse_empty() except -1:

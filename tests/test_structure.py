@@ -60,6 +60,37 @@ def test_subclasses_have_the_compiled_methods_as_their_own() -> None:
         rw.HashRing.__dict__["route"](rw.PrimaryBackup(["a"]), "event1")
 
 
+def test_what_a_class_overrides_its_subclasses_have_too() -> None:
+    """The compiled methods once came back in a subclass of a subclass, and before those of a mixin."""
+
+    class Loud(rw.HashRing):
+        __slots__ = ()
+
+        def route(self, key: str, /) -> str:
+            return super().route(key).upper()
+
+    class Louder(Loud):
+        __slots__ = ()
+
+    class Mixin:
+        __slots__ = ()
+
+        def assign(self, keys: list[str]) -> list[str]:
+            return [self.route(key) for key in keys]
+
+    class Mixed(Mixin, rw.HashRing):
+        __slots__ = ()
+
+    class Both(Mixin, Louder):
+        __slots__ = ()
+
+    assert Louder(["a"]).route("event1") == "A"
+    assert Mixed(["a"]).assign(["event1"]) == ["a"]
+    assert Both(["a"]).assign(["event1"]) == ["A"]
+    assert Louder.__dict__["assign"].__objclass__ is Louder
+    assert Mixed.__dict__["route"].__objclass__ is Mixed
+
+
 def test_a_reader_that_was_never_initialised_has_no_nodes() -> None:
     """An object made past __init__ answers like an empty router instead of crashing."""
     bare = rw.HashRing.__new__(rw.HashRing)
