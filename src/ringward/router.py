@@ -209,6 +209,9 @@ class Router(View, metaclass=ABCMeta):
 
         return Snapshot(self._state, type(self).__name__, self._options)
 
+    def _held(self) -> Snapshot:
+        return self.snapshot()
+
     @classmethod
     def resume(cls, snapshot: Snapshot, hash: Hasher | None = None) -> Self:
         """A router that goes on from a snapshot, epochs and ids included.
@@ -250,7 +253,9 @@ class Router(View, metaclass=ABCMeta):
         return type(self).resume, (self.snapshot(),)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self)} nodes, {len(self.down)} down, epoch {self.epoch}>"
+        state = self._state
+        cluster: Cluster = state.cluster
+        return f"<{type(self).__name__} of {len(cluster)} nodes, {len(cluster.down)} down, epoch {state.epoch}>"
 
 
 class Change:

@@ -47,6 +47,10 @@ class View(Reader):
 
     __slots__ = ()
 
+    def _held(self) -> View:
+        """The present state for good, for what reads more than once."""
+        return self
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         adopt_methods(cls)
@@ -59,8 +63,9 @@ class View(Reader):
     @property
     def nodes(self) -> tuple[Node, ...]:
         """The members: by name, and where the order of nodes is their priority, in that order."""
-        cluster: Cluster = self._state.cluster
-        return tuple(cluster) if isinstance(self._state.own.table, ListTable) else cluster.by_name
+        state = self._state
+        cluster: Cluster = state.cluster
+        return tuple(cluster) if isinstance(state.own.table, ListTable) else cluster.by_name
 
     @property
     def down(self) -> frozenset[str]:
@@ -105,7 +110,7 @@ class View(Reader):
 
     def report(self) -> Report:
         """How well the keys are spread now, and where they would go; exact, not sampled."""
-        return Report.of(self)
+        return Report.of(self._held())
 
     def explain(self, key: Key, count: int = 3) -> Explanation:
         """Why a key is where it is, and who is next.
@@ -116,7 +121,7 @@ class View(Reader):
         count : int
             How many candidates to explain at most.
         """
-        return Explanation.of(self, key, count)
+        return Explanation.of(self._held(), key, count)
 
     def _repr_html_(self) -> str:
         return self.report().to_html()

@@ -110,4 +110,5 @@ class PartitionTable(Router):
 
     def partition_of(self, key: Key) -> int:
         """The partition of a key: (hash * partitions) >> 64."""
-        return self.hash(key) * len(self._state.own.table.rows) >> 64
+        state = self._state
+        return int(state.hasher(key) * len(state.own.table.rows) >> 64)

@@ -73,9 +73,11 @@ class PartitionedRing(Router):
     @property
     def parts(self) -> tuple[tuple[str, ...], ...]:
         """The names of each part's nodes, in UTF-8 order."""
+        state = self._state
+        cluster: Cluster = state.cluster
         parts: dict[int, list[str]] = {}
-        for node in self.nodes:
-            parts.setdefault(self.part_of(node.name), []).append(node.name)
+        for node in cluster.by_name:
+            parts.setdefault(int(state.own.table.groups[cluster.ids[node.name]]), []).append(node.name)
         return tuple(tuple(parts[part]) for part in sorted(parts))
 
     def part_of(self, name: str) -> int:
