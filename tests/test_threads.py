@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -196,6 +198,49 @@ def test_changes_of_several_threads_follow_one_another(kind: Kind) -> None:
     assert router.down == frozenset()
     calm = kind.make({f"node{i}": Member() for i in range(4)} | {"steady": Member()})
     assert set(router.names[router.assign_hashes(HASHES)]) <= set(calm.names)
+
+
+FORKING = """
+import os, signal, sys, threading, warnings
+import ringward as rw
+
+warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
+router, names = rw.HashRing([f"node{i}" for i in range(50)]), [f"node{i}" for i in range(50)]
+left = threading.Event()
+
+def change():
+    with router.change() as change:
+        started.set()
+        left.wait()
+    left.clear()
+    while not left.is_set():
+        router.mark_down(*names[:9])
+        router.mark_up(*names[:9])
+
+started = threading.Event()
+thread = threading.Thread(target=change, daemon=True)
+thread.start()
+started.wait()
+for round in range(40):
+    if round == 1:
+        left.set()
+    child = os.fork()
+    if not child:
+        signal.alarm(30)  # a child that waits for ever ends all the same
+        with router.change() as change:
+            change.mark_down("node40")
+        os._exit(0 if "node40" in router.down and len(router._changing) == 0 else 1)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(1)
+left.set()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform does not fork")
+def test_the_child_of_a_fork_changes_a_router_that_was_being_changed() -> None:
+    """It waited for ever: the thread that held the lock of the router does not exist in the child."""
+    done = subprocess.run([sys.executable, "-c", FORKING], timeout=60, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @every_kind

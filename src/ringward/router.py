@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from ringward._core import Hasher, Reader, State
 from ringward.cluster import Cluster, Node, Nodes, as_nodes
@@ -49,6 +51,7 @@ class Router(View, metaclass=ABCMeta):
         self._options = options
         self._lock = threading.Lock()
         self._changing: set[int] = set()  # threads inside a change() of this router
+        _ROUTERS[id(self)] = self
 
     @abstractmethod
     def _place(self, cluster: Cluster, before: State | None, epoch: int) -> Placed:
@@ -256,6 +259,20 @@ class Router(View, metaclass=ABCMeta):
         state = self._state
         cluster: Cluster = state.cluster
         return f"<{type(self).__name__} of {len(cluster)} nodes, {len(cluster.down)} down, epoch {state.epoch}>"
+
+
+_ROUTERS: WeakValueDictionary[int, Router] = WeakValueDictionary()  # by address: a subclass may not be hashable
+
+
+def _forked() -> None:
+    """In the child of a fork there is one thread: no other will ever leave its change, or let go of a lock."""
+    for router in list(_ROUTERS.values()):
+        router._lock = threading.Lock()
+        router._changing &= {threading.get_ident()}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 class Change:
