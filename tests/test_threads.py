@@ -244,6 +244,19 @@ def test_the_child_of_a_fork_changes_a_router_that_was_being_changed() -> None:
 
 
 @every_kind
+def test_a_change_may_be_left_in_another_thread(kind: Kind) -> None:
+    """The thread that entered it was locked out for good."""
+    router = kind.make(START)
+    change = router.change()
+    change.__enter__().mark_down("node1")
+    run_together([lambda: change.__exit__(None, None, None)])
+    assert router.down == {"node1"}
+    assert router.mark_up("node1").epoch == 2
+    with router.change():
+        pass
+
+
+@every_kind
 def test_keys_that_change_during_a_call_are_routed_somehow(kind: Kind) -> None:
     """An array that another thread writes to gives some routing of some keys, within the ids."""
     router = kind.make(START)

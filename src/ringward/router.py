@@ -287,23 +287,23 @@ class Change:
     def __init__(self, router: Router) -> None:
         self._router = router
         self._operations: list[Operation] = []
-        self._entered = False
+        self._thread: int | None = None  # that entered it; another one may leave it
         self.transfer: Transfer
 
     def __enter__(self) -> Self:
         thread = threading.get_ident()
         if thread in self._router._changing:
             raise ChangeError("a change() of this router is open in this thread already")
-        if self._entered:
+        if self._thread is not None:
             raise ChangeError("a change() serves one with block")
-        self._entered = True
+        self._thread = thread
         self._router._changing.add(thread)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._router._changing.discard(threading.get_ident())
+        self._router._changing -= {self._thread}
         if kind is None:
             self.transfer = self._router._change(self._all)
 
