@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import pickle
 import resource
@@ -667,6 +668,86 @@ def test_forged_bytes_with_a_fitting_checksum_do_no_harm(kind: Kind) -> None:
             assert set(owners(forged, HASHES)) <= known | {None}
             assert all(set(order) <= known for order in orders(forged, HASHES))
     assert refused > 50
+
+
+def edited(data: bytes, **changes: Any) -> bytes:
+    """Return the bytes of a snapshot with other values in its header, and a checksum that fits."""
+    size = int.from_bytes(data[12:20], "little")
+    text = json.dumps({**json.loads(data[20 : 20 + size]), **changes}).encode()
+    body = data[:12] + len(text).to_bytes(8, "little") + text + data[20 + size : -8]
+    return body + xxhash.xxh3_64_digest(body)
+
+
+WRONG_HEADERS = {
+    "strategy": (5, "", None, ["HashRing"], "\ud800"),
+    "epoch": (-5, 1.5, True, None, "1", 2**64),
+    "names": ("abc", {"a": 0, "b": 1}, None),
+}
+
+
+@every_kind
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in WRONG_HEADERS.items() for v in values])
+def test_a_header_is_checked_when_bytes_are_read(kind: Kind, name: str, value: object) -> None:
+    """A strategy of 5 and an epoch of -5 were once taken."""
+    with pytest.raises(rw.SnapshotError):
+        rw.Snapshot.from_bytes(edited(bytes_of(kind), **{name: value}))
+
+
+@every_kind
+@pytest.mark.parametrize("other", KINDS, ids=str)
+def test_resume_takes_no_other_strategy_under_its_name(kind: Kind, other: Kind) -> None:
+    """Under another name, with its own options or those of that name; it once ended in TypeErrors at the next change."""
+    mine, theirs = (rw.Snapshot.from_bytes(bytes_of(each)) for each in (kind, other))
+    for options in (mine.options, theirs.options):
+        data = edited(bytes_of(kind), strategy=theirs.strategy, options=options)
+        snapshot = rw.Snapshot.from_bytes(data)
+        either = theirs.strategy == mine.strategy == "PrimaryBackup"  # with failback and without, the state is the same
+        if either or (theirs.strategy, options) == (mine.strategy, mine.options):
+            assert fingerprint(other.strategy.resume(snapshot)) == fingerprint(snapshot)
+        else:
+            with pytest.raises(rw.SnapshotError, match=rf"of no {theirs.strategy}"):
+                other.strategy.resume(snapshot)
+
+
+FORGED_OPTIONS = {
+    "points_per_node": (-5, 0, 1.5, True, None, "160"),
+    "weight_unit": (0, -1.0, None, "1"),
+    "part_size": (0, None, 1, 100),
+    "partitions": (0, 60, 2**30),
+    "replicas": (0, 2, 4),
+    "failback": (0, None),
+    "spread": ("", 1, []),
+    "more": (1,),
+}
+
+
+@every_kind
+def test_resume_checks_the_options(kind: Kind) -> None:
+    """Each one is within its bounds, fits the table, and is neither missing nor one too many."""
+    data = bytes_of(kind)
+    options = rw.Snapshot.from_bytes(data).options
+    forged = [{**options, name: value} for name, values in FORGED_OPTIONS.items() for value in values]
+    forged += [{other: options[other] for other in options if other != name} for name in options if name != "on_empty"]
+    for wrong in forged:
+        with pytest.raises(rw.SnapshotError):
+            kind.strategy.resume(rw.Snapshot.from_bytes(edited(data, options=wrong)))
+
+
+@every_kind
+def test_resume_checks_the_memory(kind: Kind) -> None:
+    """A primary that is none, a term that has not been, memory where there is none, and none where there is some."""
+    data = bytes_of(kind)
+    memories: list[Any] = [{}, [], {"primary": "b", "term": 99}, {"primary": "b"}, {"term": 0}, 5]
+    memories += [{"primary": "b", "term": term} for term in (-1, True, 1.5, "3", None)]
+    memories += [{"primary": primary, "term": 3} for primary in ("a", None, "nobody", [])]
+    memories += [{"primary": "b", "term": 3, "more": 1}]
+    if kind.strategy is rw.PrimaryBackup:
+        memories += [None]
+        again = rw.Snapshot.from_bytes(edited(data, memory={"primary": "b", "term": 3}))
+        assert rw.PrimaryBackup.resume(again).primary == "b"
+    for memory in memories:
+        with pytest.raises(rw.SnapshotError):
+            kind.strategy.resume(rw.Snapshot.from_bytes(edited(data, memory=memory)))
 
 
 @pytest.mark.parametrize("wrong", ["text", None, 5, [1], {}])

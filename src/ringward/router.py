@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from ringward._core import Hasher, Reader, State
 from ringward.cluster import Cluster, Node, Nodes, as_nodes
-from ringward.errors import ArgumentError, ArgumentTypeError, ChangeError
+from ringward.errors import ArgumentError, ArgumentTypeError, ChangeError, RingwardError, SnapshotError
 from ringward.transfer import Transfer
 from ringward.view import Placed, View, effective_table
 
@@ -42,7 +42,7 @@ class Router(View, metaclass=ABCMeta):
     def __init__(self, nodes: Nodes, options: dict[str, Any], hash: Hasher, on_empty: str | None) -> None:
         if not isinstance(hash, Hasher):
             raise ArgumentTypeError("hash", "XXH3, SipHash or Multiplicative", hash)
-        self._begin({**options, "on_empty": on_empty})
+        self._begin({**self._checked(options), "on_empty": on_empty})
         empty = Cluster()
         cluster = empty.add(as_nodes(nodes)).sealed(empty, ordered=self.ordered)
         super().__init__(self._state_of(cluster, None, hash, 0))
@@ -52,6 +52,15 @@ class Router(View, metaclass=ABCMeta):
         self._lock = threading.Lock()
         self._changing: set[int] = set()  # threads inside a change() of this router
         _ROUTERS[id(self)] = self
+
+    @staticmethod
+    def _checked(options: dict[str, Any]) -> dict[str, Any]:
+        """The placement's options, each within its bounds, or an ArgumentError; from a constructor or a snapshot."""
+        return options
+
+    def _fits(self, state: State) -> bool:
+        """Whether a state from a snapshot is one that this placement makes with its options."""
+        return True
 
     @abstractmethod
     def _place(self, cluster: Cluster, before: State | None, epoch: int) -> Placed:
@@ -230,6 +239,8 @@ class Router(View, metaclass=ABCMeta):
         ------
         ArgumentError
             When the snapshot is of another strategy, or hashed differently.
+        SnapshotError
+            When its options, table or memory are none of such a router: the bytes it came from were made up.
         """
         strategy = getattr(snapshot, "strategy", None)
         if strategy is None:
@@ -241,6 +252,15 @@ class Router(View, metaclass=ABCMeta):
         router = cls.__new__(cls)
         router._begin(snapshot.options)
         Reader.__init__(router, snapshot._state)
+        own = {name: value for name, value in snapshot.options.items() if name != "on_empty"}
+        try:
+            fits = cls._checked(own) == own and router._fits(snapshot._state)
+        except (LookupError, TypeError, RingwardError) as error:
+            raise SnapshotError(f"the snapshot is of no {cls.__name__}: {error}") from error
+        if not fits:
+            raise SnapshotError(
+                f"the snapshot is of no {cls.__name__}: its options, table and memory do not fit together"
+            )
         return router
 
     def copy(self) -> Self:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import xxhash
 
 from ringward._core import Hasher, ListTable, PartitionMap, PointTable, State, Table
+from ringward.checks import checked_int, checked_text
 from ringward.cluster import Cluster, Node, utf8
 from ringward.errors import ArgumentError, ArgumentTypeError, RingwardError, SnapshotError
 from ringward.keys import family_from
@@ -23,6 +24,7 @@ MAGIC = b"ringward"
 VERSION = 1
 _HEADER = struct.Struct("<8sIQ")  # magic, version, size of the JSON that follows
 _CHECKSUM_BYTES = 8
+_EPOCH_MAX = 2**64 - 1
 _DTYPES = {text: np.dtype(text) for text in ("<u4", "<u8", "<f8")}
 
 
@@ -113,7 +115,9 @@ class Snapshot(View):
             raise ArgumentTypeError("data", "bytes", data)
         header, blobs = _opened(bytes(data))
         try:
-            return cls(_state_from(header, blobs, hash), header["strategy"], header["options"])
+            return cls(
+                _state_from(header, blobs, hash), checked_text("strategy", header["strategy"]), header["options"]
+            )
         except SnapshotError:
             raise
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RingwardError) as error:
@@ -165,6 +169,7 @@ def _opened(data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
 
 
 def _state_from(header: dict[str, Any], blobs: dict[str, npt.NDArray[Any]], hash: Hasher | None) -> State:
+    _demand(isinstance(header["names"], list), "a list of names")
     names = np.empty(len(header["names"]), object)
     names[:] = header["names"]
     names.flags.writeable = False
@@ -182,7 +187,8 @@ def _state_from(header: dict[str, Any], blobs: dict[str, npt.NDArray[Any]], hash
         raise ArgumentError("on_empty", "the name of a member", on_empty)
     placed = Placed(_table_from(header["table"], blobs, cluster), header["memory"])
     table = effective_table(placed, cluster, on_empty)
-    return State(names, table, _hash_from(header["hash"], hash), int(header["epoch"]), cluster, placed)
+    epoch = checked_int("epoch", header["epoch"], 0, _EPOCH_MAX)
+    return State(names, table, _hash_from(header["hash"], hash), epoch, cluster, placed)
 
 
 def _hash_from(described: dict[str, Any], given: Hasher | None) -> Hasher:

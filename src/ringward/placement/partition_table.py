@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -71,13 +71,21 @@ class PartitionTable(Router):
         hash: Hasher = XXH3(),
         on_empty: str | None = None,
     ) -> None:
-        options = {
-            "partitions": checked_int("partitions", partitions, 1, PARTITIONS_MAX),
-            "replicas": checked_int("replicas", replicas, 1, REPLICAS_MAX),
-        }
-        if options["partitions"] * options["replicas"] > ENTRIES_MAX:
+        super().__init__(nodes, {"partitions": partitions, "replicas": replicas}, hash, on_empty)
+
+    @staticmethod
+    def _checked(options: dict[str, Any]) -> dict[str, Any]:
+        partitions = checked_int("partitions", options["partitions"], 1, PARTITIONS_MAX)
+        replicas = checked_int("replicas", options["replicas"], 1, REPLICAS_MAX)
+        if partitions * replicas > ENTRIES_MAX:
             raise ArgumentError("partitions * replicas", f"at most {ENTRIES_MAX}", partitions * replicas)
-        super().__init__(nodes, options, hash, on_empty)
+        return {"partitions": partitions, "replicas": replicas}
+
+    def _fits(self, state: State) -> bool:
+        table, memory = state.own
+        width = min(self._options["replicas"], np.count_nonzero(state.cluster.weights))
+        shape = self._options["partitions"], width
+        return isinstance(table, PartitionMap) and table.rows.shape == shape and memory is None
 
     def _place(self, cluster: Cluster, before: State | None, epoch: int) -> Placed:
         old: PartitionMap | None = before.own.table if before is not None else None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from ringward._core import Hasher, State
+from ringward._core import Hasher, PointTable, State
 from ringward.checks import checked_int
 from ringward.cluster import Cluster, Nodes, utf8
 from ringward.errors import UnknownNodeError
@@ -60,8 +63,21 @@ class PartitionedRing(Router):
         hash: Hasher = XXH3(),
         on_empty: str | None = None,
     ) -> None:
-        size = checked_int("part_size", part_size, 1, POINTS_MAX)
-        super().__init__(nodes, {"part_size": size, **point_options(points_per_node, weight_unit)}, hash, on_empty)
+        options = {"part_size": part_size, "points_per_node": points_per_node, "weight_unit": weight_unit}
+        super().__init__(nodes, options, hash, on_empty)
+
+    @staticmethod
+    def _checked(options: dict[str, Any]) -> dict[str, Any]:
+        size = checked_int("part_size", options["part_size"], 1, POINTS_MAX)
+        return {"part_size": size, **point_options(options["points_per_node"], options["weight_unit"])}
+
+    def _fits(self, state: State) -> bool:
+        table, memory = state.own
+        if not isinstance(table, PointTable) or table.groups is None or table.zones is not None or memory is not None:
+            return False
+        sizes = Counter(table.groups[state.cluster.ids[name]] for name in state.cluster.members).values()
+        count = -(-len(state.cluster) // self._options["part_size"])
+        return len(sizes) == count and max(sizes, default=0) - min(sizes, default=0) <= 1
 
     def _place(self, cluster: Cluster, before: State | None, epoch: int) -> Placed:
         if before is not None and before.cluster.members.keys() == cluster.members.keys():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ringward._core import Hasher, ListTable, State
+from ringward.checks import checked_int
 from ringward.cluster import Cluster, Nodes
 from ringward.errors import ArgumentTypeError, StaleEpochError
 from ringward.keys import XXH3
@@ -48,9 +51,21 @@ class PrimaryBackup(Router):
     def __init__(
         self, nodes: Nodes = (), *, failback: bool = True, hash: Hasher = XXH3(), on_empty: str | None = None
     ) -> None:
-        if not isinstance(failback, bool):
-            raise ArgumentTypeError("failback", "a bool", failback)
         super().__init__(nodes, {"failback": failback}, hash, on_empty)
+
+    @staticmethod
+    def _checked(options: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(options["failback"], bool):
+            raise ArgumentTypeError("failback", "a bool", options["failback"])
+        return {"failback": options["failback"]}
+
+    def _fits(self, state: State) -> bool:
+        table, memory = state.own
+        again: Any = self._place(state.cluster, state, state.epoch)  # nothing changes: it places what is there
+        checked_int("term", memory["term"], 0, state.epoch)
+        return (
+            isinstance(table, ListTable) and np.array_equal(table.order, again.table.order) and memory == again.memory
+        )
 
     def _place(self, cluster: Cluster, before: State | None, epoch: int) -> Placed:
         able = [node.name for node in cluster if cluster.can_own(node)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from ringward._core import Hasher, State
+import numpy as np
+
+from ringward._core import Hasher, PointTable, State
 from ringward.cluster import Cluster, Nodes
 from ringward.errors import ArgumentError
 from ringward.keys import XXH3
@@ -64,9 +66,23 @@ class HashRing(Router):
         hash: Hasher = XXH3(),
         on_empty: str | None = None,
     ) -> None:
-        if spread not in (None, "zone"):
+        options = {"points_per_node": points_per_node, "weight_unit": weight_unit, "spread": spread}
+        super().__init__(nodes, options, hash, on_empty)
+
+    @staticmethod
+    def _checked(options: dict[str, Any]) -> dict[str, Any]:
+        spread = options["spread"]
+        if spread is not None and not (isinstance(spread, str) and spread == "zone"):
             raise ArgumentError("spread", "'zone' or None", spread)
-        super().__init__(nodes, {**point_options(points_per_node, weight_unit), "spread": spread}, hash, on_empty)
+        return {**point_options(options["points_per_node"], options["weight_unit"]), "spread": spread}
+
+    def _fits(self, state: State) -> bool:
+        table, memory = state.own
+        if not isinstance(table, PointTable) or table.groups is not None or memory is not None:
+            return False
+        if self._options["spread"] is None:
+            return table.zones is None
+        return np.array_equal(table.zones, state.cluster.zone_ids)  # type: ignore[arg-type]
 
     def _place(self, cluster: Cluster, before: State | None, epoch: int) -> Placed:
         zones = cluster.zone_ids if self._options["spread"] == "zone" else None
