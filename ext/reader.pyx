@@ -3,6 +3,8 @@
 Every call takes a strong reference to the state before anything else, so a change can swap
 in another one at any moment without taking a lock.
 """
+from operator import index
+
 import numpy as np
 
 from ringward.errors import ArgumentError, ArgumentTypeError, NoNodeError
@@ -263,11 +265,12 @@ cdef Py_ssize_t checked_count(State state, count) except -1:
         return members if members else 1
     if isinstance(count, bool) or not hasattr(count, "__index__"):
         raise ArgumentTypeError("count", "an int", count)
-    if count < 1:
-        raise ArgumentError("count", "at least 1", count)
-    if count > members:
-        raise ArgumentError("count", f"at most {members}, the number of members", count)
-    return count
+    number = index(count)
+    if number < 1:
+        raise ArgumentError("count", "at least 1", number)
+    if number > members:
+        raise ArgumentError("count", f"at most {members}, the number of members", number)
+    return number
 
 
 cdef object checked_out(State state, out, tuple shape):
@@ -288,7 +291,7 @@ cdef object assign_source(State state, KeySource source, keys, count, out, threa
     cdef Py_ssize_t shared = checked_threads(threads, source.size)
     cdef const HashSpec *spec = &state.hasher.spec
     cdef tuple shape = (source.size,)
-    if nulls not in ("raise", "skip"):
+    if not isinstance(nulls, str) or nulls not in ("raise", "skip"):
         raise ArgumentError("nulls", "'raise' or 'skip'", nulls)
     if count is not None:
         shape = (source.size, wanted)

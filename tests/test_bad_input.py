@@ -400,6 +400,60 @@ def test_a_count_is_between_one_and_the_membership(kind: Kind) -> None:
         assert (router.assign(KEYS, count=3)[:, 2] == rw.NO_NODE).all()
 
 
+class Indexed:
+    """An object with __index__ alone; comparing one with an int was a bare TypeError."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __index__(self) -> int:
+        return self.value
+
+
+@every_kind
+def test_a_count_is_whatever_is_an_index(kind: Kind) -> None:
+    """An object with __index__ counts as its value, in bounds and out of them."""
+    router = kind.make(TRIO)
+    assert router.candidates("event1", Indexed(2)) == router.candidates("event1", 2)
+    assert (router.assign(KEYS, count=Indexed(2)) == router.assign(KEYS, count=2)).all()
+    assert router.explain("event1", Indexed(2)) == router.explain("event1", 2)
+    for count in (0, -1, 4):
+        with pytest.raises(rw.ArgumentError, match=rf"\(was {count}\)"):
+            router.candidates("event1", Indexed(count))
+    for wrong in ("3", None, 1.5, True):
+        with pytest.raises(rw.ArgumentTypeError):
+            router.explain("event1", wrong)
+
+
+@every_kind
+def test_a_choice_of_any_type_is_an_argument_error(kind: Kind) -> None:
+    """An array is no choice; it was a bare ValueError, since it equals nothing and is no truth."""
+    router = kind.make(TRIO)
+    for wrong in (np.array([1, 2]), np.array(["raise", "skip"]), [], 1):
+        for call in (
+            lambda wrong=wrong: router.assign(KEYS, nulls=wrong),
+            lambda wrong=wrong: rw.assign_batch(router, nulls=wrong),
+            lambda wrong=wrong: rw.assign_batch(router, form=wrong),
+            lambda wrong=wrong: rw.HashRing(["a"], spread=wrong),
+        ):
+            with pytest.raises(rw.ArgumentError):
+                call()
+
+
+@every_kind
+@pytest.mark.parametrize("wrong", [[], ["a"], {}, 5, None, b"a"], ids=str)
+def test_a_name_is_a_text_wherever_it_is_asked_for(kind: Kind, wrong: Any) -> None:
+    """Lists were a bare TypeError, since they have no hash."""
+    router = kind.make(TRIO)
+    calls: list[Callable[[Any], Any]] = [router.id_of]
+    calls += [lambda name: kind.make(TRIO, on_empty=name)] * (wrong is not None)
+    if isinstance(router, rw.PartitionedRing):
+        calls.append(router.part_of)
+    for call in calls:
+        with pytest.raises(rw.ArgumentTypeError):
+            call(wrong)
+
+
 @every_kind
 def test_hashes_are_one_dimension_of_uint64(kind: Kind) -> None:
     """Hashes of another dtype or shape are refused by assign_hashes, moved and apply."""
@@ -552,6 +606,9 @@ def test_a_token_is_a_number(token: object) -> None:
     router = rw.PrimaryBackup(["a", "b"])
     with pytest.raises(rw.ArgumentTypeError):
         router.check(token)
+    router.check(Indexed(0))
+    with pytest.raises(rw.StaleEpochError):
+        router.check(Indexed(1))
 
 
 # ---- keys at the edges ---------------------------------------------------------------------------------

@@ -164,7 +164,7 @@ def assign_batch(
         raise ArgumentTypeError("view", "a Router or a Snapshot", view)
     snapshot = view.snapshot() if isinstance(view, Router) else view
     for argument, value, allowed in (("form", form, get_args(Form)), ("nulls", nulls, get_args(Nulls))):
-        if value not in allowed:
+        if not isinstance(value, str) or value not in allowed:
             raise ArgumentError(argument, " or ".join(map(repr, allowed)), value)
     return BatchAssigner(
         snapshot,

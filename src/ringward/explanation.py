@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ringward._core import ListTable, PartitionMap, PointTable
+from ringward.checks import checked_int
 
 if TYPE_CHECKING:
     from ringward.keys import Key
     from ringward.view import View
 
 __all__ = ["Explanation", "Step"]
+
+_COUNT_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Explanation:
     def of(cls, view: View, key: Key, count: int) -> Explanation:
         """The explanation of a key by a router or snapshot."""
         view.route(key)  # raises where nobody can own the key
-        candidates = view.candidates(key, max(1, min(count, len(view))))
+        candidates = view.candidates(key, min(checked_int("count", count, 1, _COUNT_MAX), len(view)))
         value = view.hash(key)
         place, looked_at = _way(view, value)
         steps: list[Step] = []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from ringward._core import Hasher, Reader, State
+from ringward.checks import checked_text
 from ringward.cluster import Cluster, Node, Nodes, as_nodes
 from ringward.errors import ArgumentError, ArgumentTypeError, ChangeError, RingwardError, SnapshotError
 from ringward.transfer import Transfer
@@ -42,6 +43,8 @@ class Router(View, metaclass=ABCMeta):
     def __init__(self, nodes: Nodes, options: dict[str, Any], hash: Hasher, on_empty: str | None) -> None:
         if not isinstance(hash, Hasher):
             raise ArgumentTypeError("hash", "XXH3, SipHash or Multiplicative", hash)
+        if on_empty is not None:
+            on_empty = checked_text("on_empty", on_empty)
         self._begin({**self._checked(options), "on_empty": on_empty})
         empty = Cluster()
         cluster = empty.add(as_nodes(nodes)).sealed(empty, ordered=self.ordered)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ringward._core import ListTable, Reader, Table, adopt_methods
 from ringward.cluster import Cluster, Node
-from ringward.errors import UnknownNodeError
+from ringward.errors import ArgumentTypeError, UnknownNodeError
 from ringward.explanation import Explanation
 from ringward.report import Report
 
@@ -90,7 +90,11 @@ class View(Reader):
         ------
         UnknownNodeError
             When there never was one of this name.
+        ArgumentTypeError
+            When it is no str.
         """
+        if not isinstance(name, str):
+            raise ArgumentTypeError("name", "a str", name)
         try:
             return int(self._state.cluster.ids[name])
         except KeyError:

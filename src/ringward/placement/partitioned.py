@@ -12,7 +12,6 @@ import xxhash
 from ringward._core import Hasher, PointTable, State
 from ringward.checks import checked_int
 from ringward.cluster import Cluster, Nodes, utf8
-from ringward.errors import UnknownNodeError
 from ringward.keys import XXH3
 from ringward.placement.points import POINTS_MAX, POINTS_PER_NODE, WEIGHT_UNIT, Points, point_options
 from ringward.router import Placed, Router
@@ -103,11 +102,11 @@ class PartitionedRing(Router):
         ------
         UnknownNodeError
             When no member has the name.
+        ArgumentTypeError
+            When it is no str.
         """
         state = self._state
-        if name not in state.cluster.members:
-            raise UnknownNodeError(name)
-        return int(state.own.table.groups[state.cluster.ids[name]])
+        return int(state.own.table.groups[state.cluster.ids[state.cluster.require(name)]])
 
 
 def _by_hash(names: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,7 @@ class PrimaryBackup(Router):
         """
         if isinstance(token, bool) or not hasattr(token, "__index__"):
             raise ArgumentTypeError("token", "an int", token)
-        state = self._state
+        state, number = self._state, index(token)
         term = state.own.memory["term"]
-        if not term <= token <= state.epoch:
-            raise StaleEpochError(token, term, state.epoch)
+        if not term <= number <= state.epoch:
+            raise StaleEpochError(number, term, state.epoch)
