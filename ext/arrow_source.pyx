@@ -6,7 +6,8 @@ from ringward.errors import KeyTypeError, KeyValueError
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
-from libc.stdint cimport INT32_MAX, INT64_MAX, uint8_t, uint64_t
+from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, uint8_t, uint64_t
+from libc.string cimport memcpy
 from .arrow cimport OwnedArray, OwnedSchema
 from .arrow_abi cimport ArrowSchema
 from .arrow_columns cimport ArrowColumn, Layout
@@ -20,6 +21,7 @@ cdef dict INTEGERS = {  # format: bytes, NumPy's number
     "i": (4, cnp.NPY_INT32), "I": (4, cnp.NPY_UINT32), "l": (8, cnp.NPY_INT64), "L": (8, cnp.NPY_UINT64)}
 cdef dict OFFSETS = {"u": 4, "z": 4, "U": 8, "Z": 8}
 cdef tuple VIEWS = ("vu", "vz")
+cdef tuple EXTENSIONS = ("arrow.json", "arrow.uuid")  # those that mean the text or bytes they are stored as
 
 # For messages only: the longest prefix of a format that is known names it.
 cdef dict OTHERS = {
@@ -50,11 +52,45 @@ cdef Layout layout_of(const ArrowSchema *schema):
     layout = plain_layout(form)
     if layout is None:
         refuse_format(schema, form)
+    extension = extension_of(schema.metadata)
+    if extension is not None and extension not in EXTENSIONS:
+        raise KeyTypeError(
+            f"keys must be integers, strings or binary (was an Arrow column of the extension {extension!r})")
     if schema.dictionary != NULL:
         if form not in INTEGERS or schema.dictionary.dictionary != NULL:
             raise KeyTypeError("keys must have a dictionary with integers as its indices and no further dictionary")
         layout = Layout(DictionaryColumn, 2, layout.width, layout.number, layout_of(schema.dictionary))
     return layout
+
+
+cdef str extension_of(const char *metadata):
+    """The name of an extension type, or None. Metadata: how many pairs, then the size of each text before it."""
+    cdef int32_t i, pairs
+    if metadata == NULL:
+        return None
+    pairs = next_number(&metadata)
+    for i in range(pairs):
+        name = next_text(&metadata)
+        value = next_text(&metadata)
+        if name == b"ARROW:extension:name":
+            return value.decode("utf-8", "replace")
+    return None
+
+
+cdef bytes next_text(const char **p):
+    cdef int32_t size = next_number(p)
+    text = p[0][:size]
+    p[0] += size
+    return text
+
+
+cdef int32_t next_number(const char **p) except -1:
+    cdef int32_t number
+    memcpy(&number, p[0], sizeof(number))
+    if number < 0:
+        raise KeyValueError(f"keys must be an Arrow column whose metadata have sizes of at least 0 (had {number})")
+    p[0] += sizeof(number)
+    return number
 
 
 cdef int refuse_format(const ArrowSchema *schema, str form) except -1:

@@ -83,6 +83,12 @@ def view(size: int, buffer: int = 0, start: int = 0, inline: bytes = b"") -> byt
     return struct.pack("<i12s", size, inline) if inline else struct.pack("<i4sii", size, b"", buffer, start)
 
 
+def metadata(*pairs: tuple[bytes, bytes]) -> bytes:
+    """Return the metadata of a schema: their number, then the size of each text before it."""
+    texts = [text for pair in pairs for text in pair]
+    return struct.pack("=i", len(pairs)) + b"".join(struct.pack("=i", len(text)) + text for text in texts)
+
+
 @dataclass(eq=False)
 class Made:
     """One column of one array. `buffers` are bytes or None; the rest is as the ABI has it.
@@ -100,6 +106,7 @@ class Made:
     names: Sequence[bytes | None] = ()
     dictionary: Made | None = None
     with_dictionary: bool = True
+    metadata: bytes | None = None
     released: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -110,7 +117,7 @@ class Made:
 
     def fill_schema(self, schema: Schema) -> None:
         """Write the schema into a struct."""
-        schema.format, schema.n_children = self.format, len(self.names)
+        schema.format, schema.metadata, schema.n_children = self.format, self.metadata, len(self.names)
         children = (c.POINTER(Schema) * len(self.names))(*(c.pointer(Schema(b"l", name)) for name in self.names))
         schema.children = c.cast(children, c.POINTER(c.POINTER(Schema)))
         if self.dictionary is not None:

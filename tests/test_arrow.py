@@ -23,6 +23,7 @@ from arrow_structs import (
     Stream,
     bits,
     capsule,
+    metadata,
     view,
 )
 from hypothesis import given
@@ -304,6 +305,38 @@ def test_a_column_of_another_type_is_refused_by_name(form: bytes) -> None:
             rw.hash_keys(made)
         assert OTHER_TYPES[form] in str(caught.value)
         assert sorted(made.released) == ["array", "schema"]
+
+
+def test_an_extension_is_refused_by_name() -> None:
+    """A time that is stored as integers was once taken by its ordinals; what means what it is stored as is a key."""
+    name, other = b"ARROW:extension:name", (b"ARROW:extension:metadata", b"\0" * 300)
+
+    def column(extension: bytes) -> Made:
+        return Made(b"i", [None, bytes(4)], 1, metadata=metadata((b"", b""), other, (name, extension)))
+
+    def in_dictionary(extension: bytes) -> Made:
+        return dictionary(b"\0", 1, dictionary=column(extension))
+
+    expected = rw.hash_keys(np.zeros(1, np.int32))
+    for make in (column, in_dictionary):
+        for known in (b"arrow.uuid", b"arrow.json"):
+            assert rw.hash_keys(make(known)) == expected
+        for extension in (b"pandas.period", b"arrow.bool8", b"arrow.opaque", b"", b"\xff"):
+            made = make(extension)
+            with pytest.raises(rw.KeyTypeError, match="of the extension ") as caught:
+                rw.hash_keys(made)
+            assert repr(extension.decode(errors="replace")) in str(caught.value)
+            assert sorted(made.released) == ["array", "schema"]
+    for harmless in (metadata(), metadata(other), metadata((b"extension", b"pandas.period"), (b"", name))):
+        assert rw.hash_keys(Made(b"i", [None, bytes(4)], 1, metadata=harmless)) == expected
+
+
+@pytest.mark.parametrize("sizes", [(-1,), (1, -1), (1, 0, -5), (-(2**31), 0)])
+def test_metadata_of_a_negative_size_are_refused(sizes: tuple[int, ...]) -> None:
+    """They are not read any further."""
+    made = Made(b"i", [None, bytes(4)], 1, metadata=struct.pack(f"={len(sizes)}i", *sizes))
+    with pytest.raises(rw.KeyValueError, match=rf"had {sizes[-1] or sizes[0]}\)"):
+        rw.hash_keys(made)
 
 
 def test_a_dictionary_must_be_plain() -> None:

@@ -487,6 +487,8 @@ NO_COLUMNS: dict[str, tuple[Any, str]] = {
     "pyarrow timestamp": (pa.array([dt.datetime(2020, 1, 1)]), "of timestamp"),  # noqa: DTZ001 - any time
     "pyarrow decimal": (pa.array([1], pa.decimal128(5)), "of decimal"),
     "pyarrow null": (pa.array([None]), "of null"),
+    "pyarrow bool8": (pa.array([1], pa.bool8()), "of the extension 'arrow.bool8'"),
+    "pyarrow opaque": (pa.array([b"a"], pa.opaque(pa.binary(), "t", "v")), "of the extension 'arrow.opaque'"),
     "pyarrow list": (pa.array([["a"]]), "of list"),
     "pyarrow dictionary of floats": (pa.array([1.5]).dictionary_encode(), "of float64"),
     "pyarrow run ends": (pa.RunEndEncodedArray.from_arrays([2], ["a"]), "of run_end_encoded"),
@@ -499,6 +501,11 @@ NO_COLUMNS: dict[str, tuple[Any, str]] = {
     "pandas float": (pd.Series([1.0]), "dtype was float64"),
     "pandas bool": (pd.Series([True]), "dtype was bool"),
     "pandas datetime": (pd.Series([pd.Timestamp(0)]), "dtype was datetime64"),
+    "pandas period": (pd.Series(pd.period_range("2020-01", periods=1, freq="M")), "of the extension 'pandas.period'"),
+    "pandas category of periods": (
+        pd.Series(pd.period_range("2020-01", periods=1, freq="M")).astype("category"),
+        "of the extension 'pandas.period'",
+    ),
     "pandas boolean": (pd.Series([True], dtype="boolean"), "of bool"),
     "pandas Float64": (pd.Series([1.0], dtype="Float64"), "of float64"),
     "pandas category of floats": (pd.Series([1.0]).astype("category"), "of float64"),
