@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import xxhash
 from strategies import KINDS, Kind
 
 import ringward as rw
+from ringward.explanation import _ring_way
 
 TRIO = [rw.Node("a", 2.0, "east"), rw.Node("b", 1.0, "east"), rw.Node("c", 1.0, "west")]
 SIX = [*TRIO, rw.Node("d", 0.0), rw.Node("e", 1.5, "west"), rw.Node("f", 1.0)]
@@ -54,6 +56,30 @@ def test_shares_add_up_and_balance_is_share_by_weight(kind: Kind) -> None:
         assert report.balance_std == pytest.approx(float(np.std(ratios)))
     assert report.moved_on_failure_max == pytest.approx(max(shares.values()))
     assert report.moved_on_failure_optimal == pytest.approx(1 / 4)
+
+
+class Counted:
+    """A point table that counts how many points are looked at one by one."""
+
+    def __init__(self, table: Any) -> None:
+        self.table, self.looked_at = table, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return self if name == "nodes" else getattr(self.table, name)
+
+    def __getitem__(self, point: int) -> int:
+        self.looked_at += 1
+        return int(self.table.nodes[point])
+
+
+@pytest.mark.parametrize("drained", [0, 3])
+def test_an_explanation_ends_with_the_last_member_that_has_points(drained: int) -> None:
+    """With one that is drained, all points were once looked at."""
+    ring = rw.HashRing({f"node{i}": float(i >= drained) for i in range(20)})
+    table = Counted(ring._state.table)
+    _, way = _ring_way(ring, table, ring.hash("event1"))
+    assert [name for name, _ in way] == ring.candidates("event1")[: 20 - drained]
+    assert table.looked_at < len(table.hashes) / 4
 
 
 @every_kind

@@ -122,7 +122,7 @@ def _ring_way(view: View, table: PointTable, value: int) -> tuple[str, list[tupl
         part = f", part {int(groups[node])}" if groups is not None else ""
         zone = f", zone {view._state.cluster.members[str(view.names[node])].zone}" if table.zones is not None else ""
         seen[node] = f"its point at {int(table.hashes[i]):#018x} comes {_nth(len(seen) + 1)}{part}{zone}"
-        if len(seen) == len(view):
+        if len(seen) == table.members:  # those that are drained have no points
             break
     order = list(seen)
     if groups is not None:  # stable: the key's own part first, each in ring order
