@@ -303,8 +303,8 @@ cdef object assign_source(State state, KeySource source, keys, count, out, threa
         refuse_nulls(source)
     source.prepare(spec)
     # Straight into `out` only where nothing can go wrong half-way and no key is overwritten unread.
-    direct = (out is not None and count is None and not source.fallible and out.dtype.isnative
-              and out.flags.carray and not np.may_share_memory(out, keys))
+    direct = (out is not None and count is None and not source.fallible and out.flags.carray
+              and not np.may_share_memory(out, keys))
     result = out if direct else np.empty(shape, np.uint32)
     if count is None:
         owners_into(state.table, spec, source, result, shared)

@@ -4,7 +4,7 @@ u leaves a row for x, x leaves another one for v; owners are balanced the same w
 ranks within rows. The sources are in `rows.pyx`.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 from .row_state cimport LOOSEN_TIMES, LOOSEN_TRIES, ROOT, STUCK, State, UNSEEN, below, draw, fits, slack_change
 
 

@@ -6,7 +6,7 @@ Inputs of at most 240 bytes mix the default secret with the seed; longer ones us
 a secret derived from the seed, which a `Hasher` computes once (`derive_secret`).
 """
 from libc.stdint cimport uint32_t, uint64_t
-from .mix cimport mul_fold, rw_load32, rw_load64, rw_mul128, rw_rotl64, rw_swap32, rw_swap64
+from .mix cimport mul_fold, rw_load32, rw_load64, rw_rotl64, rw_swap32, rw_swap64
 
 cdef extern from *:
     """
