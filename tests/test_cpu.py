@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import levels_child
-import numpy as np
 import pytest
 import xxhash
 
 import ringward as rw
 
 CHILD = Path(levels_child.__file__)
+EDGES = CHILD.with_name("edges_child.py")
 
 
 def run(level, *arguments):
@@ -78,12 +78,15 @@ def test_a_level_that_is_not_there_is_an_error_that_names_those_that_are():
     )
 
 
-def test_keys_at_the_end_of_memory_are_not_read_beyond():
-    """The last key of a column may be the last bytes of a page; a column of few keys is all tail."""
-    room = np.zeros(1 << 16, np.uint8)
-    for width in range(1, 17):
-        for count in range(1, 20):
-            tail = room[len(room) - width * count :].view(f"S{width}")
-            tail[:] = b"x" * width
-            expected = xxhash.xxh3_64_intdigest(b"x" * width)
-            assert (rw.hash_keys(tail) == expected).all()
+@pytest.mark.parametrize("level", rw.cpu().levels)
+def test_columns_at_the_edges_of_memory_are_not_read_beyond(level):
+    """The first and last bytes of a column may be the first and last ones of a page; a few keys are all tail."""
+    child = run(level, "-X", "faulthandler", str(EDGES))
+    assert (child.returncode, child.stdout.strip()) == (0, level), child.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pages are protected by mprotect")
+def test_whoever_touches_what_is_beyond_the_edge_dies():
+    """So the test above can fail."""
+    child = run(None, str(EDGES), "beyond")
+    assert (child.returncode < 0, child.stdout) == (True, "")
