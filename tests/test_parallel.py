@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracle import LAST, Member
 from strategies import KINDS, MANY, SOME, Kind
-from test_threads import change_number, run_together
+from test_threads import START, change_number, run_together
 
 import ringward as rw
 from ringward._core.parallel import usable_cores
@@ -270,10 +270,9 @@ def test_the_gil_is_free_meanwhile() -> None:
 @every_kind
 def test_many_threads_share_and_change_one_router(kind: Kind) -> None:
     """Six threads assign in two threads each while one changes: every answer is of one epoch."""
-    members = {f"node{i}": Member(1.0 + i % 2, "xyz"[i % 3]) for i in range(6)}
     changes = 24
     keys, texts = NUMBERS[: 5 * BLOCK + 1], COLUMNS["U"][: 3 * BLOCK]
-    trial = kind.make(members)
+    trial = kind.make(START)
 
     def answers(router: rw.Router, threads: int) -> tuple[bytes, ...]:
         found = (
@@ -288,7 +287,7 @@ def test_many_threads_share_and_change_one_router(kind: Kind) -> None:
     for i in range(changes):
         change_number(trial, i)
         expected.append(answers(trial, 1))
-    router, done = kind.make(members), threading.Event()
+    router, done = kind.make(START), threading.Event()
     read = [0] * 6
 
     def reader(number: int) -> Callable[[], None]:
