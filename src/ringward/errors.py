@@ -63,7 +63,7 @@ class KeyTypeError(_KeyError, TypeError):
 
 
 class KeyValueError(_KeyError, ValueError):
-    """A key is of the right type but has no bytes: an int out of range, text with a lone surrogate.
+    """A key is of the right type but has no bytes: an int out of range, text with a lone surrogate, a released memoryview.
 
     Attributes
     ----------

@@ -123,7 +123,7 @@ class View(Reader):
         ----------
         key : str, bytes, bytearray, memoryview, int, NumPy integer or UUID
         count : int
-            How many candidates to explain at most.
+            How many candidates to explain at most, from 1 on.
         """
         return Explanation.of(self._held(), key, count)
 
