@@ -78,8 +78,9 @@ class Transfer:
                 raise ArgumentTypeError(argument, "a router or a snapshot", view)
         if before.hash != after.hash:
             raise ArgumentError("after", f"hashed by {before.hash!r}, as before is", after.hash)
-        transfer = cls(before._state, after._state)
-        transfer.names, transfer._new_ids = _joined_names(before._state, after._state)
+        states = before._state, after._state  # each read once: a router may change meanwhile
+        transfer = cls(*states)
+        transfer.names, transfer._new_ids = _joined_names(*states)
         return transfer
 
     @cached_property
