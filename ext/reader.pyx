@@ -3,13 +3,12 @@
 Every call takes a strong reference to the state before anything else, so a change can swap
 in another one at any moment without taking a lock.
 """
-from operator import index
-
 import numpy as np
 
 from ringward.errors import ArgumentError, ArgumentTypeError, NoNodeError
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.number cimport PyNumber_Index
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from .columns cimport key_source
@@ -265,7 +264,7 @@ cdef Py_ssize_t checked_count(State state, count) except -1:
         return members if members else 1
     if isinstance(count, bool) or not hasattr(count, "__index__"):
         raise ArgumentTypeError("count", "an int", count)
-    number = index(count)
+    number = PyNumber_Index(count)
     if number < 1:
         raise ArgumentError("count", "at least 1", number)
     if number > members:
