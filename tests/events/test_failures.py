@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import closing
 
 import apsw
 import pytest
 
 import ringward as rw
-from ringward.events import Processor, Retry, SqliteStore
+from ringward.events import Processor, Retry, SqliteStore, aio
 from ringward.events.stores import schema
+from ringward.events.stores.locks import FileLock, Presence
 
 
 @pytest.fixture
@@ -109,3 +111,66 @@ def test_a_handler_that_cancels_is_a_failed_attempt(path, kind, error):
         assert p.run(until="idle", timeout_s=30)
         assert sorted(seen) == ["a", "b"]
         assert [(d.key, d.attempts, d.error) for d in p.dead("g")] == [("bad", 2, f"{error.__name__}: ")]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, asyncio.CancelledError, SystemExit])
+def test_in_asyncio_too(error):
+    seen = []
+
+    async def main():
+        async with aio.Processor() as p:
+
+            @p.consumer("g", retry=Retry(attempts=2, base_s=0.001))
+            async def handle(event):
+                if event.key == "bad":
+                    raise error
+                seen.append(event.key)
+
+            await p.publish_many(["a", "bad", "b"], [b""] * 3)
+            assert await p.run(until="idle", timeout_s=30)
+            return [(d.key, d.attempts, d.error) for d in await p.dead("g")]
+
+    assert asyncio.run(main()) == [("bad", 2, f"{error.__name__}: ")]
+    assert sorted(seen) == ["a", "b"]
+
+
+def test_a_processor_that_failed_closes_its_store(path):
+    def full(point):
+        if point == "claimed":
+            raise apsw.FullError("no room")
+
+    store = SqliteStore(path, faults=full)
+    p = Processor(store)
+    p.consumer("g")(lambda _: None)
+    p.publish("key", b"x")
+    p.start()
+    while p._crew.failure is None:
+        time.sleep(0.01)
+    with pytest.raises(rw.StoreFullError):
+        p.close()
+    assert p.closed
+    with pytest.raises(rw.StoreClosedError):
+        store.append("p", [store.stream.entry("k", b"x", None, None)])
+    with closing(SqliteStore(path)) as again:
+        assert again.totals().tail == 1
+
+
+def test_a_sign_of_life_that_is_taken_for_a_dead_ones_is_given_again(tmp_path, monkeypatch):
+    """Another process may look between the making of the file and its lock."""
+    acquire, swept = FileLock.acquire, []
+
+    def disturbed(lock):
+        if not swept:
+            swept.append(lock.path)
+            lock.path.unlink()
+        acquire(lock)
+
+    monkeypatch.setattr(FileLock, "acquire", disturbed)
+    first, second = Presence(tmp_path), Presence(tmp_path)
+    assert swept
+    assert second.others() == [first.name]
+    assert second.alive(first.name)
+    assert not second.alive("nobody")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"alive-{p.name}" for p in (first, second))
+    first.close()
+    second.close()

@@ -240,6 +240,8 @@ class Processor:
     async def stop(self, timeout_s: float = STOP_S) -> bool:
         """Finish what is in flight, hand the partitions over, and end the tasks; False when the time was up."""
         if not self._tasks:
+            if self._failure is not None:
+                raise self._failure
             return True
         self._inner._leave_all()
         try:
@@ -299,10 +301,12 @@ class Processor:
         return await self._do(self._inner.stats)
 
     async def close(self) -> None:
-        """Stop, and close the store."""
-        await self.stop()
-        await self._do(self._inner.close)
-        self._threads.shutdown()
+        """Stop, and close the store, also when stopping fails."""
+        try:
+            await self.stop()
+        finally:
+            await self._do(self._inner.close)
+            self._threads.shutdown()
 
     async def __aenter__(self) -> Self:
         return self
@@ -317,7 +321,7 @@ class Processor:
             await handler(event)
         except GiveBack:
             raise
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a failed attempt
+        except (Exception, asyncio.CancelledError, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - one attempt
             return failure(event, error)
         return None
 

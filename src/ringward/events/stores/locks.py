@@ -48,9 +48,9 @@ else:
 class FileLock:
     """An exclusive lock on a file of its own; the system lets go of it when the process dies."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, create: bool = True) -> None:
         self.path = path
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        self.fd = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0) | getattr(os, "O_CLOEXEC", 0), 0o600)
 
     def acquire(self) -> None:
         """Wait for it."""
@@ -59,6 +59,13 @@ class FileLock:
     def try_acquire(self) -> bool:
         """Take it if it is free."""
         return _lock(self.fd, wait=False)
+
+    def in_place(self) -> bool:
+        """Whether the file is still where others look for it."""
+        try:
+            return os.path.samestat(os.fstat(self.fd), self.path.stat())
+        except FileNotFoundError:
+            return False
 
     def release(self) -> None:
         """Let go."""
@@ -115,10 +122,18 @@ class Presence:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.name = uuid.uuid4().hex
-        self._lock = FileLock(folder / f"alive-{self.name}")
-        self._lock.acquire()
+        self.name, self._lock = self._shown()
         self._sweep()
+
+    def _shown(self) -> tuple[str, FileLock]:
+        """A name and its locked file, which another process may take for a dead one's before it is locked."""
+        while True:
+            name = uuid.uuid4().hex
+            lock = FileLock(self._folder / f"alive-{name}")
+            lock.acquire()
+            if lock.in_place():
+                return name, lock
+            lock.close()
 
     def _sweep(self) -> None:
         """Remove what dead processes left behind."""
@@ -135,10 +150,10 @@ class Presence:
         """Whether the process of this name still holds its lock."""
         if name == self.name:
             return True
-        path = self._folder / f"alive-{Path(name).name}"
-        if not path.exists():
+        try:
+            probe = FileLock(self._folder / f"alive-{Path(name).name}", create=False)
+        except FileNotFoundError:
             return False
-        probe = FileLock(path)
         try:
             return not probe.try_acquire()
         finally:

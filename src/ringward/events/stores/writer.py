@@ -19,6 +19,7 @@ from ringward.errors import (
     TransactionError,
 )
 from ringward.events.stores.headroom import Headroom
+from ringward.events.stores.interrupts import Uninterrupted
 from ringward.events.stores.lead import Job, Lead
 from ringward.events.stores.locks import Turnstile
 from ringward.events.stores.protocol import Faults
@@ -69,11 +70,12 @@ class Writer:
             result: T = self._result(self._perform_apart(Job(operation, otherwise)))
             return result
         job = Job(operation, otherwise, sync=sync)
-        if self._lead.join(job):
-            try:
-                self._commit_waiting(job)
-            finally:
-                self._lead.pass_on(job)
+        with Uninterrupted():
+            if self._lead.join(job):
+                try:
+                    self._commit_waiting(job)
+                finally:
+                    self._lead.pass_on(job)
         committed: T = self._result(job)
         return committed
 
@@ -159,7 +161,7 @@ class Writer:
 
     def _begin(self, *, sync: bool) -> None:
         if self._closed is not None:
-            raise self._closed
+            raise self._closed.with_traceback(None)  # else it would grow each time
         self._turnstile.enter()
         try:
             if self._turnstile.failed:
@@ -171,7 +173,7 @@ class Writer:
             self.connection.execute("BEGIN IMMEDIATE")
             self._headroom.keep()
         except BaseException:
-            self._turnstile.leave()
+            self._cancel()
             raise
 
     def _commit(self) -> None:
