@@ -1,13 +1,16 @@
-"""Interrupts where a group learns what was published."""
+"""Interrupts where a group learns what was published, and threads that meet where one of them looks around."""
 
 from __future__ import annotations
 
 import sys
+import threading
+from types import SimpleNamespace
 
 import pytest
 from events.world import World
 
-from ringward.events import MemoryStore, Processor, Stream, agent, group, holding, intake
+from ringward.events import MemoryStore, Options, Processor, Stream, agent, group, holding, intake
+from ringward.events.crew import Crew
 
 FILES = {module.__file__ for module in (agent, group, holding, intake)}
 
@@ -88,3 +91,49 @@ def test_what_is_published_while_nobody_looks_is_bounded_in_memory_and_handled()
     process.tick()
     process.work()
     assert world.seqs() == list(range(1, 10_001))
+
+
+@pytest.fixture
+def post():
+    """A crew, and the post of its only group, which has no members here and so no threads of its own."""
+    crew = Crew(lambda: 0.0, lambda now: None, lambda error: None)
+    one = SimpleNamespace(group=SimpleNamespace(name="g", options=Options(), batches={}))
+    crew.add(one, None, 0)
+    return crew, crew._posts["g"]
+
+
+def test_slow_handlers_are_counted_while_workers_take_batches(post):
+    crew, of = post
+    batches = of.agent.group.batches
+
+    class Busy:
+        @property
+        def slow(self):
+            """Another thread takes a batch meanwhile."""
+            batches[object()] = None
+            return False
+
+    batches[Busy()] = None
+    crew._man(of)  # the dict had changed during iteration
+    assert len(batches) == 2
+    assert of.threads == set()
+
+
+def test_threads_are_counted_while_one_of_them_is_surplus(post):
+    crew, of = post
+    gone = []
+    surplus = threading.Thread(target=lambda: gone.append(crew._surplus(of)))
+
+    class Thread:
+        def is_alive(self):
+            """Another thread of the post ends meanwhile."""
+            surplus.start()
+            surplus.join(0.2)
+            return True
+
+    left = Thread()
+    of.threads = {left, surplus}
+    crew._man(of)  # the set had changed during iteration
+    surplus.join()
+    assert gone == [True]
+    assert of.threads == {left}
