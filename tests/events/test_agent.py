@@ -130,6 +130,7 @@ def test_what_has_no_room_in_memory_is_read_later(make):
     for _ in range(20):
         receipts = process.store.append("p", [process.store.stream.entry("k", b"x", None, None)])
         process.agent.appended([receipt[:2] for receipt in receipts], receipts.row)
+    process.tick()
     (holding,) = [each for each in process.group.holdings.values() if each.order]
     assert len(holding.order) == 5
     assert process.store.reads == []

@@ -507,6 +507,45 @@ def test_rule_9_a_statement_that_takes_too_long_is_interrupted(ledger):
     assert ledger.rows() == [1]
 
 
+def test_rule_9_an_interrupt_that_is_late_hits_nobody_else(ledger, opened, path, monkeypatch):
+    # It hit what followed on the connection: the commit, the next event, another thread's statement.
+    store = ledger.process_.store
+    late, hit = [], []
+    monkeypatch.setattr(store._watchdog, "watch", lambda seconds, end: late.append(end))
+    connection = store._writer.connection
+    connection.create_scalar_function("late", lambda of: hit.append(late[of]()))
+    many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) SELECT late(?) FROM n"
+    opened().open_group("other", 0)
+    turn = store.turn("other")
+    turn.begin(0, 0)
+    turn.end(keep=True)
+    turn.begin(0, 0)
+    turn.transaction.execute(many, (0,))
+    turn.end(keep=True)
+    turn.settle([])
+    assert connection.execute(many, (1,)).fetchall()
+    assert len(hit) == 200
+    assert turn.transaction.over == ""
+
+
+def test_rule_9_a_handler_that_swallows_its_interrupt_has_not_succeeded(ledger, opened, monkeypatch):
+    store = ledger.process_.store
+    ends = []
+    monkeypatch.setattr(store._watchdog, "watch", lambda seconds, end: ends.append(end))
+    opened().open_group("other", 0)
+    turn = store.turn("other")
+    turn.begin(0, 0)
+    ending = threading.Thread(target=ends[0])
+    with turn._lock:  # the handler's thread is faster than the one that interrupts it
+        ending.start()
+        while not turn.transaction.over:
+            time.sleep(0.001)
+        with pytest.raises(rw.TransactionError, match=r"took longer than 0\.2 s"):
+            turn.end(keep=True)
+    ending.join()
+    assert publish(store, 1)
+
+
 def test_rule_9_insert_or_rollback_ends_the_turn_and_nothing_of_it_counts(ledger, path):
     raw(path, "CREATE UNIQUE INDEX only ON ledger (seq)")
     process = ledger.process_

@@ -20,6 +20,7 @@ __all__ = ["Agent"]
 T = TypeVar("T")
 
 _HEADS = 100_000
+_TOLD = 4096  # what is appended here beyond these, while nobody looks, is found in the store
 _VIEW_CHANGES = 4  # in one tick: joining, and what follows from it
 
 
@@ -52,6 +53,7 @@ class Agent:
         self.lock = lock or threading.Lock()
         self._tell = tell
         self._seen = store.totals().tail
+        self._told: deque[tuple[Sequence[tuple[int, int]], Row | None]] = deque(maxlen=_TOLD)
         self._turn = 0
         self._survey_due = True
         self._claims: deque[Claim] = deque()  # what is left to do of the last survey
@@ -156,21 +158,32 @@ class Agent:
         return True
 
     def _catch_up(self) -> None:
-        """Learn what was appended by others."""
+        """Learn what was appended, here and by others."""
+        with self.lock:
+            self._hear()
         while heads := self.store.heads(self._seen, _HEADS):
-            self.appended(heads)
-            self._seen = max(self._seen, heads[-1][0])
+            with self.lock:
+                self.group.appended(heads)
+                self._seen = max(self._seen, heads[-1][0])
 
     def appended(self, heads: Sequence[tuple[int, int]], row: Row | None = None) -> None:
-        """(seq, partition) of events that were appended; the row of a single one, if it is at hand."""
-        with self.lock:
+        """(seq, partition) of events that were appended; the row of a single one, if it is at hand.
+
+        Whoever publishes may be interrupted anywhere, so it changes nothing of the group: it leaves word.
+        """
+        self._told.append((heads, row))
+
+    def _hear(self) -> None:
+        """Let the group know what was appended here; with the lock. What is not heard the next tick finds."""
+        while self._told:
+            heads, row = self._told.popleft()
             following = heads[0][0] == self._seen + 1 and heads[-1][0] - heads[0][0] + 1 == len(heads)
-            if following:
-                self._seen = heads[-1][0]
             if row is not None and following:  # all before are known, or it might not be the next of its partition
                 self.group.accepted(row)
             else:
                 self.group.appended(heads)
+            if following:
+                self._seen = heads[-1][0]
 
     # --- work
 
@@ -201,6 +214,7 @@ class Agent:
         room = self.group.options.batch
         while room > 0:
             with self.lock:
+                self._hear()
                 reads, rows, letters = self.group.waits(member, room)
             if rows or letters:
                 self._recall(rows, letters)

@@ -22,7 +22,12 @@ class _Post:
         self.agent = agent
         self.runner = runner
         self.members = members
-        self.threads: set[threading.Thread] = set()
+        self.threads: set[threading.Thread] = set()  # changed with the crew's lock
+
+    @property
+    def slow(self) -> int:
+        """How many handlers are slow; while workers take and finish batches."""
+        return sum(batch.slow for batch in list(self.agent.group.batches))
 
 
 class Crew:
@@ -81,7 +86,9 @@ class Crew:
         self.wake()
         deadline = None if timeout_s is None else self._now() + timeout_s
         ended = True
-        for thread in [self._ticker, *(thread for post in self._posts.values() for thread in post.threads)]:
+        with self._changed:
+            threads = [thread for post in list(self._posts.values()) for thread in post.threads]
+        for thread in [self._ticker, *threads]:
             if thread is not None and thread is not threading.current_thread():
                 thread.join(None if deadline is None else max(0.0, deadline - self._now()))
                 ended &= not thread.is_alive()
@@ -105,14 +112,14 @@ class Crew:
 
     def _man(self, post: _Post) -> None:
         """A thread for each member, and for each handler that is slow one more, up to a bound."""
-        slow = sum(batch.slow for batch in post.agent.group.batches)
-        wanted = post.members + min(slow, post.members * 4 + post.agent.group.options.hung)
-        post.threads = {thread for thread in post.threads if thread.is_alive()}
-        for _ in range(wanted - len(post.threads)):
-            name = f"ringward-{post.agent.group.name}"
-            thread = threading.Thread(target=self._work, args=(post,), name=name, daemon=True)
-            post.threads.add(thread)
-            thread.start()
+        wanted = post.members + min(post.slow, post.members * 4 + post.agent.group.options.hung)
+        name = f"ringward-{post.agent.group.name}"
+        with self._changed:
+            post.threads = {thread for thread in post.threads if thread.is_alive()}
+            for _ in range(wanted - len(post.threads)):
+                thread = threading.Thread(target=self._work, args=(post,), name=name, daemon=True)
+                post.threads.add(thread)
+                thread.start()
 
     def _fail(self, error: BaseException) -> None:
         if not isinstance(error, StoreClosedError) or not self._stopping.is_set():
@@ -142,7 +149,7 @@ class Crew:
 
     def _surplus(self, post: _Post) -> bool:
         """Whether there are more threads than handlers that are slow, and members, need."""
-        slow = sum(batch.slow for batch in list(post.agent.group.batches))
+        slow = post.slow
         with self._changed:
             if len(post.threads) <= post.members + slow:
                 return False

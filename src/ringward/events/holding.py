@@ -83,15 +83,15 @@ class Holding(Account):
             self.fresh = False
         if not rows:
             return
-        self.position = rows[-1][0]
         if not self.lanes and self.suspect_range is None and not self.claimed.done:
-            self.order.extend(map(_seq, rows))
             self.ready.extend(rows)
-            return
-        for row in rows:
-            self._sort_in(row)
-        if self.order[0] in self.resolved:  # done before this claim, and the cursor may pass it
-            self.unsettled = True
+            self.order.extend(map(_seq, rows))
+        else:
+            for row in rows:
+                self._sort_in(row)
+            if self.order[0] in self.resolved:  # done before this claim, and the cursor may pass it
+                self.unsettled = True
+        self.position = rows[-1][0]  # at last: what is before it is in a queue
 
     def _sort_in(self, row: Row) -> None:
         seq, key = row[0], row[3]

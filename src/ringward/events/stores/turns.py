@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import apsw
@@ -154,6 +155,7 @@ class SqliteTurn:
         self._settle = settle
         self._timeout_s = timeout_s
         self._lock = threading.RLock()
+        self._ending = threading.Lock()  # held while an event is closed or interrupted, and never for long
         self._epochs: dict[int, int] = {}
         self._events = 0
         self.lost = False
@@ -172,13 +174,13 @@ class SqliteTurn:
             self._writer.connection.execute("SAVEPOINT event")
             self._events += 1
             self.transaction.alive = True
-        self._watchdog.watch(self._timeout_s, self._expire)
+        self._watchdog.watch(self._timeout_s, partial(self._expire, self._events))
 
     def end(self, *, keep: bool) -> None:
         """Close the event's savepoint, keeping or undoing what it wrote."""
         self._watchdog.done()
         with self._lock:
-            self.transaction.alive = False
+            self._shut()
             self._check()
             if not keep:
                 self._writer.connection.execute("ROLLBACK TO event")
@@ -214,21 +216,30 @@ class SqliteTurn:
             self._lose()
 
     def _check(self) -> None:
-        if not self.lost and not self._writer.connection.in_transaction:
+        if not self.lost and (self.transaction.over or not self._writer.connection.in_transaction):
             self._lose()
-            self.transaction.over = "a statement ended the whole transaction"
+            self.transaction.over = self.transaction.over or "a statement ended the whole transaction"
         if self.lost:
             raise TransactionError(self.transaction.over or "the turn is over")
 
+    def _shut(self) -> None:
+        """Let the handle be dead; when this returns, nothing is interrupted any more."""
+        with self._ending:
+            self.transaction.alive = False
+
     def _lose(self) -> None:
-        self.transaction.alive = False
+        self._shut()
         if not self.lost:
             self.lost = True
             self._writer.cancel_taken()
 
-    def _expire(self) -> None:
-        self.transaction.over = f"the handler took longer than {self._timeout_s} s: it was rolled back"
-        self._writer.connection.interrupt()
+    def _expire(self, event: int) -> None:
+        """Interrupt the handler of the turn's event of that number, unless it has ended: others write then."""
+        with self._ending:
+            if not self.transaction.alive or self._events != event:
+                return
+            self.transaction.alive = False
+            self.transaction.over = f"the handler took longer than {self._timeout_s} s: it was rolled back"
+            self._writer.connection.interrupt()
         with self._lock:
-            if self.transaction.alive:
-                self._lose()
+            self._lose()

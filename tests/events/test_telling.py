@@ -1,0 +1,139 @@
+"""Interrupts where a group learns what was published, and threads that meet where one of them looks around."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+from events.world import World
+
+from ringward.events import MemoryStore, Options, Processor, Stream, agent, group, holding, intake
+from ringward.events.crew import Crew
+
+FILES = {module.__file__ for module in (agent, group, holding, intake)}
+
+
+def interrupted(call, at, traced):
+    """Call, with a Ctrl-C at that line of those that this thread runs in what is traced; whether there was one."""
+    left = at
+
+    def trace(frame, event, _):
+        nonlocal left
+        if event == "call":
+            return trace if traced(frame.f_code) else None
+        if event == "line":
+            left -= 1
+            if left < 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_whatever_line_of_telling_is_interrupted_what_was_accepted_is_handled():
+    # It moved the position of a partition, and was interrupted before the event was in a queue.
+    handled, ends = set(), []
+    with Processor(stream=Stream(partitions=8)) as p:
+        p.consumer("g")(lambda event: handled.add(event.seq))
+        p.start()
+        p.publish("key", b"x")
+        assert p.drain(timeout_s=30)
+        while interrupted(lambda: p.publish("key", b"x"), len(ends), lambda code: code.co_filename in FILES):
+            assert p.drain(timeout_s=30)
+            ends.append(p.store.totals().tail)
+        assert p.drain(timeout_s=30)
+        assert ends
+        assert handled == set(range(1, p.store.totals().tail + 1))
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_whatever_line_of_taking_in_is_interrupted_the_event_is_handled(told):
+    # The position was moved first: what was interrupted then was never looked for again.
+    store = MemoryStore(Stream(partitions=8))
+    world = World(lambda: store)
+    process = world.process(store)
+    process.work()
+    code, at, more = holding.Holding.fetched.__code__, 0, True
+    while more:
+        receipts = store.append("p", [store.stream.entry("key", b"x", None, None)])
+        if told:
+            process.agent.appended([receipt[:2] for receipt in receipts], receipts.row)
+        else:
+            process.tick()
+        more = interrupted(process.work, at, lambda traced: traced is code)
+        process.tick()
+        process.work()
+        at += 1
+        assert set(world.seqs()) == set(range(1, at + 1))
+    assert at > 5
+
+
+def test_what_is_published_while_nobody_looks_is_bounded_in_memory_and_handled():
+    store = MemoryStore(Stream(partitions=8))
+    world = World(lambda: store)
+    process = world.process(store)
+    process.work()
+    for _ in range(10_000):
+        receipts = store.append("p", [store.stream.entry("key", b"x", None, None)])
+        process.agent.appended([receipt[:2] for receipt in receipts], receipts.row)
+    assert len(process.agent._told) < 10_000
+    process.tick()
+    process.work()
+    assert world.seqs() == list(range(1, 10_001))
+
+
+@pytest.fixture
+def post():
+    """A crew, and the post of its only group, which has no members here and so no threads of its own."""
+    crew = Crew(lambda: 0.0, lambda now: None, lambda error: None)
+    one = SimpleNamespace(group=SimpleNamespace(name="g", options=Options(), batches={}))
+    crew.add(one, None, 0)
+    return crew, crew._posts["g"]
+
+
+def test_slow_handlers_are_counted_while_workers_take_batches(post):
+    crew, of = post
+    batches = of.agent.group.batches
+
+    class Busy:
+        @property
+        def slow(self):
+            """Another thread takes a batch meanwhile."""
+            batches[object()] = None
+            return False
+
+    batches[Busy()] = None
+    crew._man(of)  # the dict had changed during iteration
+    assert len(batches) == 2
+    assert of.threads == set()
+
+
+def test_threads_are_counted_while_one_of_them_is_surplus(post):
+    crew, of = post
+    gone = []
+    surplus = threading.Thread(target=lambda: gone.append(crew._surplus(of)))
+
+    class Thread:
+        def is_alive(self):
+            """Another thread of the post ends meanwhile."""
+            surplus.start()
+            surplus.join(0.2)
+            return True
+
+    left = Thread()
+    of.threads = {left, surplus}
+    crew._man(of)  # the set had changed during iteration
+    surplus.join()
+    assert gone == [True]
+    assert of.threads == {left}
