@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ringward.errors import StoreClosedError
 from ringward.events.agent import Agent
 from ringward.events.runner import Runner
+from ringward.events.stores.interrupts import Uninterrupted
 
 __all__ = ["Crew"]
 
@@ -77,7 +78,7 @@ class Crew:
         """There may be something to do."""
         self._news += 1
         if self._asleep:
-            with self._changed:
+            with Uninterrupted(), self._changed:
                 self._changed.notify_all()
 
     def stop(self, timeout_s: float | None) -> bool:

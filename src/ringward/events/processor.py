@@ -25,7 +25,6 @@ from ringward.events.hooks import Hooks, Observer
 from ringward.events.members import RouterLike
 from ringward.events.reports import DeadEvent, GroupStats, Meter, Stats
 from ringward.events.runner import Handler, Handling, Runner
-from ringward.events.stores.interrupts import Uninterrupted
 from ringward.events.stores.memory import MemoryStore
 from ringward.events.stores.protocol import Retention, Store
 from ringward.events.stream import Stream
@@ -189,15 +188,14 @@ class Processor:
     def _append(self, entries: list[Any], wait_s: float | None) -> list[Receipt]:
         size = sum([len(entry[4]) for entry in entries])
         self._admission.admit(len(entries), size, wait_s, inside=self._here.handler)
-        with Uninterrupted():  # what is stored is told to all groups
-            receipts = self._store_entries(entries)
-            if self._here.turn:
-                return receipts  # they are there when the handler's transaction is committed; a tick will see them
-            heads = [(receipt[0], receipt[1]) for receipt in receipts]
-            row = receipts.row if isinstance(receipts, Receipts) else None
-            for agent in list(self._agents.values()):
-                agent.appended(heads, row)
-            self._crew.wake()
+        receipts = self._store_entries(entries)
+        if self._here.turn:
+            return receipts  # they are there when the handler's transaction is committed; a tick will see them
+        heads = [(receipt[0], receipt[1]) for receipt in receipts]
+        row = receipts.row if isinstance(receipts, Receipts) else None
+        for agent in list(self._agents.values()):
+            agent.appended(heads, row)
+        self._crew.wake()
         return receipts
 
     # --- consuming
