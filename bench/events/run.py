@@ -72,13 +72,16 @@ class Bound:
     at_least: float
 
 
-ONE_AT_A_TIME = ("one-at-a-time", "one-meanwhile", "one-meanwhile-4")
+ONE_THREAD_EACH = ("one-at-a-time", "one-meanwhile")
 BOUNDS = (
     Bound("`publish`, one at a time", ("publish-one",), "publish", "bare", 0.8),
     Bound("`publish_many` of 1,000", ("publish-many",), "publish", "bare", 0.75),
     Bound("published, handled and acknowledged, plain handler", ("plain",), "events", "peer", 10),
     Bound("the same, transactional handler", ("transactional",), "events", "peer", 7),
-    Bound("published, handled and acknowledged one at a time", ONE_AT_A_TIME, "events", "singly", 1),
+    Bound(
+        "published, handled and acknowledged one at a time, by one thread each", ONE_THREAD_EACH, "events", "singly", 1
+    ),
+    Bound("the same, 4 threads that publish and 4 members", ("one-meanwhile-4",), "events", "singly", 1),
 )
 IN_MEMORY = 300_000  # events a second
 BARE_CALL_S = 90e-9  # where a bare call takes at most so long

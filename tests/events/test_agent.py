@@ -90,19 +90,12 @@ def test_an_event_that_is_published_in_the_process_that_handles_it_need_not_be_r
     assert process.group.quiet
 
 
-def test_an_event_behind_one_that_is_not_known_yet_is_read_with_it(caught_up):
-    world, process, publish = caught_up
-    publish("k", here=False)
-    publish("k")
-    process.work()
-    assert world.seqs() == [1, 2]
-    assert len(process.store.reads) == 1
-
-
-def test_an_event_behind_one_that_is_not_read_yet_is_read_with_it(caught_up):
+@pytest.mark.parametrize("known", [False, True])
+def test_an_event_behind_one_that_is_not_read_yet_is_read_with_it(caught_up, known):
     world, process, publish = caught_up
     receipt = publish("k", here=False)
-    process.agent.appended([receipt[:2]])
+    if known:
+        process.agent.appended([receipt[:2]])
     publish("k")
     process.work()
     assert world.seqs() == [1, 2]

@@ -1,4 +1,4 @@
-"""`uninterrupted`: what must be done whole is not cut short by Ctrl-C."""
+"""`Uninterrupted`: what must be done whole is not cut short by Ctrl-C."""
 
 from __future__ import annotations
 
