@@ -152,6 +152,67 @@ def log_rows(object entries, type receipt, int64_t producer, int64_t seq, int64_
     return rows, receipts
 
 
+def append_rows(object entries, type receipt, object digest, int64_t seq, object at, list log, list lanes, dict ids,
+                dict highest, str producer, list volume):
+    """Append the rows of entries to a log in memory, all or none: nothing can come between, as it can in bytecode.
+
+    Parameters
+    ----------
+    entries, receipt
+        As `log_rows`.
+    digest : callable
+        Of (kind, key, id, payload, headers), for what has an id.
+    seq : int
+        Of the last row.
+    at : int
+    log : list of tuple
+    lanes : list
+        Of each partition an object with the lists `seqs` and `rows`.
+    ids : dict
+        id → seq, digest, at.
+    highest : dict
+        The highest int of the producer's ids is kept there.
+    producer : str
+    volume : list of int
+        One: the sum of the sizes of payloads, which rises.
+
+    Returns
+    -------
+    list of receipt
+    """
+    cdef list rows = []
+    cdef list receipts = []
+    cdef list known = []
+    cdef object number, made, lane, most = None
+    cdef int64_t size = 0
+    cdef tuple entry, row
+    for entry in entries:
+        partition, kind, key, id, payload, headers = entry
+        seq += 1
+        size += PyBytes_GET_SIZE(payload)
+        number = seq
+        rows.append((number, partition, kind, key, id, payload, headers, at))
+        if id is not None:
+            known.append((id, (number, digest(kind, key, id, payload, headers), at)))
+            if type(id) is int:
+                most = id
+        made = rw_new_tuple(<PyTypeObject *>receipt, 3)
+        set_item(made, 0, number)
+        set_item(made, 1, partition)
+        set_item(made, 2, False)
+        receipts.append(made)
+    for row in rows:
+        lane = lanes[row[1]]
+        (<list>lane.seqs).append(row[0])
+        (<list>lane.rows).append(row)
+    ids.update(known)
+    if most is not None:
+        highest[producer] = most
+    volume[0] += size
+    log.extend(rows)
+    return receipts
+
+
 def untracked(list items):
     """Hide a list from the garbage collector, and return it.
 

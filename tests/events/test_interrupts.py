@@ -6,8 +6,7 @@ import random
 import signal
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 from types import FrameType
 from typing import Self
@@ -15,8 +14,6 @@ from typing import Self
 import pytest
 
 from ringward.events import Processor
-from ringward.events.stores import interrupts
-from ringward.events.stores.interrupts import Uninterrupted
 
 ROUNDS = 300
 
@@ -53,55 +50,33 @@ class Interrupts:
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals for threads")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # where one hits a callback of a weakref
 @pytest.mark.parametrize("durable", [True, False])
-def test_interrupts_of_publish_lose_nothing(durable: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("together", [1, 3])
+def test_interrupts_of_publish_lose_nothing(durable: bool, together: int, tmp_path: Path) -> None:
     """What was accepted is handled, by whoever publishes it, and other threads can publish afterwards."""
-    seen: list[int] = []
+    seen: list[tuple[int, bytes]] = []
     with Processor(tmp_path / "store.db" if durable else None) as p:
-        p.consumer("g", members=2)(lambda event: seen.append(event.seq))
+        p.consumer("g", members=2)(lambda event: seen.append((event.seq, event.payload)))
         p.start()
-        interrupted = 0
+        interrupted = published = 0
         with Interrupts() as sent:
             while interrupted < ROUNDS:
+                published += 1
+                payload = str(published).encode()
                 try:
                     sent.armed = True
-                    p.publish(f"key{interrupted % 7}", b"x")
+                    if together == 1:
+                        p.publish(f"key{interrupted % 7}", payload)
+                    else:
+                        p.publish_many([f"key{n}" for n in range(together)], [payload] * together)
                     sent.armed = False
                 except KeyboardInterrupt:
                     interrupted += 1
-        other = threading.Thread(target=p.publish, args=("key", b"y"))
+        other = threading.Thread(target=p.publish, args=("key", b"y"), daemon=True)
         other.start()
         other.join(10)
         assert not other.is_alive()
         assert p.drain(timeout_s=30)
-        assert sorted(seen) == list(range(1, p.store.totals().tail + 1))
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Where the tests run in the background, SIGINT is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
-
-
-def held_back(reached: list[str], *, enough_s: float) -> None:
-    """Two signals inside of two blocks, the second one after so long."""
-    with Uninterrupted():
-        with Uninterrupted():
-            signal.raise_signal(signal.SIGINT)
-        reached.append("first")
-        time.sleep(enough_s)
-        signal.raise_signal(signal.SIGINT)
-        reached.append("second")
-
-
-@pytest.mark.usefixtures("interruptible")
-def test_a_first_signal_waits_for_the_end_and_another_one_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interrupts, "ENOUGH_S", 0.05)
-    reached: list[str] = []
-    with pytest.raises(KeyboardInterrupt):
-        held_back(reached, enough_s=0.0)
-    assert reached == ["first", "second"]
-    with pytest.raises(KeyboardInterrupt):
-        held_back(reached, enough_s=0.06)
-    assert reached == ["first", "second", "first"]
+        assert sorted(seq for seq, _ in seen) == list(range(1, p.store.totals().tail + 1))
+        counts = Counter(payload for _, payload in seen)
+        assert counts.pop(b"y") == 1
+        assert set(counts.values()) == {together}  # all or none of a batch

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from ringward.events.stores.lead import RESIGNED_MOST, Job, Lead
+from ringward._core import Job, Lead
 
+RESIGNED_MOST = 63
 LONG = 20.0  # a commit of so many seconds: half of it is waited for at most, which no test takes
 
 
@@ -29,7 +30,7 @@ class Writers:
         if self.lead.join(job):
             jobs = self.lead.collect(job)
             self.commits.append({each.thread for each in jobs})
-            self.lead.served(jobs, job, None)
+            self.lead.served(jobs, job, -1)
             self.lead.pass_on(job)
         assert job.done
         return time.perf_counter() - begun
@@ -45,9 +46,9 @@ class Writers:
 
     def served(self, *threads):
         """Let a commit of these threads have ended now, after a long time."""
-        self.lead._served = {thread if isinstance(thread, int) else thread.ident for thread in threads}
-        self.lead._served_at = time.perf_counter()
-        self.lead._commit_s = LONG
+        jobs = [Job(None, thread=thread) for thread in threads]
+        self.lead.served(jobs, jobs[0], -1)
+        self.lead.commit_s = LONG
 
     def held(self):
         """Lead, so that all others queue up; what `release` takes."""
@@ -58,7 +59,7 @@ class Writers:
 
     def release(self, job):
         """Lead no more."""
-        self.lead.served([job], job, None)
+        self.lead.served([job], job, -1)
         self.lead.pass_on(job)
         for thread in self.threads:
             thread.join(10)
@@ -96,14 +97,16 @@ def test_a_thread_that_nobody_writes_beside_never_waits(writers):
 
 def test_who_comes_first_waits_for_who_was_served_with_it_and_the_last_one_leads(writers):
     me = threading.get_ident()
-    writers.served(me, -1)
+    writers.served(me)
     first = writers.begin()
-    assert first.is_alive()  # waits for me and another
+    second = writers.begin()
+    assert first.is_alive()  # waits for me
+    assert second.is_alive()
     assert writers.commits == []
-    writers.lead._served.remove(-1)
     writers.write()
     first.join(10)
-    assert writers.commits == [{me, first.ident}]
+    second.join(10)
+    assert writers.commits == [{me, first.ident, second.ident}]
 
 
 def test_what_survives_a_kill_only_waits_for_nobody(writers):
@@ -114,32 +117,59 @@ def test_what_survives_a_kill_only_waits_for_nobody(writers):
 def test_the_wait_is_bounded_and_given_up_when_it_is_in_vain(writers):
     for vain in (1, 3, 7):
         writers.served(-1)
-        writers.lead._commit_s = 0.1
+        writers.lead.commit_s = 0.1
         assert 0.04 < writers.write() < LONG / 10
         for _ in range(vain):
             writers.served(-1)
             assert writers.write() < LONG / 10
     assert vain < RESIGNED_MOST
-    writers.lead._vain = RESIGNED_MOST
+    writers.lead.vain = RESIGNED_MOST
     writers.served(-1)
-    writers.lead._commit_s = 0.1
+    writers.lead.commit_s = 0.1
     writers.write()
-    assert writers.lead._resigned == RESIGNED_MOST
+    assert writers.lead.resigned == RESIGNED_MOST
 
 
 def test_a_wait_that_was_worth_it_makes_patient_again(writers):
-    writers.lead._vain = 3
-    writers.served(threading.get_ident(), -1)
+    writers.lead.vain = 3
+    writers.served(threading.get_ident())
     writers.begin()
-    writers.lead._served.remove(-1)
     writers.write()
-    assert writers.lead._vain == 0
+    assert writers.lead.vain == 0
 
 
 def test_after_a_long_pause_nobody_is_waited_for(writers):
     writers.served(-1)
-    writers.lead._served_at -= LONG
+    writers.lead.served_at -= LONG
     assert writers.write() < LONG / 10
+
+
+def test_who_came_meanwhile_waits_for_the_leader_to_come_again(writers):
+    job = writers.held()
+    writers.lead.commit_s = LONG
+    first = writers.begin()
+    writers.lead.served([job], job, -1)
+    writers.lead.pass_on(job)
+    time.sleep(0.02)
+    assert first.is_alive()
+    writers.write()
+    first.join(10)
+    assert writers.commits == [{threading.get_ident(), first.ident}]
+
+
+def test_who_came_meanwhile_leads_when_the_leader_does_not_come_again(writers):
+    for vain, waits_s in ((1, 0.04), (0, 0.0)):
+        job = writers.held()
+        writers.lead.commit_s = 0.1
+        first = writers.begin()
+        writers.lead.served([job], job, -1)
+        begun = time.perf_counter()
+        writers.lead.pass_on(job)
+        first.join(10)
+        assert waits_s < time.perf_counter() - begun < LONG
+        assert writers.commits.pop() == {first.ident}
+        assert (writers.lead.vain, writers.lead.resigned) == (1, vain)
+        writers.lead.served_at = 0.0  # so that `held` does not wait
 
 
 def test_all_that_came_meanwhile_are_committed_at_once(writers):
@@ -160,6 +190,7 @@ def test_who_wants_to_be_alone_is_and_the_order_stays(writers):
 def test_who_wants_to_be_alone_does_not_wait_for_who_waits(writers):
     writers.served(-1, -2)
     first = writers.begin()
+    writers.lead.commit_s = 0.0  # whoever comes after the one that is alone is not waited for
     assert writers.write(alone=True) < LONG / 10
     first.join(10)
     assert writers.commits == [{threading.get_ident()}, {first.ident}]

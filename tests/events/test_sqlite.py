@@ -658,7 +658,7 @@ def test_rule_2_an_operation_of_a_group_commit_fails_alone(opened):
         for thread in threads:
             thread.start()
         gate.set()
-        while store._writer._lead.waiting < 4:
+        while store._writer.lead.waiting < 4:
             time.sleep(0.001)
     for thread in threads:
         thread.join()

@@ -4,8 +4,9 @@ from ringward._core.arcs import ARC, ArcIndex, difference
 from ringward._core.build import filter_points, merge_points, node_points, sort_points
 from ringward._core.changed_points import changed, start_of
 from ringward._core.cpu import cpu
+from ringward._core.group_commit import GroupCommit, Job, Lead, Passage
 from ringward._core.hashing import Hasher
-from ringward._core.log_rows import event_digest, log_rows, untracked
+from ringward._core.log_rows import append_rows, event_digest, log_rows, untracked
 from ringward._core.loops import checked_hashes, hash_column, second_candidates
 from ringward._core.partition_map import PartitionMap
 from ringward._core.point_table import PointTable
@@ -17,14 +18,19 @@ __all__ = [
     "ARC",
     "NO_NODE",
     "ArcIndex",
+    "GroupCommit",
     "Hasher",
+    "Job",
+    "Lead",
     "ListTable",
     "PartitionMap",
+    "Passage",
     "PointTable",
     "Reader",
     "State",
     "Table",
     "adopt_methods",
+    "append_rows",
     "changed",
     "checked_hashes",
     "cpu",

@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 from ringward.errors import StoreClosedError
 from ringward.events.agent import Agent
 from ringward.events.runner import Runner
-from ringward.events.stores.interrupts import Uninterrupted
 
 __all__ = ["Crew"]
 
 TICK_S = 0.025
 IDLE_S = 0.25  # how long a worker sleeps when nobody wakes it
+
+
+class _Sleepers:
+    """Threads that sleep until somebody rouses them.
+
+    Whoever rouses may be interrupted between any two steps: then one of them sleeps for as long as it meant to.
+    """
+
+    def __init__(self) -> None:
+        self._gates: deque[threading.Lock] = deque()  # locked while a thread sleeps
+
+    def sleep(self, seconds: float, quiet: Callable[[], bool]) -> None:
+        """Sleep for so long at most, if it is still quiet when others can see that this thread does."""
+        gate = threading.Lock()
+        gate.acquire()
+        self._gates.append(gate)
+        if quiet():
+            gate.acquire(timeout=seconds)
+        with suppress(ValueError):
+            self._gates.remove(gate)
+
+    def rouse(self, most: int | None = None) -> None:
+        """Let all go on, or so many."""
+        with suppress(IndexError):
+            while self._gates and most != 0:
+                self._gates.popleft().release()
+                most = None if most is None else most - 1
 
 
 class _Post:
@@ -24,6 +53,7 @@ class _Post:
         self.runner = runner
         self.members = members
         self.threads: set[threading.Thread] = set()  # changed with the crew's lock
+        self.idle = _Sleepers()
 
     @property
     def slow(self) -> int:
@@ -51,9 +81,9 @@ class Crew:
         self._upkeep = upkeep
         self._failed = failed
         self._posts: dict[str, _Post] = {}
-        self._changed = threading.Condition()
-        self._asleep = 0
+        self._lock = threading.Lock()
         self._news = 0
+        self._waiting = _Sleepers()
         self._stopping = threading.Event()
         self._ticker: threading.Thread | None = None
         self.failure: BaseException | None = None
@@ -74,20 +104,24 @@ class Crew:
         self._ticker = threading.Thread(target=self._keep_time, name="ringward-ticker", daemon=True)
         self._ticker.start()
 
-    def wake(self) -> None:
-        """There may be something to do."""
+    def _quiet(self, news: int) -> bool:
+        """Whether nothing has happened since there was this number of news."""
+        return self._news == news and not self._stopping.is_set()
+
+    def wake(self, most: int | None = None) -> None:
+        """There may be something to do, for so many threads of each group."""
         self._news += 1
-        if self._asleep:
-            with Uninterrupted(), self._changed:
-                self._changed.notify_all()
+        for post in list(self._posts.values()):
+            post.idle.rouse(most)
 
     def stop(self, timeout_s: float | None) -> bool:
         """End the threads; whether all did in time. A handler that hangs keeps its own."""
         self._stopping.set()
         self.wake()
+        self._waiting.rouse()
         deadline = None if timeout_s is None else self._now() + timeout_s
         ended = True
-        with self._changed:
+        with self._lock:
             threads = [thread for post in list(self._posts.values()) for thread in post.threads]
         for thread in [self._ticker, *threads]:
             if thread is not None and thread is not threading.current_thread():
@@ -107,6 +141,7 @@ class Crew:
                     self._man(post)
                 self._upkeep(now)
                 self.wake()
+                self._waiting.rouse()
                 self._stopping.wait(TICK_S)
         except BaseException as error:  # noqa: BLE001 - a thread's error is shown to whoever waits
             self._fail(error)
@@ -115,7 +150,7 @@ class Crew:
         """A thread for each member, and for each handler that is slow one more, up to a bound."""
         wanted = post.members + min(post.slow, post.members * 4 + post.agent.group.options.hung)
         name = f"ringward-{post.agent.group.name}"
-        with self._changed:
+        with self._lock:
             post.threads = {thread for thread in post.threads if thread.is_alive()}
             for _ in range(wanted - len(post.threads)):
                 thread = threading.Thread(target=self._work, args=(post,), name=name, daemon=True)
@@ -129,6 +164,7 @@ class Crew:
                 self._failed(error)
         self._stopping.set()
         self.wake()
+        self._waiting.rouse()
 
     # --- a worker
 
@@ -138,7 +174,7 @@ class Crew:
                 news = self._news
                 batch = post.agent.next(self._now())
                 if batch is None:
-                    self._sleep(news)
+                    post.idle.sleep(IDLE_S, partial(self._quiet, news))
                 while batch is not None:
                     more = not self._stopping.is_set() and len(post.threads) <= post.members
                     batch = post.runner.run(batch, more=more)
@@ -151,18 +187,11 @@ class Crew:
     def _surplus(self, post: _Post) -> bool:
         """Whether there are more threads than handlers that are slow, and members, need."""
         slow = post.slow
-        with self._changed:
+        with self._lock:
             if len(post.threads) <= post.members + slow:
                 return False
             post.threads.discard(threading.current_thread())
             return True
-
-    def _sleep(self, news: int) -> None:
-        with self._changed:
-            self._asleep += 1
-            if self._news == news and not self._stopping.is_set():
-                self._changed.wait(IDLE_S)
-            self._asleep -= 1
 
     def wait(self, until: Callable[[], bool], timeout_s: float | None) -> bool:
         """Wait until something is so, looking whenever there is news; whether it is."""
@@ -177,8 +206,4 @@ class Crew:
                 return False
             if self._stopping.is_set():
                 raise StoreClosedError("the processor was stopped") from None
-            with self._changed:
-                self._asleep += 1
-                if self._news == news:
-                    self._changed.wait(TICK_S)
-                self._asleep -= 1
+            self._waiting.sleep(TICK_S, partial(self._quiet, news))

@@ -195,7 +195,7 @@ class Processor:
         row = receipts.row if isinstance(receipts, Receipts) else None
         for agent in list(self._agents.values()):
             agent.appended(heads, row)
-        self._crew.wake()
+        self._crew.wake(len(heads))
         return receipts
 
     # --- consuming

@@ -8,41 +8,34 @@ import time
 import uuid
 from pathlib import Path
 
+from ringward._core import Passage
+
 __all__ = ["FileLock", "Presence", "Turnstile"]
 
 if sys.platform == "win32":  # pragma: no cover - other platforms
     import msvcrt
 
+    LOCK_EX, LOCK_NB, LOCK_UN = 2, 4, 8
     _POLL_S = 0.001
 
-    def _lock(fd: int, *, wait: bool) -> bool:
+    def flock(fd: int, operation: int) -> None:
+        """As `fcntl.flock`."""
+        mode = msvcrt.LK_UNLCK if operation == LOCK_UN else msvcrt.LK_NBLCK
         while True:
+            os.lseek(fd, 0, os.SEEK_SET)
             try:
-                os.lseek(fd, 0, os.SEEK_SET)
-                msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-            except OSError:
-                if not wait:
-                    return False
+                msvcrt.locking(fd, mode, 1)
+            except OSError as error:
+                if operation == LOCK_UN:
+                    return  # it was not locked
+                if operation & LOCK_NB:
+                    raise BlockingIOError from error
                 time.sleep(_POLL_S)
             else:
-                return True
-
-    def _unlock(fd: int) -> None:
-        os.lseek(fd, 0, os.SEEK_SET)
-        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+                return
 
 else:
-    import fcntl
-
-    def _lock(fd: int, *, wait: bool) -> bool:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(fd: int) -> None:
-        fcntl.flock(fd, fcntl.LOCK_UN)
+    from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 
 
 class FileLock:
@@ -54,11 +47,15 @@ class FileLock:
 
     def acquire(self) -> None:
         """Wait for it."""
-        _lock(self.fd, wait=True)
+        flock(self.fd, LOCK_EX)
 
     def try_acquire(self) -> bool:
         """Take it if it is free."""
-        return _lock(self.fd, wait=False)
+        try:
+            flock(self.fd, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def in_place(self) -> bool:
         """Whether the file is still where others look for it."""
@@ -69,7 +66,7 @@ class FileLock:
 
     def release(self) -> None:
         """Let go."""
-        _unlock(self.fd)
+        flock(self.fd, LOCK_UN)
 
     def close(self) -> None:
         """Let go for good."""
@@ -78,7 +75,7 @@ class FileLock:
             self.fd = -1
 
 
-class Turnstile:
+class Turnstile(Passage):
     """Two locks that writers of several processes pass one after the other.
 
     Who writes again and again waits at `next` like everybody else, so nobody starves at `write`.
@@ -88,19 +85,7 @@ class Turnstile:
     def __init__(self, folder: Path) -> None:
         self._next = FileLock(folder / "next")
         self._write = FileLock(folder / "write")
-
-    def enter(self) -> None:
-        """Wait for the turn."""
-        following = self._next.fd
-        _lock(following, wait=True)
-        try:
-            _lock(self._write.fd, wait=True)
-        finally:
-            _unlock(following)
-
-    def leave(self) -> None:
-        """End the turn."""
-        _unlock(self._write.fd)
+        super().__init__(flock, LOCK_EX, LOCK_UN, self._next, self._write)
 
     @property
     def failed(self) -> bool:

@@ -1,0 +1,448 @@
+"""Group commit: which of the threads that want to write commits for all of them, when, and how.
+
+Compiled because no step may be cut off from the next: Python raises `KeyboardInterrupt` where bytecode runs or something
+waits, and between the steps here neither does. For the same reason the interpreter's lock is the lock of the queue: nothing
+that changes it calls Python code, or makes an object that the garbage collector would count.
+"""
+from _thread import allocate_lock, get_ident
+from time import perf_counter
+
+from libc.math cimport INFINITY
+
+from ringward.errors import TransactionError
+
+cdef enum:
+    RESIGNED_MOST = 63  # so many commits do not wait, at most, after some that waited for nobody
+    REMEMBERED = 4096  # threads
+
+# How long a commit waits at most for threads that the one before has served, as a share of what a commit takes.
+cdef double PATIENCE = 0.75
+# The weight of the newest in the average of what a commit takes.
+cdef double NEWEST = 0.1
+
+cdef object _get_ident = get_ident
+cdef object _now = perf_counter
+cdef object _new_gate = allocate_lock
+
+
+cdef class Job:
+    """One operation, and what became of it."""
+    cdef object operation, otherwise, gate
+    cdef readonly object thread
+    cdef public object result, error
+    cdef readonly bint sync, alone, leads, done
+    cdef Job following  # in the queue
+    cdef double until  # how long it waits for others
+    cdef long long served_in  # the commit before, if its thread was in that: then it has come back
+
+    def __init__(self, operation, otherwise=None, *, bint sync=True, bint alone=False, thread=None):
+        self.operation = operation
+        self.otherwise = otherwise
+        self.sync = sync
+        self.alone = alone  # whether it is no part of a commit of several
+        self.thread = _get_ident() if thread is None else thread
+        self.gate = _new_gate()  # locked while its thread waits
+        self.gate.acquire()
+
+
+cdef class Lead:
+    """Lets one thread after the other lead: it commits for all that wait.
+
+    Threads whose jobs were in the commit before are likely to come again at once, so whoever comes first waits for
+    them, and whoever comes last leads. The wait is a part of what a commit takes at most, and left out where it was in vain
+    lately; a thread that nobody else writes beside never waits. Of those who come while somebody leads, the first
+    leads next, after such a wait.
+    """
+    cdef Job _first, _last
+    cdef readonly Py_ssize_t waiting
+    cdef Py_ssize_t _alone, _served, _back  # who wants to be alone; who was in the commit before; who of them waits again
+    cdef bint _led
+    cdef dict _commit_of  # thread → the number of its last commit
+    cdef long long _number
+    cdef double _began_at
+    cdef public double served_at, commit_s  # when the last commit ended; what one takes
+    cdef public int vain, resigned  # how many commits do not wait after the next wait in vain; how many of these are left
+
+    def __cinit__(self):
+        self._commit_of = {}
+
+    cpdef bint join(self, Job job) except -1:
+        """Wait until a job is done, or until its thread leads; whether it does. `pass_on` must follow then."""
+        cdef double now = _now()
+        self._append(job)
+        if self._led:
+            job.until = INFINITY if job.alone or not job.sync else self._began_at + (1 + PATIENCE) * self.commit_s
+        else:
+            job.until = self._patience_ends(job, now)
+            if job.until <= now:
+                return self._begin(job, now)
+        try:
+            if job.until == INFINITY:
+                job.gate.acquire()
+            elif not job.gate.acquire(timeout=max(0.0, job.until - now)):
+                if not (self._led or job.done):
+                    self.resigned = self.vain = min(2 * self.vain + 1, RESIGNED_MOST)
+                    return self._begin(job, _now())
+                job.gate.acquire()
+        except BaseException:  # an interrupt: nobody waits for this job any more
+            if job.leads:
+                self.pass_on(job)
+            else:
+                self._remove(job)
+            raise
+        return job.leads
+
+    cdef bint _begin(self, Job job, double now) noexcept:
+        self._led = job.leads = True
+        self._began_at = now
+        return True
+
+    cdef double _patience_ends(self, Job job, double now) noexcept:
+        """Until when a job waits for those who may come at once; a time that is over, if it does not."""
+        cdef double end
+        if job.alone or not job.sync or self._alone:
+            return 0
+        if self._back == self._served:
+            if self.waiting > 1:
+                self.vain = 0
+            return 0
+        end = self.served_at + PATIENCE * self.commit_s
+        if self.resigned and end > now:
+            self.resigned -= 1
+            return 0
+        return end
+
+    cpdef list collect(self, Job leader):
+        """Take the jobs that the leader is to commit: all up to one that wants to be alone."""
+        cdef list jobs = []
+        if leader.alone:
+            self._remove(leader)
+            return [leader]
+        while self._first is not None and not self._first.alone:
+            jobs.append(self._first)
+            self._remove(self._first)
+        return jobs
+
+    cpdef object put_back(self, list jobs):
+        """Let jobs that were collected wait again, before all others."""
+        cdef Job job
+        for job in reversed(jobs):
+            job.following = self._first
+            self._first = job
+            if self._last is None:
+                self._last = job
+            self.waiting += 1
+            job.served_in = -1
+
+    cpdef object served(self, list jobs, Job leader, double took_s):
+        """Jobs are done; what a commit of them took, if it was one that is synced, or a negative number."""
+        cdef Job job
+        self.served_at = _now()
+        self._number += 1
+        self._served, self._back = len(jobs), 0
+        if len(self._commit_of) > REMEMBERED:
+            self._commit_of.clear()
+        if took_s >= 0:
+            self.commit_s += NEWEST * (took_s - self.commit_s)
+        for job in jobs:
+            self._commit_of[job.thread] = self._number
+            job.done = True
+            if job is not leader:
+                job.gate.release()
+
+    cpdef object pass_on(self, Job leader):
+        """Lead no more: the first that waits does, if there is one, at once or when it has waited for others."""
+        cdef Job first
+        cdef double now = _now()
+        if not leader.done:
+            self._remove(leader)
+        first = self._first
+        self._led = False
+        if first is not None and (first.until <= now or self._patience_ends(first, now) <= now):
+            self._begin(first, now)
+            first.gate.release()
+
+    cdef object _append(self, Job job):
+        if self._last is None:
+            self._first = job
+        else:
+            self._last.following = job
+        self._last = job
+        self.waiting += 1
+        self._alone += job.alone
+        job.served_in = self._commit_of.get(job.thread, -1)
+        self._back += job.served_in == self._number
+
+    cdef object _remove(self, Job job):
+        """Take a job out of the queue, if it is there."""
+        cdef Job before = None
+        cdef Job each = self._first
+        while each is not None and each is not job:
+            before, each = each, each.following
+        if each is None:
+            return
+        if before is None:
+            self._first = job.following
+        else:
+            before.following = job.following
+        if self._last is job:
+            self._last = before
+        job.following = None
+        self.waiting -= 1
+        self._alone -= job.alone
+        self._back -= job.served_in == self._number
+
+
+cdef class Passage:
+    """Two locks of files that processes pass one after the other.
+
+    Who passes again and again waits at the first like everybody else, so nobody starves at the second.
+
+    Parameters
+    ----------
+    flock : callable
+        As `fcntl.flock`.
+    lock, unlock : int
+        What it takes.
+    first, second : FileLock
+    """
+    cdef object _flock, _lock, _unlock, _first, _second
+
+    def __init__(self, flock, lock, unlock, first, second):
+        self._flock, self._lock, self._unlock = flock, lock, unlock
+        self._first, self._second = first, second
+
+    def enter(self):
+        """Wait for the turn."""
+        following = self._first.fd
+        self._flock(following, self._lock)
+        try:
+            self._flock(self._second.fd, self._lock)
+        finally:
+            self._flock(following, self._unlock)
+
+    def leave(self):
+        """End the turn."""
+        self._flock(self._second.fd, self._unlock)
+
+
+cdef class GroupCommit:
+    """Runs operations in transactions: those of threads that wait at once, in one.
+
+    When an operation in a transaction of several raises, all are undone, and repeated with a savepoint for each, so that it
+    fails alone. When the leader is interrupted before the commit, its own operation is undone, and all others go on
+    without it.
+
+    Parameters
+    ----------
+    connection : apsw.Connection
+    turnstile : Passage
+        Is entered before a transaction; `failed` tells whether nothing may be written any more.
+    headroom : Headroom
+    faults : callable
+        Called with the name of a point.
+    """
+    cdef readonly object connection
+    cdef public object faults
+    cdef readonly Lead lead
+    cdef public object closed  # the error of whoever wants to write, once nothing is written any more
+    cdef readonly object turnstile
+    cdef object _execute, _headroom, _apsw, _taken_by
+    cdef Job _turn  # what `take` began
+    cdef bint _synchronous, _committed
+
+    def __init__(self, connection, turnstile, headroom, faults):
+        import apsw  # the extra `events`
+
+        self.connection = connection
+        self.faults = faults
+        self.lead = Lead()
+        self._execute = connection.execute
+        self.turnstile = turnstile
+        self._headroom = headroom
+        self._apsw = apsw
+        self._synchronous = True
+
+    def run(self, operation, otherwise=None, *, bint sync=True, bint joins=False):
+        """Run an operation in a transaction, and return its result when that is committed.
+
+        When it meets a constraint, it is undone and `otherwise` runs in its place. Without `sync` the commit
+        survives the death of the process only. An operation that `joins` becomes part of the transaction that the
+        same thread has taken.
+        """
+        cdef Job job = Job(operation, otherwise, sync=sync)
+        if self._taken_by is not None and self._taken_by == job.thread:
+            if not joins:
+                raise TransactionError("inside a handler's transaction the store takes nothing but publish")
+            self._perform_apart(job)
+        elif self.lead.join(job):
+            try:
+                self._commit_waiting(job)
+            finally:
+                self.lead.pass_on(job)
+        if job.error is not None:
+            raise job.error
+        return job.result
+
+    cdef object _commit_waiting(self, Job leader):
+        cdef list jobs = self.lead.collect(leader)
+        cdef Job job
+        cdef bint sync = False
+        cdef bint over = False
+        cdef double took_s = -1
+        for job in jobs:
+            sync |= job.sync
+        self._committed = False
+        try:
+            try:
+                took_s = self._commit_all(jobs, sync)
+            except Exception as error:
+                failure = self.failure(error)
+                # Nothing of the transaction is there, so an operation that had gone well has failed too.
+                for job in jobs:
+                    job.error = job.error or failure
+            over = True
+        finally:
+            if over or self._committed:
+                self.lead.served(jobs, leader, took_s)
+            else:
+                jobs.remove(leader)
+                self.lead.put_back(jobs)
+
+    cdef double _commit_all(self, list jobs, bint sync) except? -2:
+        """Commit jobs in one transaction; how long that took, if it was synced."""
+        cdef double began
+        self._begin(sync)
+        began = _now()
+        try:
+            if len(jobs) == 1:
+                self._perform_alone(jobs[0])
+            else:
+                self._perform_together(jobs)
+            self._commit()
+        except BaseException:
+            self._cancel()
+            raise
+        return _now() - began if sync else -1
+
+    cdef object _perform_together(self, list jobs):
+        """Without savepoints, as long as nothing is wrong."""
+        cdef Job job
+        try:
+            for job in jobs:
+                job.result = job.operation()
+        except Exception as error:
+            if isinstance(error, self._apsw.CorruptError):
+                raise
+            self._begin_again()
+            for job in jobs:
+                self._perform_apart(job)
+
+    cdef object _begin_again(self):
+        if self.connection.in_transaction:
+            self._execute("ROLLBACK")
+        self._execute("BEGIN IMMEDIATE")
+
+    cdef object _perform_alone(self, Job job):
+        # Without a savepoint, which would copy each page that is written to.
+        try:
+            job.result = job.operation()
+        except self._apsw.ConstraintError:
+            if job.otherwise is None:
+                raise
+            self._begin_again()
+            job.result = job.otherwise()
+
+    cdef object _perform_apart(self, Job job):
+        self._execute("SAVEPOINT job")
+        try:
+            try:
+                job.result = job.operation()
+            except self._apsw.ConstraintError:
+                if job.otherwise is None:
+                    raise
+                self._execute("ROLLBACK TO job")
+                job.result = job.otherwise()
+        except Exception as error:
+            if isinstance(error, self._apsw.CorruptError) or not self.connection.in_transaction:
+                raise
+            self._execute("ROLLBACK TO job")
+            job.error = self.failure(error)
+        self._execute("RELEASE job")
+
+    cdef object _begin(self, bint sync):
+        if self.closed is not None:
+            raise self.closed.with_traceback(None)  # else it would grow each time
+        self.turnstile.enter()
+        try:
+            if self.turnstile.failed:
+                raise self.distrusted()
+            if sync != self._synchronous:  # it can't be changed inside a transaction
+                self._execute("PRAGMA synchronous = FULL" if sync else "PRAGMA synchronous = NORMAL")
+                self._synchronous = sync
+            self._execute("BEGIN IMMEDIATE")
+            self._headroom.keep()
+        except BaseException:
+            self._cancel()
+            raise
+
+    cdef object _commit(self):
+        try:
+            self.faults("commit")
+            self._execute("COMMIT")
+            self._committed = True
+            self.faults("committed")
+        except self._apsw.Error as error:
+            if isinstance(error, (self._apsw.FullError, self._apsw.ConstraintError, self._apsw.BusyError)):
+                raise  # nothing was synced, so nothing is in doubt
+            raise self.condemned(f"a commit failed, so what is on the disk is unknown: {error}") from error
+        self.turnstile.leave()
+
+    cdef object _cancel(self):
+        try:
+            if self.connection.in_transaction:
+                self._execute("ROLLBACK")
+        finally:
+            self.turnstile.leave()
+
+    def take(self):
+        """Begin a transaction that stays open until `commit_taken` or `cancel_taken`, in whatever thread."""
+        cdef Job turn = self.admitted()
+        try:
+            self._begin(True)
+        except BaseException:
+            self.lead.pass_on(turn)
+            raise
+        self._turn = turn
+        self._taken_by = turn.thread
+
+    def commit_taken(self):
+        """Commit what `take` began. When that fails, `cancel_taken` is still to be called."""
+        self._commit()
+        self._end_turn()
+
+    def cancel_taken(self):
+        """Roll back what `take` began."""
+        try:
+            self._cancel()
+        finally:
+            self._end_turn()
+
+    cdef object _end_turn(self):
+        cdef Job turn = self._turn
+        self._turn = self._taken_by = None
+        if turn is not None:
+            self.lead.pass_on(turn)
+
+    cpdef Job admitted(self):
+        """Have the connection alone, until `Lead.pass_on`."""
+        cdef Job job = Job(None, alone=True)
+        self.lead.join(job)
+        self.lead.collect(job)
+        return job
+
+    def close(self, error):
+        """Write no more: who tries gets the error."""
+        cdef Job job = self.admitted()
+        self.closed = self.closed or error
+        self.lead.pass_on(job)
