@@ -19,6 +19,7 @@ __all__ = ["Guard", "SqliteTransaction", "SqliteTurn", "Watchdog"]
 TURN_EVENTS = 200
 TURN_S = 0.020
 TRANSACTION_TIMEOUT_S = 1.0
+INTERRUPT_S = 0.002  # between two interrupts of a handler whose time is up
 _OURS = "ringward_"
 _REFUSED = {
     *(apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT, apsw.SQLITE_PRAGMA, apsw.SQLITE_ATTACH, apsw.SQLITE_DETACH),
@@ -228,9 +229,10 @@ class SqliteTurn:
             self.transaction.alive = False
 
     def _lose(self) -> None:
-        self._shut()
-        if not self.lost:
-            self.lost = True
+        with self._ending:
+            self.transaction.alive = False
+            lost, self.lost = self.lost, True
+        if not lost:
             self._writer.cancel_taken()
 
     def _expire(self, event: int) -> None:
@@ -240,6 +242,11 @@ class SqliteTurn:
                 return
             self.transaction.alive = False
             self.transaction.over = f"the handler took longer than {self._timeout_s} s: it was rolled back"
-            self._writer.connection.interrupt()
-        with self._lock:
+        while not self._lock.acquire(timeout=INTERRUPT_S):
+            with self._ending:  # again and again: a statement that was about to begin is not hit by the first
+                if not self.lost:
+                    self._writer.connection.interrupt()
+        try:
             self._lose()
+        finally:
+            self._lock.release()
