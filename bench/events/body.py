@@ -317,6 +317,9 @@ def cases(folder, *, quick):
         "one-meanwhile": lambda: one_at_a_time(folder, few, "meanwhile"),
         "one-meanwhile-4": lambda: one_at_a_time(folder, few, "meanwhile", threads=THREADS),
         "one-in-flight": lambda: one_at_a_time(folder, few, "handled"),
+        "one-meanwhile-all-cores": lambda: one_at_a_time(folder, few, "meanwhile"),
+        "one-meanwhile-4-all-cores": lambda: one_at_a_time(folder, few, "meanwhile", threads=THREADS),
+        "plain-4-all-cores": lambda: end_to_end(folder, 4, count=all_of),
         "memory": lambda: in_memory(all_of),
         "waiting": lambda: growing(
             waiting, lambda count: count, lambda _, keys, events: [keys[i % len(keys)] for i in range(events)]

@@ -1,6 +1,6 @@
 """The event processor beside bare inserts and its peers: `python bench/events/run.py`.
 
-Every case is measured in a process of its own (`body.py`), several times over. Writes `results.json` and the tables of
+Every case is measured in a process of its own (`body.py`), on one core but for a few, several times over. Writes `results.json` and the tables of
 docs/events-performance.md. Files lie in a new folder inside of `--folder`, which should be on the disk that counts: what
 is measured is mostly how often something is made durable. Exit code 1: a bound was missed; 2: a case failed.
 """
@@ -32,7 +32,7 @@ RESULTS = HERE / "results.json"
 RUNS = 3
 TIMEOUT_S = 300
 MISSED, FAILED = 1, 2
-ON_ONE_CORE = ("memory", "waiting", "keys")
+FREE = "-all-cores"  # cases that end so may use all, the others one
 PEER_CASES = [f"{name}/{mode}" for name, kind in peers.PEERS.items() for mode in peers.MODES if getattr(kind, mode)]
 SINGLY = [case for case in PEER_CASES if not case.endswith("/batched")]
 FLAT = 2  # so many times the least cost per event, at most
@@ -187,6 +187,9 @@ def rates_table(figures):
         ("end to end one at a time, published while others are handled", "one-meanwhile", "events"),
         ("the same, 4 threads that publish and 4 members", "one-meanwhile-4", "events"),
         ("end to end one at a time, published when the one before is handled", "one-in-flight", "events"),
+        ("on all cores: published while others are handled", "one-meanwhile-all-cores", "events"),
+        ("the same, 4 threads that publish and 4 members", "one-meanwhile-4-all-cores", "events"),
+        ("on all cores: end to end, plain handler, 4 members", "plain-4-all-cores", "events"),
     ]
     theirs = [(f"{told(case)}: put, get and acknowledge", case, "events") for case in PEER_CASES]
     cells = [
@@ -237,7 +240,7 @@ def measured(case, folder, *, quick):
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
-            preexec_fn=pin if case in ON_ONE_CORE and hasattr(os, "sched_setaffinity") else None,
+            preexec_fn=pin if not case.endswith(FREE) and hasattr(os, "sched_setaffinity") else None,
         )
     if done.returncode:
         print(case, done.stderr, file=sys.stderr)

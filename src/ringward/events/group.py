@@ -293,11 +293,16 @@ class Group(Intake):
         """
         partitions = self._noted(batch, done, failed, now)
         self.finished(batch)
-        following = next((each for member in members if (each := self.take(member, now)) is not None), None)
+        following = None
+        for member in members:
+            following = self.take(member, now)
+            if following is not None:
+                break
         if not partitions or following is None:
             return self._settlements(partitions), following
         for partition, _ in following.marks:  # they have all that is resolved, and no letters are owed
             self.holdings[partition].unsettled = False
+            self._unsettled.pop(partition, None)
             partitions.discard(partition)
         return [*self._settlements(partitions), *starmap(Settlement, following.marks)], following
 
@@ -360,6 +365,7 @@ class Group(Intake):
                 self._unsettled[partition] = holding
                 continue
             holding.writing = True
+            self._unsettled.pop(partition, None)
             settlements.append(holding.settlement())
         return settlements
 
@@ -393,8 +399,9 @@ class Group(Intake):
     def finished(self, batch: Batch) -> None:
         """Nobody runs a batch any more; what is open of it is given back."""
         self.batches.pop(batch, None)
-        for holding, rows in self._by_holding(batch, list(batch.open.values())):
-            holding.give_back(rows)
+        if batch.open:
+            for holding, rows in self._by_holding(batch, list(batch.open.values())):
+                holding.give_back(rows)
         for partition in batch.epochs:
             left = self.holdings.get(partition)
             if left is not None:
@@ -404,8 +411,8 @@ class Group(Intake):
                     self._queue(left)
         self._ungate(batch)
         local = self.members.local.get(batch.member)
-        if local is not None and not any(each.member == batch.member and each.slow for each in self.batches):
-            local.hung = False
+        if local is not None and local.hung:
+            local.hung = any(each.member == batch.member and each.slow for each in self.batches)
 
     def _ungate(self, batch: Batch) -> None:
         if batch.gated:
