@@ -83,6 +83,7 @@ cdef class Lead:
                 if not (self._led or job.done):
                     self.resigned = self.vain = min(2 * self.vain + 1, RESIGNED_MOST)
                     return self._begin(job, _now())
+                job.until = 0  # or `pass_on` might take it for one that wakes by itself
                 job.gate.acquire()
         except BaseException:  # an interrupt: nobody waits for this job any more
             if job.leads:

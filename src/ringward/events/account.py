@@ -69,7 +69,7 @@ class Account:
                 before.epoch,
                 before.revision + 1,
                 owner,
-                cursor if cursor > before.cursor else before.cursor,
+                max(before.cursor, cursor),
                 self._ranges() if resolved or self.claimed.done else (),
                 tuple(sorted(self.attempts.items())) if self.attempts else (),
                 marked,

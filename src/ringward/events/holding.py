@@ -206,8 +206,7 @@ class Holding(Account):
         self.batch = batch
         self.flying += len(rows)
         last = rows[-1] if len(rows) == 1 else max(rows)  # rows of lanes may be ahead of others
-        if last[0] > self.handed:
-            self.handed = last[0]
+        self.handed = max(self.handed, last[0])
         for row in rows if self.letter_lanes else ():
             if (key := self.letter_lanes.get(row[0])) is not None:
                 self.lanes[key].state = BUSY

@@ -50,8 +50,7 @@ class Intake:
         if holding is None or row[0] <= holding.position:
             return
         caught_up = not holding.fresh and holding.known <= holding.position
-        if row[0] > holding.known:
-            holding.known = row[0]
+        holding.known = max(holding.known, row[0])
         if caught_up and holding.wants_more:
             holding.fetched([row], holding.position, 2)
         self._queue(holding)
