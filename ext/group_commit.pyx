@@ -31,6 +31,7 @@ cdef class Job:
     cdef readonly object thread
     cdef public object result, error
     cdef readonly bint sync, alone, leads, done
+    cdef bint gone  # its thread has left
     cdef Job following  # in the queue
     cdef double until  # how long it waits for others
     cdef long long served_in  # the commit before, if its thread was in that: then it has come back
@@ -45,18 +46,24 @@ cdef class Job:
         self.gate.acquire()
 
 
+cdef inline bint hasty(Job job) noexcept:
+    """Whether a job never waits for others."""
+    return job.alone or not job.sync
+
+
 cdef class Lead:
     """Lets one thread after the other lead: it commits for all that wait.
 
     Threads whose jobs were in the commit before are likely to come again at once, so whoever comes first waits for
     them, and whoever comes last leads. The wait is a part of what a commit takes at most, and left out where it was in vain
     lately; a thread that nobody else writes beside never waits. Of those who come while somebody leads, the first
-    leads next, after such a wait.
+    leads next, after such a wait. Where one of those that wait is in a hurry, nobody waits for others.
     """
     cdef Job _first, _last
     cdef readonly Py_ssize_t waiting
-    cdef Py_ssize_t _alone, _served, _back  # who wants to be alone; who was in the commit before; who of them waits again
+    cdef Py_ssize_t _hasty, _served, _back  # who is in a hurry; who was in the commit before; who of them waits again
     cdef bint _led
+    cdef object _led_by  # the thread
     cdef dict _commit_of  # thread → the number of its last commit
     cdef long long _number
     cdef double _began_at
@@ -69,9 +76,11 @@ cdef class Lead:
     cpdef bint join(self, Job job) except -1:
         """Wait until a job is done, or until its thread leads; whether it does. `pass_on` must follow then."""
         cdef double now = _now()
+        if self._led and self._led_by == job.thread:
+            raise TransactionError("this thread is writing already: what a signal or the garbage collector calls must not")
         self._append(job)
         if self._led:
-            job.until = INFINITY if job.alone or not job.sync else self._began_at + (1 + PATIENCE) * self.commit_s
+            job.until = INFINITY if hasty(job) else self._began_at + (1 + PATIENCE) * self.commit_s
         else:
             job.until = self._patience_ends(job, now)
             if job.until <= now:
@@ -86,7 +95,8 @@ cdef class Lead:
                 job.until = 0  # or `pass_on` might take it for one that wakes by itself
                 job.gate.acquire()
         except BaseException:  # an interrupt: nobody waits for this job any more
-            if job.leads:
+            job.gone = True
+            if job.leads or not self._led:  # it might have been the one that the others count on
                 self.pass_on(job)
             else:
                 self._remove(job)
@@ -95,13 +105,14 @@ cdef class Lead:
 
     cdef bint _begin(self, Job job, double now) noexcept:
         self._led = job.leads = True
+        self._led_by = job.thread
         self._began_at = now
         return True
 
     cdef double _patience_ends(self, Job job, double now) noexcept:
         """Until when a job waits for those who may come at once; a time that is over, if it does not."""
         cdef double end
-        if job.alone or not job.sync or self._alone:
+        if self._hasty:
             return 0
         if self._back == self._served:
             if self.waiting > 1:
@@ -128,11 +139,15 @@ cdef class Lead:
         """Let jobs that were collected wait again, before all others."""
         cdef Job job
         for job in reversed(jobs):
+            if job.gone:
+                continue
+            job.result = job.error = None
             job.following = self._first
             self._first = job
             if self._last is None:
                 self._last = job
             self.waiting += 1
+            self._hasty += hasty(job)
             job.served_in = -1
 
     cpdef object served(self, list jobs, Job leader, double took_s):
@@ -170,7 +185,7 @@ cdef class Lead:
             self._last.following = job
         self._last = job
         self.waiting += 1
-        self._alone += job.alone
+        self._hasty += hasty(job)
         job.served_in = self._commit_of.get(job.thread, -1)
         self._back += job.served_in == self._number
 
@@ -190,7 +205,7 @@ cdef class Lead:
             self._last = before
         job.following = None
         self.waiting -= 1
-        self._alone -= job.alone
+        self._hasty -= hasty(job)
         self._back -= job.served_in == self._number
 
 
@@ -219,6 +234,9 @@ cdef class Passage:
         self._flock(following, self._lock)
         try:
             self._flock(self._second.fd, self._lock)
+        except BaseException:  # where `flock` is bytecode it may be locked
+            self.leave()
+            raise
         finally:
             self._flock(following, self._unlock)
 
@@ -249,6 +267,8 @@ cdef class GroupCommit:
     cdef public object closed  # the error of whoever wants to write, once nothing is written any more
     cdef readonly object turnstile
     cdef object _execute, _headroom, _apsw, _taken_by
+    cdef object _turn_lock  # whoever took a turn writes with it
+    cdef set _late  # threads whose turn another one has cancelled
     cdef Job _turn  # what `take` began
     cdef bint _synchronous, _committed
 
@@ -262,6 +282,7 @@ cdef class GroupCommit:
         self.turnstile = turnstile
         self._headroom = headroom
         self._apsw = apsw
+        self._late = set()
         self._synchronous = True
 
     def run(self, operation, otherwise=None, *, bint sync=True, bint joins=False):
@@ -275,7 +296,10 @@ cdef class GroupCommit:
         if self._taken_by is not None and self._taken_by == job.thread:
             if not joins:
                 raise TransactionError("inside a handler's transaction the store takes nothing but publish")
-            self._perform_apart(job)
+            with self._turn_lock:
+                self._perform_in_turn(job)
+        elif joins and job.thread in self._late:
+            raise TransactionError("the handler's transaction is over: it took too long")
         elif self.lead.join(job):
             try:
                 self._commit_waiting(job)
@@ -284,6 +308,14 @@ cdef class GroupCommit:
         if job.error is not None:
             raise job.error
         return job.result
+
+    cdef object _perform_in_turn(self, Job job):
+        if self._taken_by != job.thread:
+            raise TransactionError("the handler's transaction is over: it took too long")
+        try:
+            self._perform_apart(job)
+        except self._apsw.Error as error:
+            raise self.failure(error) from error
 
     cdef object _commit_waiting(self, Job leader):
         cdef list jobs = self.lead.collect(leader)
@@ -296,7 +328,7 @@ cdef class GroupCommit:
         self._committed = False
         try:
             try:
-                took_s = self._commit_all(jobs, sync)
+                took_s = self._commit_all(jobs, leader, sync)
             except Exception as error:
                 failure = self.failure(error)
                 # Nothing of the transaction is there, so an operation that had gone well has failed too.
@@ -310,7 +342,7 @@ cdef class GroupCommit:
                 jobs.remove(leader)
                 self.lead.put_back(jobs)
 
-    cdef double _commit_all(self, list jobs, bint sync) except? -2:
+    cdef double _commit_all(self, list jobs, Job leader, bint sync) except? -2:
         """Commit jobs in one transaction; how long that took, if it was synced."""
         cdef double began
         self._begin(sync)
@@ -319,14 +351,14 @@ cdef class GroupCommit:
             if len(jobs) == 1:
                 self._perform_alone(jobs[0])
             else:
-                self._perform_together(jobs)
+                self._perform_together(jobs, leader)
             self._commit()
         except BaseException:
             self._cancel()
             raise
         return _now() - began if sync else -1
 
-    cdef object _perform_together(self, list jobs):
+    cdef object _perform_together(self, list jobs, Job leader):
         """Without savepoints, as long as nothing is wrong."""
         cdef Job job
         try:
@@ -338,6 +370,8 @@ cdef class GroupCommit:
             self._begin_again()
             for job in jobs:
                 self._perform_apart(job)
+            if not isinstance(error, self._apsw.Error) and all([(<Job>each).error is None for each in jobs]):
+                leader.error = error  # of none of them: a signal's handler has raised it in this thread
 
     cdef object _begin_again(self):
         if self.connection.in_transaction:
@@ -403,12 +437,20 @@ cdef class GroupCommit:
         try:
             if self.connection.in_transaction:
                 self._execute("ROLLBACK")
+        except BaseException:  # where a statement is prepared, bytecode runs, and an interrupt may come
+            if self.connection.in_transaction:
+                self._execute("ROLLBACK")
+            raise
         finally:
             self.turnstile.leave()
 
-    def take(self):
-        """Begin a transaction that stays open until `commit_taken` or `cancel_taken`, in whatever thread."""
+    def take(self, lock):
+        """Begin a transaction that stays open until `commit_taken` or `cancel_taken`, in whatever thread.
+
+        What this thread runs meanwhile is run with the lock.
+        """
         cdef Job turn = self.admitted()
+        self._late.discard(turn.thread)
         try:
             self._begin(True)
         except BaseException:
@@ -416,6 +458,7 @@ cdef class GroupCommit:
             raise
         self._turn = turn
         self._taken_by = turn.thread
+        self._turn_lock = lock
 
     def commit_taken(self):
         """Commit what `take` began. When that fails, `cancel_taken` is still to be called."""
@@ -423,11 +466,17 @@ cdef class GroupCommit:
         self._end_turn()
 
     def cancel_taken(self):
-        """Roll back what `take` began."""
+        """Roll back what `take` began; the thread of that learns of it when it writes, until it calls `lost`."""
+        if self._taken_by is not None and self._taken_by != _get_ident():
+            self._late.add(self._taken_by)
         try:
             self._cancel()
         finally:
             self._end_turn()
+
+    def lost(self):
+        """This thread knows that its turn is over."""
+        self._late.discard(_get_ident())
 
     cdef object _end_turn(self):
         cdef Job turn = self._turn

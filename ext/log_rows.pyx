@@ -186,6 +186,7 @@ def append_rows(object entries, type receipt, object digest, int64_t seq, object
     cdef object number, made, lane, most = None
     cdef int64_t size = 0
     cdef tuple entry, row
+    cdef Py_ssize_t before = len(log)
     for entry in entries:
         partition, kind, key, id, payload, headers = entry
         seq += 1
@@ -201,11 +202,15 @@ def append_rows(object entries, type receipt, object digest, int64_t seq, object
         set_item(made, 1, partition)
         set_item(made, 2, False)
         receipts.append(made)
+    if len(log) != before:  # a finalizer has appended: objects that are made may call the garbage collector
+        return append_rows(entries, receipt, digest, seq - len(rows) + len(log) - before, at, log, lanes, ids, highest,
+                           producer, volume)
     for row in rows:
         lane = lanes[row[1]]
         (<list>lane.seqs).append(row[0])
         (<list>lane.rows).append(row)
-    ids.update(known)
+    for made in known:
+        ids[(<tuple>made)[0]] = (<tuple>made)[1]
     if most is not None:
         highest[producer] = most
     volume[0] += size

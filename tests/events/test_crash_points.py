@@ -293,9 +293,10 @@ with Processor(sys.argv[1]) as p:
         seen.append(event)
         if len(seen) == 1:  # the first of its batch, so no write turn is open
             print("paused", flush=True)
-            with p.store._writer.alone():  # no thread is inside the write turn, where it would stall all others
-                os.kill(os.getpid(), signal.SIGSTOP)
-                time.sleep(0.1)  # another thread may be the one that takes the signal
+            leader = p.store._writer.admitted()  # no thread is inside the write turn, where it would stall all others
+            os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(0.1)  # another thread may be the one that takes the signal
+            p.store._writer.lead.pass_on(leader)
             try:
                 event.transaction.execute("INSERT INTO effects VALUES (-1)")
             except rw.StaleEpochError as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 import time
 
 import pytest
 
-from ringward._core import GroupCommit
+import ringward as rw
+from ringward._core import GroupCommit, Job
 
 
 class Connection:
@@ -58,6 +61,14 @@ def until(holds):
         time.sleep(0.0005)
 
 
+def held(writer):
+    """Let another thread have the connection; what `pass_on` takes."""
+    job = Job(None, alone=True, thread=-1)
+    assert writer.lead.join(job)
+    assert writer.lead.collect(job) == [job]
+    return job
+
+
 def raising(error):
     """An operation that fails."""
 
@@ -69,7 +80,7 @@ def raising(error):
 
 def together(writer, first, others):
     """Run operations in one transaction, the first in this thread, which leads; results or errors of the others."""
-    before, results = writer.admitted(), {}
+    before, results = held(writer), {}
 
     def run(number):
         try:
@@ -162,3 +173,106 @@ def test_who_cannot_say_what_went_wrong_keeps_nobody_waiting(writer, monkeypatch
     first, others = together(writer, lambda: "first", [lambda: "second"])
     assert first is interrupt
     assert isinstance(others[0], ValueError)
+
+
+def test_an_error_that_was_undone_is_forgotten(writer):
+    # The second failed apart; the leader was interrupted, and the second was repeated: it kept its error.
+    interrupt, attempts = KeyboardInterrupt(), []
+
+    def second():
+        attempts.append(len(attempts))
+        if len(attempts) < 3:
+            raise ValueError("no")
+        return "second"
+
+    def faults(point):
+        if point == "commit" and len(attempts) == 2:
+            raise interrupt
+
+    writer.faults = faults
+    assert together(writer, lambda: "first", [second]) == (interrupt, {0: "second"})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no signals for threads")
+def test_who_has_left_is_not_put_back(writer):
+    # It was to lead next, and was not there.
+    before, inside, gone = held(writer), threading.Event(), threading.Event()
+
+    def operation():
+        inside.set()
+        assert gone.wait(10)
+        raise SystemExit
+
+    def lead():
+        with pytest.raises(SystemExit):
+            writer.run(operation)
+
+    def release():
+        until(lambda: writer.lead.waiting == 2)
+        writer.lead.pass_on(before)
+        assert inside.wait(10)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+    threads = [threading.Thread(target=lead, daemon=True), threading.Thread(target=release, daemon=True)]
+    threads[0].start()
+    until(lambda: writer.lead.waiting == 1)
+    handler = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    try:
+        threads[1].start()
+        with pytest.raises(KeyboardInterrupt):
+            writer.run(lambda: "of the one that leaves")
+    finally:
+        signal.signal(signal.SIGUSR1, handler)
+    gone.set()
+    for thread in threads:
+        thread.join(10)
+    other = threading.Thread(target=writer.run, args=(lambda: "other",), daemon=True)
+    other.start()
+    other.join(10)
+    assert not other.is_alive()
+
+
+def test_what_a_handler_of_a_signal_raises_reaches_the_thread_that_ran_it(writer):
+    # It looked as if an operation had failed: all were repeated, and it was lost.
+    errors = [LookupError("of a handler")]
+    error = errors[0]
+
+    def second():
+        if errors:
+            raise errors.pop()
+        return "second"
+
+    assert together(writer, lambda: "first", [second]) == (error, {0: "second"})
+    assert writer.connection.statements[-1] == "COMMIT"
+
+
+def test_a_rollback_that_is_interrupted_is_repeated(writer, monkeypatch):
+    # The transaction stayed open, and the next could not begin.
+    interrupts = [KeyboardInterrupt()]
+    execute = Connection.execute
+
+    def interrupted(self, sql):
+        if sql == "ROLLBACK" and interrupts:
+            raise interrupts.pop()
+        execute(self, sql)
+
+    monkeypatch.setattr(Connection, "execute", interrupted)
+    interrupted_writer = Writer(Connection(), writer.turnstile, writer.turnstile, lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_writer.run(raising(ValueError("no")))
+    assert not interrupted_writer.connection.in_transaction
+
+
+def test_a_turn_that_another_thread_has_cancelled_takes_nothing_more(writer):
+    lock = threading.RLock()
+    writer.take(lock)
+    assert writer.run(lambda: "inside", joins=True) == "inside"
+    with pytest.raises(rw.TransactionError, match="nothing but publish"):
+        writer.run(lambda: "inside")
+    cancelling = threading.Thread(target=writer.cancel_taken)
+    cancelling.start()
+    cancelling.join()
+    with pytest.raises(rw.TransactionError, match="took too long"):
+        writer.run(lambda: "late", joins=True)
+    writer.lost()
+    assert writer.run(lambda: "after", joins=True) == "after"

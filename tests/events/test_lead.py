@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import ringward as rw
 from ringward._core import Job, Lead
 
 RESIGNED_MOST = 63
@@ -50,9 +51,9 @@ class Writers:
         self.lead.served(jobs, jobs[0], -1)
         self.lead.commit_s = LONG
 
-    def held(self):
+    def held(self, thread=None):
         """Lead, so that all others queue up; what `release` takes."""
-        job = Job(lambda: None)
+        job = Job(lambda: None, thread=thread)
         assert self.lead.join(job)
         assert self.lead.collect(job) == [job]
         return job
@@ -198,7 +199,7 @@ def test_who_wants_to_be_alone_does_not_wait_for_who_waits(writers):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals for threads")
 def test_an_interrupt_leaves_the_queue_in_order(writers, interrupted):
-    job = writers.held()
+    job = writers.held(thread=-1)
     interrupted()
     with pytest.raises(KeyboardInterrupt):
         writers.write()
@@ -235,3 +236,47 @@ def test_many_threads_get_their_own_results_and_nobody_is_left_behind(writers):
     assert set(counts.values()) == {200}
     assert sum(map(len, writers.commits)) == 1600
     assert writers.lead.waiting == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no signals for threads")
+def test_who_others_count_on_leads_them_to_another_when_it_is_interrupted(writers, interrupted):
+    job = writers.held(thread=-1)
+    writers.lead.commit_s = LONG
+    second = []
+
+    def release():
+        until(lambda: writers.lead.waiting == 1)
+        second.append(writers.begin())
+        writers.lead.served([job], job, -1)
+        writers.lead.pass_on(job)
+        interrupted()
+
+    releasing = threading.Thread(target=release)
+    releasing.start()
+    with pytest.raises(KeyboardInterrupt):
+        writers.write()
+    releasing.join()
+    assert writers.lead.waiting == 1
+    assert writers.write(sync=False) < LONG / 10
+    second[0].join(10)
+    assert writers.commits == [{threading.get_ident(), second[0].ident}]
+
+
+def test_nobody_waits_for_others_while_something_in_a_hurry_waits(writers):
+    job = writers.held()
+    writers.lead.commit_s = LONG
+    threads = [writers.begin(), writers.begin(sync=False)]
+    begun = time.perf_counter()
+    writers.release(job)
+    assert time.perf_counter() - begun < LONG / 10
+    assert writers.commits == [{thread.ident for thread in threads}]
+
+
+def test_a_thread_that_leads_does_not_wait_for_itself(writers):
+    # What a signal or the garbage collector calls in the midst of a write waited for the end of that.
+    job = writers.held()
+    with pytest.raises(rw.TransactionError, match="writing already"):
+        writers.write()
+    assert writers.lead.waiting == 0
+    writers.release(job)
+    assert writers.write() < LONG / 10

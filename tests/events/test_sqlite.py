@@ -18,7 +18,7 @@ import pytest
 from events.world import World
 
 import ringward as rw
-from ringward.events import SqliteStore, Stream
+from ringward.events import Processor, SqliteStore, Stream
 from ringward.events.stores import schema
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes and fork are of POSIX")
@@ -546,6 +546,33 @@ def test_rule_9_a_handler_that_swallows_its_interrupt_has_not_succeeded(ledger, 
     assert publish(store, 1)
 
 
+def test_rule_9_a_handler_that_publishes_when_its_time_is_up_has_published_nothing(opened, path):
+    # It was rolled back in the midst of a statement of the handler: the watchdog died, and the transaction stayed open.
+    store = opened(transaction_timeout_s=0.05)
+    tries, seen = [], []
+    with Processor(store) as p:
+
+        @p.consumer("g", members=2)
+        def handle(event):
+            if event.key == "out":
+                seen.append(event.payload)
+                return
+            tries.append(event.attempt)
+            assert event.transaction
+            if len(tries) < 4:
+                end = time.monotonic() + 10
+                while time.monotonic() < end:
+                    p.publish("out", b"%d" % len(tries))
+
+        p.publish("go", b"")
+        p.publish("also", b"")
+        p.start()
+        assert p.drain(timeout_s=60)
+        assert store.verify() == []
+    assert seen == []
+    assert len(tries) >= 4
+
+
 def test_rule_9_insert_or_rollback_ends_the_turn_and_nothing_of_it_counts(ledger, path):
     raw(path, "CREATE UNIQUE INDEX only ON ledger (seq)")
     process = ledger.process_
@@ -654,12 +681,13 @@ def test_rule_2_an_operation_of_a_group_commit_fails_alone(opened):
         *[lambda i=i: publish(store, 1, first=i)[0].duplicate for i in (1, 2, 3)],
     ]
     threads = [threading.Thread(target=attempt, args=(work,)) for work in works]
-    with store._writer.alone():  # all wait behind a leader
-        for thread in threads:
-            thread.start()
-        gate.set()
-        while store._writer.lead.waiting < 4:
-            time.sleep(0.001)
+    leader = store._writer.admitted()  # all wait behind it
+    for thread in threads:
+        thread.start()
+    gate.set()
+    while store._writer.lead.waiting < 4:
+        time.sleep(0.001)
+    store._writer.lead.pass_on(leader)
     for thread in threads:
         thread.join()
     assert sorted(map(str, results)) == ["ConflictError", "False", "False", "False"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -137,3 +138,29 @@ def test_threads_are_counted_while_one_of_them_is_surplus(post):
     surplus.join()
     assert gone == [True]
     assert of.threads == {left}
+
+
+def test_a_surplus_thread_that_is_roused_rouses_another():
+    # It ended without a look, and the event waited for the next tick.
+    looks = []
+    agent = SimpleNamespace(
+        group=SimpleNamespace(name="g", batches=[SimpleNamespace(slow=1)], options=SimpleNamespace(hung=0)),
+        next=lambda _: looks.append(threading.current_thread()),
+    )
+    crew = Crew(lambda: 0.0, lambda _: None, lambda error: pytest.fail(repr(error)))
+    crew.add(agent, None, 1)
+    post = crew._posts["g"]
+    threads = [threading.Thread(target=crew._work, args=(post,), daemon=True) for _ in range(2)]
+    post.threads.update(threads)
+    for number, thread in enumerate(threads):
+        thread.start()
+        while len(post.idle._gates) <= number:
+            time.sleep(0.001)
+    agent.group.batches.clear()
+    looks.clear()
+    crew.wake(1)
+    threads[0].join(0.1)
+    while not looks:
+        time.sleep(0.001)
+    assert looks[0] is threads[1]
+    crew.stop(10)

@@ -180,6 +180,7 @@ class Crew:
                     batch = post.runner.run(batch, more=more)
                     self._news += 1
                 if len(post.threads) > post.members and self._surplus(post):
+                    post.idle.rouse(1)  # what roused this one is for another
                     return
         except BaseException as error:  # noqa: BLE001 - as the ticker's
             self._fail(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,8 @@ from ringward.events.stores.protocol import Settlement
 from ringward.events.stores.writer import HANDLER, Writer
 
 __all__ = ["Guard", "SqliteTransaction", "SqliteTurn", "Watchdog"]
+
+_log = logging.getLogger("ringward.events")
 
 TURN_EVENTS = 200
 TURN_S = 0.020
@@ -90,7 +93,11 @@ class Watchdog:
                     continue
             if self._watched is watched:
                 self._watched = None
-                watched[1]()
+                try:
+                    watched[1]()
+                except Exception as error:  # noqa: BLE001 - the next one is watched all the same
+                    extra = {"event": "turn_stuck", "error": str(error)}
+                    _log.error("a handler's transaction could not be ended", exc_info=error, extra=extra)
 
 
 class SqliteTransaction:
@@ -161,7 +168,7 @@ class SqliteTurn:
         self._events = 0
         self.lost = False
         self.transaction = SqliteTransaction(writer.connection, guard, self._lock)
-        writer.take()
+        writer.take(self._lock)
         self._began = time.monotonic()
 
     def begin(self, partition: int, epoch: int) -> None:
@@ -215,6 +222,7 @@ class SqliteTurn:
         self._watchdog.done()
         with self._lock:
             self._lose()
+        self._writer.lost()
 
     def _check(self) -> None:
         if not self.lost and (self.transaction.over or not self._writer.connection.in_transaction):

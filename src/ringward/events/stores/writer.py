@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import apsw
 
 from ringward._core import GroupCommit
-from ringward.errors import BackpressureError, RingwardError, StoreClosedError, StoreFailedError, StoreFullError
+from ringward.errors import (
+    BackpressureError,
+    RingwardError,
+    StoreClosedError,
+    StoreFailedError,
+    StoreFullError,
+    TransactionError,
+)
 
 __all__ = ["HANDLER", "Writer", "translated"]
 
@@ -39,15 +43,6 @@ class Writer(GroupCommit):
         self.closed = failed = StoreFailedError("another process found that the file cannot be trusted: open it anew")
         return failed
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Let nobody of this process write meanwhile."""
-        job = self.admitted()
-        try:
-            yield
-        finally:
-            self.lead.pass_on(job)
-
 
 def translated(error: apsw.Error) -> RingwardError:
     """The error of ours that says what went wrong."""
@@ -55,6 +50,8 @@ def translated(error: apsw.Error) -> RingwardError:
         made: RingwardError = StoreFullError(f"nothing was stored: {error}")
     elif isinstance(error, apsw.BusyError | apsw.LockedError):
         made = BackpressureError("store", "free of other programs' locks", str(error))
+    elif isinstance(error, apsw.InterruptError):  # only handlers are
+        made = TransactionError("the handler was interrupted: it took too long")
     elif isinstance(error, apsw.ConnectionClosedError):
         made = StoreClosedError("the store is closed")
     else:
