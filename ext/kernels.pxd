@@ -7,7 +7,8 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 cdef enum:
     MIXED = 0xFFFF  # no owner here: ask the exact points
     LINE_POINTS = 15  # the 16th pair closes the line
-    MOST_AT_ONCE = 512  # keys a call of `look_up`: their lines, 32 KiB, fit the first cache
+    MOST_AT_ONCE = 1024  # keys a call of `look_up`
+    LINES_AT_ONCE = 512  # those of 32 KiB: they fit the first cache
     AHEAD_BYTES = 16384  # of a stream that are on their way from memory: the measured best
     AHEAD_HASHES = 2048  # as many bytes of hashes
 
@@ -25,12 +26,17 @@ cdef struct Span:  # the bytes of one key, somewhere
     size_t size
     const unsigned char *p
 
+cdef struct Rows:  # keys of at most 16 bytes, `stride` bytes apart, each without its trailing NULs
+    const unsigned char *p
+    Py_ssize_t stride
+    Py_ssize_t width
+    uint64_t seed
+
 cdef struct Kernels:
     # XXH3 of 8-byte keys; `flip` is flip_4to8(seed).
     void (*hash_integers)(const uint64_t *keys, Py_ssize_t count, uint64_t flip, uint64_t *out) noexcept nogil
-    # XXH3 of keys of at most 16 bytes, `stride` bytes apart, each without its trailing NULs.
-    void (*hash_padded)(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, Py_ssize_t count, uint64_t seed,
-                        uint64_t *out) noexcept nogil
+    # XXH3.
+    void (*hash_padded)(const Rows *rows, Py_ssize_t count, uint64_t *out) noexcept nogil
     # XXH3 of keys of `width` bytes, one after the other; `secret` is derived from the seed (derive_secret).
     void (*hash_rows)(const unsigned char *p, Py_ssize_t width, Py_ssize_t count, uint64_t seed,
                       const unsigned char *secret, uint64_t *out) noexcept nogil
@@ -41,6 +47,10 @@ cdef struct Kernels:
     # `unresolved`: those of keys that need the exact points.
     Py_ssize_t (*look_up)(const Ring *ring, const uint64_t *h, Py_ssize_t count, Py_ssize_t ahead, uint16_t *out,
                           uint16_t *unresolved) noexcept nogil
+    # The same for at most MOST_AT_ONCE keys that are still to be hashed, into `h` (which begins a cache line), with the
+    # direct table: a core hashes and loads at the same time.
+    Py_ssize_t (*look_up_padded)(const Ring *ring, const Rows *rows, Py_ssize_t count, uint64_t *h, uint16_t *out,
+                                 uint16_t *unresolved) noexcept nogil
     # owners[(h * partitions) >> 64]
     void (*look_up_partitions)(const uint64_t *h, Py_ssize_t count, Py_ssize_t ahead, const uint16_t *owners,
                                uint64_t partitions, uint16_t *out) noexcept nogil

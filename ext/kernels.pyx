@@ -1,16 +1,17 @@
 """The bodies of the kernels; compiled once for each instruction set (see kernels.pxd)."""
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
-from .kernels cimport AHEAD_BYTES, AHEAD_HASHES, MIXED, MOST_AT_ONCE, Kernels, Line, Ring, Span
+from .kernels cimport AHEAD_BYTES, AHEAD_HASHES, LINES_AT_ONCE, MIXED, MOST_AT_ONCE, Kernels, Line, Ring, Rows, Span
 from .lanes cimport (
     rw_eight_owners, rw_eight_wide_owners, rw_lowest_bit, rw_match16, rw_match32, rw_match64, rw_mixed, rw_rank16)
-from .lanes_xxh3 cimport Flips, rw_hash_eights, rw_hash_padded8, rw_hash_rows8, rw_hash_spans8
+from .lanes_xxh3 cimport HASHES_BESIDE, Flips, rw_hash_eights, rw_hash_padded8, rw_hash_rows8, rw_hash_spans8
 from .mix cimport mul_high, rw_load32, rw_load64, rw_mul128, rw_prefetch, rw_published, rw_used_bytes
 from .xxh3 cimport (
     finish_4to8, finish_9to16, flip_4to8, flip_9to16_high, flip_9to16_low, xxh3_1to3, xxh3_bytes, xxh3_empty, xxh3_u64)
 
 cdef enum:
     ALL_EIGHT = 0xFF
+    HASHED_AHEAD = 32  # keys that are hashed before the first of them is looked up
 
 
 cdef void hash_integers(const uint64_t *keys, Py_ssize_t count, uint64_t flip, uint64_t *out) noexcept nogil:
@@ -97,25 +98,36 @@ cdef void hash_rows(const unsigned char *p, Py_ssize_t width, Py_ssize_t count, 
         i += 1
 
 
-cdef void hash_padded(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, Py_ssize_t count, uint64_t seed,
-                      uint64_t *out) noexcept nogil:
+cdef void hash_left(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, uint32_t left, Flips flips,
+                    uint64_t *out) noexcept nogil:
+    """The keys of eight whose bits are set. (With a pointer to them, the caller could not keep flips in registers.)"""
+    cdef Py_ssize_t lane
+    if left == ALL_EIGHT:
+        for lane in range(8):
+            out[lane] = hash_one_padded(p, width, &flips)
+            p += stride
+        return
+    while left:
+        lane = rw_lowest_bit(left)
+        left &= left - 1
+        out[lane] = hash_one_padded(p + lane * stride, width, &flips)
+
+
+cdef void hash_padded(const Rows *rows, Py_ssize_t count, uint64_t *out) noexcept nogil:
     cdef Flips flips
-    cdef Py_ssize_t i = 0, lane
+    cdef const unsigned char *p = rows.p
+    cdef Py_ssize_t stride = rows.stride, width = rows.width, i = 0
     cdef uint32_t left
-    set_flips(&flips, seed)
+    set_flips(&flips, rows.seed)
+    while i + 8 <= count:
+        rw_prefetch(p + AHEAD_BYTES)
+        rw_prefetch(p + AHEAD_BYTES + 64)
+        left = rw_hash_padded8(p, stride, width, &flips, out + i)
+        if left:
+            hash_left(p, stride, width, left, flips, out + i)
+        p += 8 * stride
+        i += 8
     while i < count:
-        if i & 7 == 0:
-            rw_prefetch(p + AHEAD_BYTES)
-            rw_prefetch(p + AHEAD_BYTES + 64)
-            left = rw_hash_padded8(p, stride, width, &flips, out + i) if i + 8 <= count else ALL_EIGHT
-            if left != ALL_EIGHT:
-                while left:
-                    lane = rw_lowest_bit(left)
-                    left &= left - 1
-                    out[i + lane] = hash_one_padded(p + lane * stride, width, &flips)
-                p += 8 * stride
-                i += 8
-                continue
         out[i] = hash_one_padded(p, width, &flips)
         p += stride
         i += 1
@@ -131,21 +143,44 @@ cdef inline bint find_in_line(const Ring *ring, uint64_t h, uint16_t *owner) noe
     return line.fragments[rank] != fragment and owner[0] != MIXED
 
 
-cdef Py_ssize_t look_up(const Ring *ring, const uint64_t *h, Py_ssize_t count, Py_ssize_t ahead, uint16_t *out,
-                        uint16_t *unresolved) noexcept nogil:
+cdef inline Py_ssize_t look_up_mixed(const Ring *ring, const uint64_t *h, Py_ssize_t count, uint16_t *out,
+                                     uint16_t *unresolved) noexcept nogil:
+    """Keys on an entry with a boundary inside were left: no branch for them in the loop before."""
     cdef uint16_t[MOST_AT_ONCE + 32] waiting
-    cdef const uint16_t *direct = rw_published(<const uint16_t **>&ring.direct)
-    cdef int shift = ring.direct_shift
-    cdef Py_ssize_t i = 0, k, mixed, found = 0
-    if direct == NULL:
-        for i in range(count):
+    cdef Py_ssize_t i, k, mixed = rw_mixed(out, count, waiting), found = 0
+    for i in range(mixed):  # all their lines on the way before the first is needed
+        rw_prefetch(ring.lines + mul_high(h[waiting[i]], ring.buckets))
+    for i in range(mixed):
+        k = waiting[i]
+        if not find_in_line(ring, h[k], out + k):
+            unresolved[found] = <uint16_t>k
+            found += 1
+    return found
+
+
+cdef Py_ssize_t look_up_lines(const Ring *ring, const uint64_t *h, Py_ssize_t count, Py_ssize_t ahead, uint16_t *out,
+                              uint16_t *unresolved) noexcept nogil:
+    cdef Py_ssize_t i, start = 0, end, found = 0
+    while start < count:
+        end = min(count, start + LINES_AT_ONCE)
+        for i in range(start, end):
             if i & 7 == 0:
                 rw_prefetch(h + i + ahead)
             rw_prefetch(ring.lines + mul_high(h[i], ring.buckets))
-        for i in range(count):
+        for i in range(start, end):
             unresolved[found] = <uint16_t>i
             found += not find_in_line(ring, h[i], out + i)
-        return found
+        start = end
+    return found
+
+
+cdef Py_ssize_t look_up(const Ring *ring, const uint64_t *h, Py_ssize_t count, Py_ssize_t ahead, uint16_t *out,
+                        uint16_t *unresolved) noexcept nogil:
+    cdef const uint16_t *direct = rw_published(<const uint16_t **>&ring.direct)
+    cdef int shift = ring.direct_shift
+    cdef Py_ssize_t i = 0
+    if direct == NULL:
+        return look_up_lines(ring, h, count, ahead, out, unresolved)
     while i + 8 <= count:
         rw_prefetch(h + i + ahead)
         rw_eight_owners(direct, h + i, shift, out + i)
@@ -153,15 +188,33 @@ cdef Py_ssize_t look_up(const Ring *ring, const uint64_t *h, Py_ssize_t count, P
     while i < count:
         out[i] = direct[h[i] >> shift]
         i += 1
-    # Keys on an entry with a boundary inside were left: no branch in the loop above.
-    mixed = rw_mixed(out, count, waiting)
-    for i in range(mixed):  # all their lines on the way before the first is needed
-        rw_prefetch(ring.lines + mul_high(h[waiting[i]], ring.buckets))
-    for i in range(mixed):
-        k = waiting[i]
-        unresolved[found] = <uint16_t>k
-        found += not find_in_line(ring, h[k], out + k)
-    return found
+    return look_up_mixed(ring, h, count, out, unresolved)
+
+
+cdef Py_ssize_t look_up_padded(const Ring *ring, const Rows *rows, Py_ssize_t count, uint64_t *h, uint16_t *out,
+                               uint16_t *unresolved) noexcept nogil:
+    cdef const uint16_t *direct = rw_published(<const uint16_t **>&ring.direct)
+    cdef Py_ssize_t stride = rows.stride, width = rows.width, i = 0
+    cdef const unsigned char *p = rows.p + HASHED_AHEAD * stride
+    cdef int shift = ring.direct_shift
+    cdef uint32_t left
+    cdef Flips flips
+    if not HASHES_BESIDE or count & 7 or count < HASHED_AHEAD:
+        hash_padded(rows, count, h)
+        return look_up(ring, h, count, 0, out, unresolved)
+    set_flips(&flips, rows.seed)
+    hash_padded(rows, HASHED_AHEAD, h)
+    while i < count:
+        if i + HASHED_AHEAD < count:
+            rw_prefetch(p + AHEAD_BYTES)
+            rw_prefetch(p + AHEAD_BYTES + 64)
+            left = rw_hash_padded8(p, stride, width, &flips, h + i + HASHED_AHEAD)
+            if left:
+                hash_left(p, stride, width, left, flips, h + i + HASHED_AHEAD)
+            p += 8 * stride
+        rw_eight_owners(direct, h + i, shift, out + i)
+        i += 8
+    return look_up_mixed(ring, h, count, out, unresolved)
 
 
 ctypedef fused id_type:
@@ -271,6 +324,7 @@ table.hash_padded = hash_padded
 table.hash_rows = hash_rows
 table.hash_spans = hash_spans
 table.look_up = look_up
+table.look_up_padded = look_up_padded
 table.look_up_partitions = look_up_partitions
 table.look_up_partitions_wide = look_up_partitions_wide
 table.widen = widen

@@ -18,6 +18,45 @@ cdef extern from *:
 
     typedef struct { size_t size; const unsigned char *p; } rw_span;  /* as the kernels' Span */
 
+    /* In plain C, one after the other, but without a branch between them: branches cost as much as hashing. */
+    RW_INLINE uint64_t rw_9to16(uint64_t first, uint64_t last, uint64_t size, const rw_flips *flips) {
+        uint64_t a = first ^ flips->flip_low, b = last ^ flips->flip_high, low;
+        uint64_t high = rw_mul128(a, b, &low), h = size + rw_swap64(a) + b + (high ^ low);
+        h = (h ^ h >> 37) * RW_MX1;
+        return h ^ h >> 32;
+    }
+    RW_INLINE void rw_strided8(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, const rw_flips *flips,
+                               uint64_t *out) {
+        for (int i = 0; i < 8; i++, p += stride)
+            out[i] = rw_9to16(rw_load64(p), rw_load64(p + width - 8), (uint64_t)width, flips);
+    }
+    /* Eight keys by size and pointer. Returns whether all are of 9 to 16 bytes: no other is hashed. */
+    RW_INLINE int rw_spans8(const void *spans, const rw_flips *flips, uint64_t *out) {
+        const rw_span *s = (const rw_span *)spans;
+        size_t above = 0;
+        for (int i = 0; i < 8; i++) above |= s[i].size - 9;
+        if (above > 7) return 0;
+        for (int i = 0; i < 8; i++)
+            out[i] = rw_9to16(rw_load64(s[i].p), rw_load64(s[i].p + s[i].size - 8), s[i].size, flips);
+        return 1;
+    }
+    /* Eight keys of `width` bytes, one after the other. Returns whether they were hashed: those of 9 to 16 bytes are. */
+    RW_INLINE int rw_rows8(const unsigned char *p, Py_ssize_t width, const rw_flips *flips, uint64_t *out) {
+        if (width < 9 || width > 16) return 0;
+        rw_strided8(p, width, width, flips, out);
+        return 1;
+    }
+    /* Eight keys of at most 16 bytes, NUL-padded. Returns the bits of those it left: all, unless none is padded. */
+    RW_INLINE uint32_t rw_padded8(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, const rw_flips *flips,
+                                  uint64_t *out) {
+        unsigned full = 1;
+        if (width < 9) return 0xFF;
+        for (int i = 0; i < 8; i++) full &= p[i * stride + width - 1] != 0;
+        if (!full) return 0xFF;
+        rw_strided8(p, stride, width, flips, out);
+        return 0;
+    }
+
     #if defined(RW_AVX512)
     RW_INLINE __m512i rw_finish_4to8(__m512i k, __m512i size) {
         __m512i m = _mm512_set1_epi64((long long)RW_MX2);
@@ -179,21 +218,19 @@ cdef extern from *:
         }
         return 1;
     }
-    /* Eight keys of `width` bytes, one after the other. Returns whether they were hashed: those of 16 bytes are. */
     RW_INLINE int rw_hash_rows8(const unsigned char *p, Py_ssize_t width, const rw_flips *flips, uint64_t *out) {
         const __m256i *v = (const __m256i *)p;
-        if (width != 16) return 0;
+        if (width != 16) return rw_rows8(p, width, flips, out);
         for (int i = 0; i < 4; i += 2) {
             __m256i a = _mm256_loadu_si256(v + i), b = _mm256_loadu_si256(v + i + 1);
             rw_9to16x4(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b), _mm256_set1_epi64x(16), flips, out + 2 * i);
         }
         return 1;
     }
-    /* Eight keys of at most 16 bytes, NUL-padded. Returns the bits of those it left: all, unless none is padded. */
     RW_INLINE uint32_t rw_hash_padded8(const unsigned char *p, Py_ssize_t stride, Py_ssize_t width, const rw_flips *flips,
                                        uint64_t *out) {
         const __m256i *v = (const __m256i *)p;
-        if (stride != 16 || width != 16) return 0xFF;
+        if (stride != 16 || width != 16) return rw_padded8(p, stride, width, flips, out);
         __m256i nul = _mm256_min_epu8(_mm256_min_epu8(_mm256_loadu_si256(v), _mm256_loadu_si256(v + 1)),
                                       _mm256_min_epu8(_mm256_loadu_si256(v + 2), _mm256_loadu_si256(v + 3)));
         nul = _mm256_cmpeq_epi8(nul, _mm256_setzero_si256());
@@ -215,9 +252,10 @@ cdef extern from *:
         }
     }
     #else
-    #define rw_hash_spans8(spans, flips, out) 0
-    #define rw_hash_rows8(p, width, flips, out) 0
-    #define rw_hash_padded8(p, stride, width, flips, out) 0xFFu
+    #define RW_HASHES_BESIDE 0  /* both take the same ports */
+    #define rw_hash_spans8 rw_spans8
+    #define rw_hash_rows8 rw_rows8
+    #define rw_hash_padded8 rw_padded8
     RW_INLINE void rw_hash_integers8(const uint64_t *keys, uint64_t flip, uint64_t *out) {
         for (int i = 0; i < 8; i++) {
             uint64_t k = (keys[i] << 32 | keys[i] >> 32) ^ flip;
@@ -230,6 +268,10 @@ cdef extern from *:
     }
     #endif
 
+    #if !defined(RW_HASHES_BESIDE)  /* whether hashing pays beside something else that has no wide instructions */
+    #define RW_HASHES_BESIDE 1
+    #endif
+
     RW_SCALAR static void rw_hash_eights(const uint64_t *keys, Py_ssize_t count, uint64_t flip, Py_ssize_t ahead,
                                          uint64_t *out) {
         for (Py_ssize_t i = 0; i < count; i += 8) {  /* a cache line of keys at a time */
@@ -239,6 +281,7 @@ cdef extern from *:
     }
     #endif
     """
+    const bint HASHES_BESIDE "RW_HASHES_BESIDE"
     cdef struct Flips "rw_flips":
         uint64_t seed
         uint64_t flip

@@ -11,7 +11,9 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from .columns cimport key_source
+from .cpu cimport kernels
 from .hashing cimport Hasher
+from .kernels cimport Rows
 from .parallel cimport Loop, checked_threads
 from .table cimport BLOCK, FETCHED, NO_NODE
 
@@ -136,6 +138,8 @@ cdef class OwnersLoop(KeyLoop):
         cdef const uint64_t *h
         cdef Py_ssize_t block = end - start, count, i
         cdef char *out
+        if self.turn_of_rows(start, end):
+            return 0
         if self.source.ready == NULL or self.source.nulls or self.width == 8:
             block = BLOCK  # others go as one stream, so that the table fetches the hashes ahead
         while start < end:
@@ -155,6 +159,28 @@ cdef class OwnersLoop(KeyLoop):
                     (<int64_t *>out)[i] = ids[i] if ids[i] != NO_NODE else WIDE_NO_NODE
             start += count
         return 0
+
+    cdef bint turn_of_rows(self, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
+        """The same for keys that are rows, hashed while others are looked up; False where the table can't."""
+        cdef uint64_t[BLOCK + 8] room
+        cdef uint64_t *h = <uint64_t *>((<size_t>room + 63) & ~<size_t>63)  # whole cache lines
+        cdef uint16_t[BLOCK] ids
+        cdef uint16_t *narrow = ids
+        cdef Rows rows
+        cdef Py_ssize_t count, i
+        while start < end:
+            count = min(<Py_ssize_t>BLOCK, end - start)
+            if self.width == 2:
+                narrow = <uint16_t *>self.out + start
+            if not (self.source.rows(self.spec, start, &rows) and self.table.lookup_rows(&rows, count, h, narrow)):
+                return False
+            if self.width == 4:
+                kernels.widen(ids, count, <uint32_t *>self.out + start)
+            elif self.width == 8:
+                for i in range(count):
+                    (<int64_t *>self.out)[start + i] = ids[i]
+            start += count
+        return True
 
 
 cdef class CandidatesLoop(KeyLoop):

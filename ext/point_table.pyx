@@ -18,9 +18,9 @@ only the lines of points that changed owner.
 import numpy as np
 
 from .cpu cimport kernels
-from .kernels cimport AHEAD_HASHES, LINE_POINTS, MIXED, MOST_AT_ONCE
+from .kernels cimport AHEAD_HASHES, LINE_POINTS, MIXED, MOST_AT_ONCE, Rows
 from .lanes cimport rw_rank16
-from .mix cimport mul_high, rw_mul128, rw_prefetch, rw_publish
+from .mix cimport mul_high, rw_mul128, rw_prefetch, rw_publish, rw_published
 from .table cimport BLOCK, FETCHED, NO_NODE
 
 cimport numpy as cnp
@@ -286,6 +286,16 @@ cdef class PointTable(Table):
             h += size
             out += size
             count -= size
+
+    cdef bint lookup_rows(self, const Rows *rows, Py_ssize_t count, uint64_t *h, uint16_t *out) noexcept nogil:
+        cdef uint16_t[MOST_AT_ONCE] unresolved
+        cdef Py_ssize_t i, found
+        if rw_published(<const uint16_t **>&self.ring.direct) == NULL:
+            return False
+        found = kernels.look_up_padded(&self.ring, rows, count, h, out, unresolved)
+        for i in range(found):
+            out[unresolved[i]] = <uint16_t>self.exact(h[unresolved[i]])
+        return True
 
     cdef void lookup_block(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil:
         cdef uint16_t[MOST_AT_ONCE] owners, unresolved

@@ -304,7 +304,10 @@ cdef object assign_source(State state, KeySource source, keys, count, out, threa
     # Straight into `out` only where nothing can go wrong half-way and no key is overwritten unread.
     direct = (out is not None and count is None and not source.fallible and out.flags.carray
               and not np.may_share_memory(out, keys))
-    result = out if direct else np.empty(shape, np.uint32)
+    if direct:
+        result = out
+    else:
+        result = np.empty(shape, np.uint32 if out is None or count is not None else out.dtype)
     if count is None:
         owners_into(state.table, spec, source, result, shared)
     else:
@@ -312,6 +315,6 @@ cdef object assign_source(State state, KeySource source, keys, count, out, threa
     if out is None or direct:
         return result
     np.copyto(out, result, casting="unsafe")
-    if out.dtype.itemsize == 8:  # in narrower types, NO_NODE has become the maximum by itself
+    if count is not None and out.dtype.itemsize == 8:  # in narrower types, NO_NODE has become the maximum by itself
         out[result == NO_NODE] = np.iinfo(out.dtype).max
     return out

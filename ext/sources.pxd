@@ -1,6 +1,7 @@
 """A column of keys as a source of hashes, a block at a time."""
 from libc.stdint cimport uint8_t, uint64_t
 from .hashing cimport HashSpec
+from .kernels cimport Rows
 
 cimport numpy as cnp
 
@@ -17,6 +18,7 @@ cdef class KeySource:
     cdef void leave(self) noexcept nogil  # leave, without having asked for the GIL in between
     # Fills a block. When it raises, it has left.
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil
+    cdef bint rows(self, const HashSpec *spec, Py_ssize_t start, Rows *rows) noexcept nogil
     cdef void mark_nulls(self, Py_ssize_t start, Py_ssize_t count, uint8_t *out) noexcept nogil
 
 

@@ -13,6 +13,9 @@ cimport numpy as cnp
 
 cnp.import_array()
 
+cdef enum:
+    MOST_PADDED = 16  # bytes of a row
+
 
 cdef class KeySource:
     """`size` keys; subclasses fill blocks of their hashes."""
@@ -29,6 +32,10 @@ cdef class KeySource:
 
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
         return 0
+
+    cdef bint rows(self, const HashSpec *spec, Py_ssize_t start, Rows *rows) noexcept nogil:
+        """Whether the keys from `start` on are rows, which kernels hash and look up at once; which ones."""
+        return False
 
     cdef void mark_nulls(self, Py_ssize_t start, Py_ssize_t count, uint8_t *out) noexcept nogil:
         """1 where a key is missing, else 0; only called where there are `nulls`."""
@@ -97,16 +104,25 @@ cdef class IntSource(ArraySource):
 cdef class BytesSource(ArraySource):
     """Fixed-width bytes (`S`): as NumPy has it, trailing NULs are padding and not part of the key."""
 
+    cdef bint rows(self, const HashSpec *spec, Py_ssize_t start, Rows *rows) noexcept nogil:
+        rows.p = <const unsigned char *>self.base + start * self.stride
+        rows.stride = self.stride
+        rows.width = self.item_size
+        rows.seed = spec.seed
+        return spec.family == FAMILY_XXH3 and self.item_size <= MOST_PADDED
+
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
-        cdef const char *p = self.base + start * self.stride
+        cdef Rows rows
+        cdef const unsigned char *p
         cdef Py_ssize_t i, size
-        if spec.family == FAMILY_XXH3 and self.item_size <= 16:
-            kernels.hash_padded(<const unsigned char *>p, self.stride, self.item_size, count, spec.seed, out)
+        if self.rows(spec, start, &rows):
+            kernels.hash_padded(&rows, count, out)
             return 0
+        p = rows.p
         for i in range(count):
             size = self.item_size
             while size and p[size - 1] == 0:
                 size -= 1
-            out[i] = hash_bytes(spec, <const unsigned char *>p, <size_t>size)
+            out[i] = hash_bytes(spec, p, <size_t>size)
             p += self.stride
         return 0

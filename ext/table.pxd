@@ -1,5 +1,6 @@
 """The seam: what every table answers. A table is immutable once a router has it."""
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from .kernels cimport Rows
 
 cdef extern from *:
     """
@@ -9,7 +10,7 @@ cdef extern from *:
 
 cdef enum:
     FETCHED = 64  # keys whose places in a large table, two or three cache lines each, are on their way together
-    BLOCK = 512  # keys hashed, then looked up, at a time: their hashes, 4 KiB, stay in the first cache
+    BLOCK = 1024  # keys hashed, then looked up, at a time: their hashes, 8 KiB, stay in the first cache
 
 
 cdef class Table:
@@ -17,6 +18,7 @@ cdef class Table:
     cdef uint32_t lookup(self, uint64_t h) noexcept nogil
     cdef void lookup_block(self, const uint64_t *h, Py_ssize_t count, uint32_t *out) noexcept nogil
     cdef void lookup_narrow(self, const uint64_t *h, Py_ssize_t count, uint16_t *out) noexcept nogil
+    cdef bint lookup_rows(self, const Rows *rows, Py_ssize_t count, uint64_t *h, uint16_t *out) noexcept nogil
     cdef int settle(self) except -1
     cdef void prepare(self, Py_ssize_t keys)
     cdef void fetch(self, const uint64_t *h, Py_ssize_t count) noexcept nogil

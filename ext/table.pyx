@@ -28,6 +28,10 @@ cdef class Table:
         for i in range(count):
             out[i] = <uint16_t>self.lookup(h[i])
 
+    cdef bint lookup_rows(self, const Rows *rows, Py_ssize_t count, uint64_t *h, uint16_t *out) noexcept nogil:
+        """As `lookup_narrow`, for at most BLOCK keys that are hashed meanwhile, into `h`; False: not here."""
+        return False
+
     cdef int settle(self) except -1:
         """Called under the GIL before anything but `lookup`: the place to compile what was put off."""
         return 0

@@ -20,7 +20,7 @@ from levels_child import integers, padded
 import ringward as rw
 
 PAGES = 64
-COUNTS = (*range(1, 20), 31, 32, 33, 63, 64, 65, 127, 129, 511, 512, 513)
+COUNTS = (*range(1, 20), 31, 32, 33, 63, 64, 65, 127, 129, 1_023, 1_024, 1_025)
 WIDTHS = (*range(1, 18), 24, 40, 129, 241)
 FAMILIES = (rw.XXH3(), rw.XXH3(7), rw.SipHash(bytes(range(16))), rw.Multiplicative(2**63 + 1, 2**64 - 59))
 INTEGERS = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", ">i2", ">i4", ">i8")
@@ -135,9 +135,10 @@ def routers():
 
 
 def check_ids(router, count, last):
-    plain = integers(count, 8)
+    plain, rows = integers(count, 8), padded(count, 16, 8)
     for dtype in (np.uint16, np.uint32, np.int64):
-        hashes, out = held(last, plain, np.zeros(count, dtype))
+        hashes, out, texts = held(last, plain, np.zeros(count, dtype), rows)
+        assert (router.assign(texts, out=out) == router.assign_hashes(rw.hash_keys(rows))).all()
         expected = router.assign_hashes(plain, out=np.zeros(count, dtype))
         assert (router.assign_hashes(hashes, out=out) == expected).all()
         assert (router.assign(hashes, out=out) == router.assign(plain)).all()
@@ -154,6 +155,8 @@ def main():
         sys.stdout.write(str(ctypes.string_at(room.ctypes.data, room.nbytes + 1)))
         return
     made = list(routers())
+    for router in made:
+        router.assign_hashes(integers(300_000, 9))  # so many that rings get their direct tables
     for last in (True, False):
         for count in COUNTS:
             check_keys(count, last)

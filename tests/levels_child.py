@@ -10,7 +10,7 @@ import xxhash
 
 import ringward as rw
 
-SIZES = (*range(36), 255, 511, 512, 513, 520, 1_023, 1_537, 20_011)
+SIZES = (*range(36), 255, 511, 512, 513, 520, 1_023, 1_024, 1_025, 1_537, 2_056, 20_011)
 
 
 def integers(size, seed):
@@ -79,6 +79,13 @@ def results():
         hashes = integers(300_000, 2)  # enough for the direct table to be built
         before = [router.assign_hashes(hashes, out=np.zeros(len(hashes), d)) for d in (np.uint16, np.uint32, np.int64)]
         yield from before
+        for size in SIZES:
+            for width in (1, 3, 4, 8, 9, 15, 16, 17):  # hashed while others are looked up
+                texts, out = padded(size, width, 3), np.zeros(size, np.uint16)
+                yield router.assign(texts, out=out)
+                assert (out == router.assign_hashes(rw.hash_keys(texts))).all()
+                yield router.assign(texts[::-2])
+                yield router.assign(texts, out=np.zeros(size, np.int64))
         for transfer in (router.mark_down("node1"), router.mark_up("node1"), router.remove("node2"), router.add("new")):
             for ids in before:
                 yield transfer.apply(ids, hashes)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import datetime as dt
 import gc
 import mmap
 import re
+import struct
 import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -282,6 +285,27 @@ def test_stringdtype_of_any_layout() -> None:
     assert rw.hash_keys(keys.reshape(2, 1500)[1]).tolist() == [h(text) for text in texts[1500:]]
     reversed_columns = np.stack([keys, keys[::-1]], axis=1)
     assert rw.hash_keys(reversed_columns[:, 1]).tolist() == [h(text) for text in reversed(texts)]
+
+
+@pytest.mark.parametrize("first", [0, 3, 4, 62, 70])
+def test_a_string_that_numpy_cannot_read_is_refused(first: int) -> None:
+    """The first of several is named, wherever it stands in its group; the column can be read again afterwards."""
+    keys = np.array(["a"] * 71, StringDType())  # all so short that there is no memory for longer ones
+    expected = rw.hash_keys(keys)
+    out = np.full(len(keys), 7, np.uint16)
+    for i in {first, 65, 70}:
+        packed = (ctypes.c_char * 16).from_address(keys.ctypes.data + 16 * i)
+        packed[:] = struct.pack("QQ", 0, 20)  # 20 bytes, at the beginning of that memory
+    try:
+        for call in (rw.hash_keys, partial(rw.HashRing(["a", "b"]).assign, out=out)):
+            with pytest.raises(rw.KeyValueError, match=re.escape(f"keys[{min(first, 65)}] must be a string")) as caught:
+                call(keys)
+            assert caught.value.position == min(first, 65)
+    finally:
+        ctypes.memset(keys.ctypes.data, 0, keys.nbytes)
+        keys[:] = "a"
+    assert (out == 7).all()
+    assert (rw.hash_keys(keys) == expected).all()
 
 
 def test_stringdtype_is_read_while_others_read_and_write_it() -> None:
