@@ -27,19 +27,30 @@ ROUNDS = 9
 CHANGES = 300
 NEW = "node-new"
 COLUMNS = ("S16", "Arrow string", "StringDType", "list")
-HEAD = ("ns a key", "column", "hashing", "lookup", "both, one after the other", "`assign`", "`np.copyto` of 8 bytes")
+SMALL = 100  # nodes, whose direct table lies in the second cache
+HEAD = (
+    "ns a key",
+    "column",
+    "hashing",
+    "lookup",
+    "on 100 nodes",
+    "hashing + lookup",
+    "`assign`",
+    "`np.copyto` of 8 bytes",
+)
 CHANGE_HEAD = ("µs", "nodes", "who belongs", "ids and weights", "the table", "the change as a whole")
 
 
 def measured(column):
-    """Least nanoseconds a key: of hashing, of looking up, of both, and of copying integers."""
-    keys, ring = CONTAINERS[column](TEXTS), hash_ring()
+    """Least nanoseconds a key: of hashing, of looking up on a ring and on a small one, of both, and of copying integers."""
+    keys, ring, small = CONTAINERS[column](TEXTS), hash_ring(), hash_ring(SMALL)
     hashes, out = rw.hash_keys(keys), np.zeros(TEXTS, np.uint16)
     copied = integers()
     target = np.zeros_like(copied)
     works = (
         lambda: seconds(lambda keys: rw.hash_keys(keys, threads=1), keys),
         lambda: seconds(lambda hashes: ring.assign_hashes(hashes, out=out, threads=1), hashes),
+        lambda: seconds(lambda hashes: small.assign_hashes(hashes, out=out, threads=1), hashes),
         lambda: seconds(lambda keys: ring.assign(keys, out=out, threads=1), keys),
         lambda: seconds(lambda copied: np.copyto(target, copied), copied),
     )
@@ -79,8 +90,8 @@ def rows():
             environment = {**os.environ, "RINGWARD_CPU": level}
             command = [sys.executable, __file__, column]
             done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-            hashing, lookup, assign, copy = json.loads(done.stdout)
-            cells = (hashing, lookup, hashing + lookup, assign, copy)
+            hashing, lookup, small, assign, copy = json.loads(done.stdout)
+            cells = (hashing, lookup, small, hashing + lookup, assign, copy)
             yield level, column, *(f"{cell:.2f}" for cell in cells)
 
 

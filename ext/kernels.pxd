@@ -35,7 +35,7 @@ cdef struct Rows:  # keys of at most 16 bytes, `stride` bytes apart, each withou
 cdef struct Kernels:
     # XXH3 of 8-byte keys; `flip` is flip_4to8(seed).
     void (*hash_integers)(const uint64_t *keys, Py_ssize_t count, uint64_t flip, uint64_t *out) noexcept nogil
-    # XXH3.
+    # XXH3 of rows.
     void (*hash_padded)(const Rows *rows, Py_ssize_t count, uint64_t *out) noexcept nogil
     # XXH3 of keys of `width` bytes, one after the other; `secret` is derived from the seed (derive_secret).
     void (*hash_rows)(const unsigned char *p, Py_ssize_t width, Py_ssize_t count, uint64_t seed,
