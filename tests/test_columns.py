@@ -587,6 +587,10 @@ def test_skipped_nulls_get_nobody(name: str) -> None:
     assert (expected.count(rw.NO_NODE), expected.index(rw.NO_NODE)) == (count, first)
     assert router.assign(column, nulls="skip").tolist() == expected
     assert router.assign(column, nulls="skip", count=2)[:, 0].tolist() == expected
+    for dtype in (np.uint16, np.uint32, np.int64):
+        for out in (np.zeros(len(keys), dtype), np.zeros(2 * len(keys), dtype)[::2]):
+            assert router.assign(column, nulls="skip", out=out) is out
+            assert [rw.NO_NODE if owner == np.iinfo(dtype).max else owner for owner in out.tolist()] == expected
 
 
 def test_skipped_nulls_may_be_anywhere() -> None:
