@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 cdef enum:
     MIXED = 0xFFFF  # no owner here: ask the exact points
     LINE_POINTS = 15  # the 16th pair closes the line
-    MOST_AT_ONCE = 1024  # keys a call of `look_up`
+    MOST_AT_ONCE = 1024  # keys a call of `look_up` or `look_up_padded`
     LINES_AT_ONCE = 512  # those of 32 KiB: they fit the first cache
     AHEAD_BYTES = 16384  # of a stream that are on their way from memory: the measured best
     AHEAD_HASHES = 2048  # as many bytes of hashes

@@ -13,7 +13,7 @@ from libc.string cimport memset
 from .columns cimport key_source
 from .cpu cimport kernels
 from .hashing cimport Hasher
-from .kernels cimport Rows
+from .kernels cimport MOST_AT_ONCE, Rows
 from .parallel cimport Loop, checked_threads
 from .table cimport BLOCK, FETCHED, NO_NODE
 
@@ -162,14 +162,14 @@ cdef class OwnersLoop(KeyLoop):
 
     cdef bint turn_of_rows(self, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
         """The same for keys that are rows, hashed while others are looked up; False where the table can't."""
-        cdef uint64_t[BLOCK + 8] room
+        cdef uint64_t[MOST_AT_ONCE + 8] room
         cdef uint64_t *h = <uint64_t *>((<size_t>room + 63) & ~<size_t>63)  # whole cache lines
-        cdef uint16_t[BLOCK] ids
+        cdef uint16_t[MOST_AT_ONCE] ids
         cdef uint16_t *narrow = ids
         cdef Rows rows
         cdef Py_ssize_t count, i
         while start < end:
-            count = min(<Py_ssize_t>BLOCK, end - start)
+            count = min(<Py_ssize_t>MOST_AT_ONCE, end - start)
             if self.width == 2:
                 narrow = <uint16_t *>self.out + start
             if not (self.source.rows(self.spec, start, &rows) and self.table.lookup_rows(&rows, count, h, narrow)):

@@ -29,7 +29,7 @@ cdef class Table:
             out[i] = <uint16_t>self.lookup(h[i])
 
     cdef bint lookup_rows(self, const Rows *rows, Py_ssize_t count, uint64_t *h, uint16_t *out) noexcept nogil:
-        """As `lookup_narrow`, for at most BLOCK keys that are hashed meanwhile, into `h`; False: not here."""
+        """As `lookup_narrow`, for at most MOST_AT_ONCE keys, hashed meanwhile into `h`; False: not here."""
         return False
 
     cdef int settle(self) except -1:
