@@ -52,6 +52,7 @@ ERRORS = {
     "ArgumentError": ValueError,
     "ArgumentTypeError": TypeError,
     "StaleEpochError": RuntimeError,
+    "StopTimeoutError": RuntimeError,
     "ChangeError": RuntimeError,
     "SnapshotError": ValueError,
 }

@@ -16,6 +16,7 @@ __all__ = [
     "RingwardError",
     "SnapshotError",
     "StaleEpochError",
+    "StopTimeoutError",
     "StoreClosedError",
     "StoreFailedError",
     "StoreFormatError",
@@ -25,6 +26,9 @@ __all__ = [
     "UnknownNodeError",
     "UnsupportedError",
 ]
+
+
+_TOLD = 5  # of a list, in a message
 
 
 class RingwardError(Exception):
@@ -223,6 +227,26 @@ class StoreClosedError(RingwardError, RuntimeError):
 
 class StoreFormatError(RingwardError, ValueError):
     """A file that is no store of ours, is of a newer version, is damaged, or is another stream than was asked for."""
+
+
+class StopTimeoutError(RingwardError, RuntimeError):
+    """A handler was still running when the time to stop was up: it is left behind, and its event delivered again.
+
+    Attributes
+    ----------
+    timeout_s : float
+    running : list of (str, int)
+        (group, seq) of each event that a handler was with; empty when partitions could not be handed over in time.
+    """
+
+    def __init__(self, timeout_s: float, running: list[tuple[str, int]]) -> None:
+        told = "; ".join(f"group {group}, seq {seq}" for group, seq in running[:_TOLD]) or "of events that others have"
+        more = f"; and {len(running) - _TOLD:,} more" if len(running) > _TOLD else ""
+        super().__init__(
+            f"handlers were cut off after {timeout_s:g} s, and what they had is delivered again: {told}{more}"
+        )
+        self.timeout_s = timeout_s
+        self.running = running
 
 
 class TransactionError(RingwardError, RuntimeError):

@@ -461,13 +461,25 @@ def test_a_handler_that_ends_the_process_reaches_the_dead_letter_queue_alone(tmp
 
 def test_a_handler_is_found_by_its_name(tmp_path, monkeypatch):
     (tmp_path / "my_handlers.py").write_text("def handle(event): pass\nnumber = 7\n")
+    (tmp_path / "my_script.py").write_text("import sys\nsys.exit(3)\n")
+    (tmp_path / "my_broken.py").write_text("import no_such_package\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    assert load_handler("my_handlers:handle").__name__ == "handle"
+    with pytest.raises(rw.ArgumentError, match="there is no my_handlers"):
+        load_handler("my_handlers:handle")
+    assert load_handler("my_handlers:handle", ["."]).__name__ == "handle"
+    assert sys.path[0] == str(tmp_path)
     assert load_handler("json:dumps") is json.dumps
-    for name in ("my_handlers", "my_handlers:nothing", "no_such_module:handle", "my_handlers:number", ":x"):
+    names = ["my_handlers", "my_handlers.py", "my_handlers:nothing", "no_such_module:handle", "my_handlers:number"]
+    for name in (*names, ":x", "", ".:x", "..a:x", "a..b:x", "json:dumps.x", "./my_handlers.py:handle", "a\0b:x"):
         with pytest.raises(rw.ArgumentError, match="handler must be"):
             load_handler(name)
+    with pytest.raises(rw.ArgumentError, match="SystemExit: 3"):
+        load_handler("my_script:handle")
+    with pytest.raises(rw.ArgumentError, match="No module named 'no_such_package'"):
+        load_handler("my_broken:handle")
+    with pytest.raises(rw.ArgumentError, match="folders must be a folder"):
+        load_handler("my_handlers:handle", ["no-such-folder"])
 
 
 def test_work_handles_in_this_process(tmp_path):

@@ -8,6 +8,8 @@ import sys
 
 __all__ = ["main"]
 
+_CUT_OFF = 4  # as in `output`, which needs click
+_STDERR = 2
 _NEEDED = ("click", "rich")
 _ALLOCATIONS_BEFORE_COLLECTION = 1 << 20
 
@@ -23,6 +25,21 @@ def main() -> None:
         sys.exit(1)
     # Rows are lists of text, which hold no cycles: to look for some again and again takes as long as all the rest.
     gc.set_threshold(_ALLOCATIONS_BEFORE_COLLECTION)
-    if sys.stdout is None:  # the caller closed it
+    _open_standard_files()
+    try:
+        group(prog_name="ringward")
+    except SystemExit as ended:
+        if ended.code == _CUT_OFF:  # a thread that was left behind may hold what the interpreter waits for at its end
+            os._exit(_CUT_OFF)
+        raise
+
+
+def _open_standard_files() -> None:
+    """Where the caller closed them: no other file may get their numbers, and what is written has to go somewhere."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(number)
+    if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the process ends
-    group(prog_name="ringward")
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - as above

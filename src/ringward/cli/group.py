@@ -13,6 +13,7 @@ import ringward as rw
 from ringward.cli.assign import assign
 from ringward.cli.demo import demo
 from ringward.cli.inspect import explain, report
+from ringward.cli.output import INTERRUPTED
 from ringward.cli.plan import plan
 from ringward.cli.sources import InputError
 
@@ -42,6 +43,8 @@ class _Group(click.Group):
             # What is still buffered has no reader: Python must not try to write it at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)  # as shells count it; a command that has something to say about it says it before
         except OSError as error:
             raise click.ClickException(f"{error.filename or 'the output'}: {error.strerror or error}") from error
         except (InputError, rw.RingwardError) as error:

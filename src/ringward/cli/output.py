@@ -13,9 +13,30 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["echo_json", "echo_table", "percent", "plain_name"]
+__all__ = ["INTERRUPTED", "CutOffError", "DeadError", "echo_json", "echo_table", "note", "percent", "plain_name"]
 
+DEAD = 3  # exit codes, beside 0 (done), 1 (bad data, or not in time) and 2 (wrong usage)
+CUT_OFF = 4
+INTERRUPTED = 130
 _GAP = "  "
+
+
+class DeadError(click.ClickException):
+    """Events are dead where that was not to be."""
+
+    exit_code = DEAD
+
+
+class CutOffError(click.ClickException):
+    """Handlers were cut off at the end."""
+
+    exit_code = CUT_OFF
+
+
+def note(text: str) -> None:
+    """Tell a person, on stderr, what scripts need not hear."""
+    if sys.stderr.isatty():
+        click.echo(plain_name(text), err=True)
 
 
 def echo_json(value: dict[str, Any]) -> None:

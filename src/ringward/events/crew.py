@@ -93,6 +93,12 @@ class Crew:
         """Whether the threads are there."""
         return self._ticker is not None
 
+    @property
+    def ended(self) -> bool:
+        """Whether no thread of it runs, also none that was left behind."""
+        with self._lock:
+            return not any(thread.is_alive() for post in list(self._posts.values()) for thread in post.threads)
+
     def add(self, agent: Agent, runner: Runner, members: int) -> None:
         """Let a group be worked on, with a thread for each of its members."""
         self._posts[agent.group.name] = _Post(agent, runner, members)

@@ -209,6 +209,13 @@ class Batch:
             if not stopped or (event[0][1], event[0][3]) not in stopped:
                 yield event
 
+    def running(self) -> list[int]:
+        """The seqs that a handler is with: taken off, and without an outcome."""
+        over = {row[0] for row, _ in [*self.events, *self.failed]}.union(row[0] for row in list(self.done))
+        return [
+            seq for seq, row in list(self.open.items()) if seq not in over and (row[1], row[3]) not in self._stopped
+        ]
+
     def stop_key(self, row: Row) -> None:
         """An event failed: what follows of its key has to wait."""
         self._stopped.add((row[1], row[3]))

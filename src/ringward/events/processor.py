@@ -327,7 +327,7 @@ class Processor:
             return not any(agent.group.members.present for agent in self._agents.values())
 
     def ask_to_stop(self) -> None:
-        """Let `run` return soon, as if it were idle; may be called from a signal handler."""
+        """Let `run` return soon, as if it were idle; may be called from a signal handler, also just before `run`."""
         self._asked = True
 
     def stop(self, timeout_s: float = STOP_S) -> bool:
@@ -336,19 +336,35 @@ class Processor:
         Returns
         -------
         bool
-            Whether all was done in time; a handler that hangs is left behind otherwise.
+            Whether all was done in time; a handler that hangs is left behind otherwise. Of a processor that is
+            stopped: whether the handlers that were left behind have ended since.
         """
         if not self._crew.running:
-            return True
+            return self._crew.ended
         self._leave_all()
         began = self._now()
         try:
             done = self._crew.wait(self._left, timeout_s)
+        except (KeyboardInterrupt, SystemExit):
+            timeout_s = 0.0  # whoever interrupts the stop wants to be gone now
+            raise
         finally:
             ended = self._crew.stop(max(0.0, timeout_s - (self._now() - began)))
         return done and ended
 
-    def run(self, until: Literal["idle"] | None = None, timeout_s: float | None = None) -> bool:
+    def running(self) -> list[tuple[str, int]]:
+        """(group, seq) of each event that a handler of this process is with, or that it was with when it was stopped."""
+        with self._lock:
+            return [
+                (name, seq)
+                for name, agent in self._agents.items()
+                for batch in agent.group.batches
+                for seq in batch.running()
+            ]
+
+    def run(
+        self, until: Literal["idle"] | None = None, timeout_s: float | None = None, *, stop_timeout_s: float = STOP_S
+    ) -> bool:
         """Handle events in this processor's threads until they are told to stop, or until all groups are idle.
 
         Parameters
@@ -356,6 +372,8 @@ class Processor:
         until : "idle" or None
             Idle: every accepted event is done, dead or parked in the groups that have a consumer here.
         timeout_s : float, optional
+        stop_timeout_s : float
+            How long what is in flight at the end may take. `stop()` says afterwards whether a handler was cut off.
 
         Returns
         -------
@@ -364,12 +382,12 @@ class Processor:
         """
         if until not in (None, "idle"):
             raise ArgumentError("until", "'idle' or None", until)
-        self._asked = False
-        self.start()
         try:
+            self.start()
             return self._crew.wait(lambda: self._asked or (until == "idle" and self._idle()), timeout_s)
         finally:
-            self.stop()
+            self._asked = False
+            self.stop(stop_timeout_s)
 
     def drain(self, timeout_s: float | None = None) -> bool:
         """Wait until all groups are idle, while the threads go on; False when the time was up."""

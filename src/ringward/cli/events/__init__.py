@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ringward.cli.events.consume import consume, work
+from ringward.cli.events.consume import consume
 from ringward.cli.events.letters import dead, drop, redrive
 from ringward.cli.events.look import lag, tail, verify
 from ringward.cli.events.publish import publish
 from ringward.cli.events.reset import reset
+from ringward.cli.events.work import work
 
 __all__ = ["events"]
 

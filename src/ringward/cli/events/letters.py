@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
@@ -103,12 +104,18 @@ def redrive(*, file: str, stream: Stream | None, group: str, seqs: tuple[int, ..
 @file_options
 @group_option
 @_seqs_option
-@click.option("--all", "every", is_flag=True, help="All dead and parked events.")
+@click.option("--all", "every", is_flag=True, help="All dead and parked events; on a terminal, it is asked first.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
-def drop(*, file: str, stream: Stream | None, group: str, seqs: tuple[int, ...], every: bool, as_json: bool) -> None:
+def drop(
+    *, file: str, stream: Stream | None, group: str, seqs: tuple[int, ...], every: bool, yes: bool, as_json: bool
+) -> None:
     """Delete entries of the dead-letter queue for good; what is parked behind them goes on."""
     with opened(file, stream) as processor:
-        count = processor.drop(group, _chosen(processor, group, seqs, every, None))
+        chosen = _chosen(processor, group, seqs, every, None)
+        if every and chosen and not yes and sys.stdin is not None and sys.stdin.isatty():
+            click.confirm(f"{group}: delete {len(chosen):,} dead and parked events for good?", abort=True, err=True)
+        count = processor.drop(group, chosen)
     _tell(group, "dropped", count, as_json)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import click
 
 import ringward as rw
-from ringward.cli.events.store import file_options, json_option, opened
+from ringward.cli.events.store import Seconds, file_options, json_option, opened
 from ringward.cli.inputs import TYPED_KINDS, Layout, Rows
 from ringward.cli.output import echo_json
 from ringward.cli.progress import progress
@@ -69,7 +69,7 @@ class _Total:
 @click.option("--format", type=click.Choice(["csv", "tsv", "jsonl"]), help="By the name's ending otherwise.")
 @click.option("--producer", default="default", show_default=True, metavar="NAME", help="The namespace of ids.")
 @click.option("--batch", type=click.IntRange(1, 100_000), default=BATCH, show_default=True, help="Rows a commit.")
-@click.option("--wait", "wait_s", type=click.FloatRange(0), metavar="SECONDS", help="For room, when too much waits.")
+@click.option("--wait", "wait_s", type=Seconds(), help="For room, when too much waits.")
 @json_option
 def publish(
     *,

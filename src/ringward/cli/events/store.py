@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
+import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,13 +19,42 @@ from ringward.cli.sources import InputError
 from ringward.events import Processor, Stream
 from ringward.events.processor import Start
 
-__all__ = ["file_options", "group_option", "json_option", "opened", "start_from"]
+__all__ = ["Seconds", "file_options", "group_option", "json_option", "opened", "start_from"]
 
 Command = Callable[..., Any]
 NEEDED = "events in files need apsw: pip install 'ringward[cli,events]'"
 
 group_option = click.option("--group", required=True, metavar="NAME", help="The group of consumers.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_SECONDS_MOST = min(threading.TIMEOUT_MAX, 1e8)  # three years
+_DIGITS_MOST = 20
+_OPTIONS = {  # argument of the library → what it is called here, where that differs; the command has one of them
+    "start": ("--to", "--start"),
+    "members": ("--member", "--members"),
+    "lease_s": ("--lease",),
+    "beat_s": ("--lease",),
+    "hash": ("--hash-key-file",),
+}
+
+
+class Seconds(click.FloatRange):
+    """A time that can be waited for: no nan, and not for ever."""
+
+    name = "seconds"
+
+    def __init__(self, *, zero: bool = True) -> None:
+        super().__init__(0, _SECONDS_MOST, min_open=not zero)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds from text."""
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
+
+    def get_metavar(self, *_about: Any, **_more: Any) -> str:
+        """What help shows."""
+        return "SECONDS"
 
 
 def file_options(command: Command) -> Command:
@@ -39,21 +70,38 @@ def file_options(command: Command) -> Command:
         given: dict[str, Any] = {} if partitions is None else {"partitions": partitions}
         if hash_key_file is not None:
             given["hash"] = rw.SipHash(read_hash_key(hash_key_file))
-        return command(stream=Stream(**given) if given else None, **options)
+        try:
+            return command(stream=Stream(**given) if given else None, **options)
+        except (rw.ArgumentError, rw.ArgumentTypeError) as error:
+            raise click.ClickException(_as_option(error)) from error
 
     return wrapped
 
 
+def _as_option(error: rw.ArgumentError | rw.ArgumentTypeError) -> str:
+    """The error of an argument as one of the option that it came from, if there is one."""
+    options = [option for param in click.get_current_context().command.params for option in param.opts]
+    names = _OPTIONS.get(error.argument, (f"--{error.argument.replace('_', '-')}",))
+    name = next((name for name in names if name in options), None)
+    if name is None:
+        return str(error)
+    value = str(error.value) if isinstance(error.value, datetime) else repr(error.value)
+    seqs = ", the last seq" if error.argument == "start" and isinstance(error.value, int) else ""
+    return f"{name} must be {error.bound}{seqs} (was {value})"
+
+
 @contextmanager
-def opened(file: str, stream: Stream | None, *, new: bool = False, **options: Any) -> Iterator[Processor]:
-    """A processor on a file, which must be there unless it may be `new`."""
+def opened(
+    file: str, stream: Stream | None, *, path: str | None = None, new: bool = False, **options: Any
+) -> Iterator[Processor]:
+    """A processor on a file, which must be there unless it may be `new`; `path` is the file's, if it has another."""
     try:
         from ringward.events import SqliteStore  # noqa: F401, PLC0415 - needs the extra
     except ImportError as error:
         raise click.ClickException(NEEDED) from error
-    if not new and not Path(file).exists():
+    if not new and not os.path.lexists(path or file):
         raise InputError(file, "no such file")
-    with Processor(file, stream=stream, **options) as processor:
+    with Processor(path or file, stream=stream, **options) as processor:
         yield processor
 
 
@@ -62,9 +110,11 @@ def start_from(_ctx: click.Context, _option: click.Parameter, text: str | None) 
     match text:
         case None | "beginning" | "end":
             return text
-    if text.isdecimal():
+    if text.isdecimal() and len(text) <= _DIGITS_MOST:
         return int(text)
     try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(f"must be beginning, end, a seq or an ISO time (was {text!r})") from None
+        time = datetime.fromisoformat(text)
+        time.timestamp()  # a local time at the ends of the calendar may have none
+    except (ValueError, OverflowError, OSError):
+        raise click.BadParameter(f"must be beginning, end, a seq or an ISO time (was {text[:40]!r})") from None
+    return time

@@ -1,0 +1,124 @@
+"""What `consume` and `work` share: how they begin, how they end, and the exit code that tells."""
+
+from __future__ import annotations
+
+import functools
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
+
+import click
+
+from ringward.cli.events.logs import logged
+from ringward.cli.events.store import Seconds, start_from
+from ringward.cli.output import CutOffError, DeadError
+from ringward.errors import StopTimeoutError
+from ringward.events import Processor
+from ringward.events.work import WORK_STOP_S, handle, until_told
+
+__all__ = ["Leaving", "Within", "finished", "leaving", "run_options"]
+
+
+class Within(NamedTuple):
+    """When to end, and how long that may take: as the arguments of `handle`."""
+
+    until: Literal["idle"] | None
+    timeout_s: float | None
+    stop_timeout_s: float
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What both commands can be told; `lease` and `within` come as groups of arguments."""
+
+    @click.option(
+        "--start",
+        metavar="WHERE",
+        default="beginning",
+        show_default=True,
+        callback=start_from,
+        help="Where a new group begins: beginning, end, after a seq, or at an ISO time.",
+    )
+    @click.option(
+        "--until", type=click.Choice(["idle"]), help="End when all is handled; on SIGINT or SIGTERM otherwise."
+    )
+    @click.option(
+        "--timeout", "timeout_s", type=Seconds(), help="End after so long; exit code 1 when events still wait then."
+    )
+    @click.option(
+        "--stop-timeout",
+        "stop_timeout_s",
+        type=Seconds(),
+        default=WORK_STOP_S,
+        show_default=True,
+        help="How long what is in flight may take at the end; exit code 4 when it is cut off.",
+    )
+    @click.option(
+        "--lease",
+        "lease_s",
+        type=Seconds(zero=False),
+        default=5.0,
+        show_default=True,
+        help="A member that is silent for so long is taken over.",
+    )
+    @click.option("-v", "--verbose", is_flag=True, help="Log who claims and releases what, and tracebacks, to stderr.")
+    @functools.wraps(command)
+    def wrapped(
+        *, until: Any, timeout_s: float | None, stop_timeout_s: float, lease_s: float, verbose: bool, **options: Any
+    ) -> Any:
+        within = Within(until, timeout_s, stop_timeout_s)
+        lease = {"lease_s": lease_s, "beat_s": min(1.0, lease_s / 5)}
+        with logged(verbose=verbose):
+            return command(within=within, lease=lease, **options)
+
+    return wrapped
+
+
+class Leaving:
+    """Whether the command was told to end; it may be before there is a processor."""
+
+    def __init__(self) -> None:
+        self.told = False
+        self._processor: Processor | None = None
+
+    def __call__(self) -> None:
+        """Ask to end."""
+        self.told = True
+        if self._processor is not None:
+            self._processor.ask_to_stop()
+
+    def of(self, processor: Processor) -> None:
+        """This is what has to stop."""
+        self._processor = processor
+        if self.told:
+            processor.ask_to_stop()
+
+
+@contextmanager
+def leaving() -> Iterator[Leaving]:
+    """The first signal asks to end, from here on; the second ends the process at once."""
+    leave = Leaving()
+    with until_told(leave, last=signal.SIG_DFL):
+        yield leave
+
+
+def finished(processor: Processor, group: str, within: Within, *, alive: bool = False) -> None:
+    """Handle events to the end; anything but a good end is an error with its own exit code.
+
+    Parameters
+    ----------
+    processor : Processor
+    group : str
+    within : Within
+    alive : bool
+        Whether it is such an error that events are dead.
+    """
+    try:
+        waiting = handle(processor, group, *within)
+    except StopTimeoutError as error:
+        raise CutOffError(str(error)) from error
+    if waiting:
+        wait = f"1 event of {group} waits" if waiting == 1 else f"{waiting:,} events of {group} wait"
+        raise click.ClickException(f"not idle after {within.timeout_s:g} s: {wait}")
+    if alive and (dead := sum(letter.state == "dead" for letter in processor.store.letters(group))):
+        raise DeadError(f"{dead:,} dead in group {group}: see ringward events dead")
