@@ -271,6 +271,7 @@ cdef class GroupCommit:
     cdef set _late  # threads whose turn another one has cancelled
     cdef Job _turn  # what `take` began
     cdef bint _synchronous, _committed
+    cdef readonly double committed_at  # by `perf_counter`; 0: never yet
 
     def __init__(self, connection, turnstile, headroom, faults):
         import apsw  # the extra `events`
@@ -426,6 +427,7 @@ cdef class GroupCommit:
             self.faults("commit")
             self._execute("COMMIT")
             self._committed = True
+            self.committed_at = _now()
             self.faults("committed")
         except self._apsw.Error as error:
             if isinstance(error, (self._apsw.FullError, self._apsw.ConstraintError, self._apsw.BusyError)):

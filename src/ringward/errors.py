@@ -21,6 +21,7 @@ __all__ = [
     "StoreFailedError",
     "StoreFormatError",
     "StoreFullError",
+    "StoreUnavailableError",
     "TransactionError",
     "UnknownGroupError",
     "UnknownNodeError",
@@ -32,7 +33,15 @@ _TOLD = 5  # of a list, in a message
 
 
 class RingwardError(Exception):
-    """Base of all errors that ringward raises on purpose."""
+    """Base of all errors that ringward raises on purpose.
+
+    Attributes
+    ----------
+    transient : bool
+        Whether it may end by itself and leaves nothing in doubt, so that a processor tries again.
+    """
+
+    transient = False
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors whose __init__ takes data build their text from it; unpickling must not run that again.
@@ -205,6 +214,8 @@ class BackpressureError(_BoundError, RuntimeError):
         What it would have become.
     """
 
+    transient = True
+
 
 class UnsupportedError(RingwardError, RuntimeError):
     """A store, or this platform, does not have what was asked for."""
@@ -219,6 +230,14 @@ class StoreFailedError(RingwardError, RuntimeError):
 
 class StoreFullError(RingwardError, RuntimeError):
     """The disk is full, so the operation was rolled back; the store stays as it was."""
+
+    transient = True
+
+
+class StoreUnavailableError(StoreFailedError):
+    """The store could not be reached or read just now; nothing of the operation is stored, and nothing is in doubt."""
+
+    transient = True
 
 
 class StoreClosedError(RingwardError, RuntimeError):

@@ -6,6 +6,7 @@ from ringward.events.codecs import Codec, JsonCodec, MsgspecCodec
 from ringward.events.document import Document, Letter, Member, View
 from ringward.events.effects import GiveBack, Options, Retry
 from ringward.events.event import Event, Receipt
+from ringward.events.health import GroupHealth, Health, Reason, health_of
 from ringward.events.hooks import Hooks
 from ringward.events.notices import Claimed, Died, Fenced, Released, Retried
 from ringward.events.processor import Processor
@@ -27,7 +28,9 @@ __all__ = [
     "Event",
     "Fenced",
     "GiveBack",
+    "GroupHealth",
     "GroupStats",
+    "Health",
     "Hooks",
     "JsonCodec",
     "Letter",
@@ -36,6 +39,7 @@ __all__ = [
     "MsgspecCodec",
     "Options",
     "Processor",
+    "Reason",
     "Receipt",
     "Released",
     "Retention",
@@ -47,6 +51,7 @@ __all__ = [
     "Stream",
     "Totals",
     "View",
+    "health_of",
 ]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ringward.checks import checked_int
@@ -15,6 +16,7 @@ from ringward.events.agent import Agent
 from ringward.events.crew import TICK_S
 from ringward.events.effects import Batch, GiveBack, Options
 from ringward.events.event import Delivery, Event, EventId, EventKey, Receipt, Row
+from ringward.events.health import Health
 from ringward.events.members import RouterLike
 from ringward.events.processor import STOP_S, Start
 from ringward.events.reports import DeadEvent, Stats
@@ -299,6 +301,11 @@ class Processor:
     async def stats(self) -> Stats:
         """As `ringward.events.Processor.stats`."""
         return await self._do(self._inner.stats)
+
+    async def health(self) -> Health:
+        """As `ringward.events.Processor.health`."""
+        tell = partial(self._inner._health, running=bool(self._tasks), failure=self._failure)
+        return tell() if self._inner.closed else await self._do(tell)
 
     async def close(self) -> None:
         """Stop, and close the store, also when stopping fails."""

@@ -151,6 +151,10 @@ class Members:
         mine = {name for name, local in self.local.items() if self.is_in(name) and not local.leaving}
         return {partition for partition, owner in enumerate(self.owners) if owner in mine}
 
+    def damped(self, now: float) -> tuple[str, ...]:
+        """Local members that wait before they join, as they died often."""
+        return tuple(name for name, local in self.local.items() if local.not_before > now and not self.is_in(name))
+
     def claims(self, documents: Mapping[int, Document], size: int) -> list[Claim]:
         """What can be claimed, for members of this process, of partitions that it does not hold; so many at a time."""
         mine = {self.owner_of(name) for name in self.local if self.is_in(name)}

@@ -21,6 +21,7 @@ from ringward.events.effects import Options
 from ringward.events.event import EventId, EventKey, Receipt, Receipts
 from ringward.events.gate import Gate
 from ringward.events.group import Group
+from ringward.events.health import Health, health_within
 from ringward.events.hooks import Hooks, Observer
 from ringward.events.members import RouterLike
 from ringward.events.reports import DeadEvent, GroupStats, Meter, Stats
@@ -28,6 +29,7 @@ from ringward.events.runner import Handler, Handling, Runner
 from ringward.events.stores.memory import MemoryStore
 from ringward.events.stores.protocol import Retention, Store
 from ringward.events.stream import Stream
+from ringward.events.troubles import Troubles
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -109,6 +111,7 @@ class Processor:
         self._observer = Observer(hooks)
         self._store_entries = self._observer.append(partial(self.store.append, self.producer))
         self._crew = Crew(now, self._upkeep, self._observer.failed)
+        self._troubles = Troubles(chance)
         self._accepted = Meter()
         self._handled: dict[str, Meter] = {}
         self._prune_due = 0.0
@@ -488,6 +491,21 @@ class Processor:
             counts = (group.handled_count, group.retries, group.deaths, group.takeovers, group.fenced, hung)
             rate = self._handled[name].per_s(self._now(), group.handled_count)
             return GroupStats(*stored, len(group.holdings), *counts, rate)
+
+    def health(self) -> Health:
+        """How the processor and its groups are, and why; it never raises, and works when all is over, too."""
+        return self._health(running=self._crew.running, failure=self._crew.failure)
+
+    def _health(self, *, running: bool, failure: BaseException | None) -> Health:
+        groups = {name: partial(self._group_health, agent.group) for name, agent in list(self._agents.items())}
+        return health_within(
+            self.store, closed=self._closed, running=running, failure=failure, troubles=self._troubles, groups=groups
+        )
+
+    def _group_health(self, group: Group) -> tuple[int, tuple[str, ...]]:
+        """How many handlers hang, and which members are damped."""
+        with self._lock:
+            return sum(batch.abandoned for batch in group.batches), group.members.damped(self._now())
 
     @property
     def closed(self) -> bool:

@@ -154,6 +154,18 @@ class SqliteStore(SqliteGroups):
         """As `Store.alive`."""
         return self._presence.alive(process)
 
+    @property
+    def failure(self) -> Exception | None:
+        """Why nothing is written any more, if that is so, and the store is not closed."""
+        closed = self._writer.closed
+        return None if isinstance(closed, StoreClosedError) else closed
+
+    @property
+    def committed_ms(self) -> int | None:
+        """When this process last stored something, in milliseconds since 1970."""
+        at = self._writer.committed_at
+        return int((time.time() - (time.perf_counter() - at)) * 1000) if at else None
+
     def turn(self, group: str) -> SqliteTurn:
         """As `Store.turn`."""
         number = self._number(group)

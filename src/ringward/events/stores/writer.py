@@ -11,6 +11,7 @@ from ringward.errors import (
     StoreClosedError,
     StoreFailedError,
     StoreFullError,
+    StoreUnavailableError,
     TransactionError,
 )
 
@@ -54,6 +55,8 @@ def translated(error: apsw.Error) -> RingwardError:
         made = TransactionError("the handler was interrupted: it took too long")
     elif isinstance(error, apsw.ConnectionClosedError):
         made = StoreClosedError("the store is closed")
+    elif isinstance(error, apsw.IOError | apsw.CantOpenError | apsw.NoMemError | apsw.ProtocolError):
+        made = StoreUnavailableError(f"{type(error).__name__}: {error}")  # of a commit, `GroupCommit` says another
     else:
         made = StoreFailedError(f"{type(error).__name__}: {error}")
     made.__cause__ = error

@@ -1,0 +1,225 @@
+"""`Health`: whether a processor does its work, and why not; `health_of` tells as much as a store knows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from ringward.events.document import View
+from ringward.events.stores.protocol import Store
+from ringward.events.troubles import Troubles
+
+__all__ = ["GroupHealth", "Health", "Reason", "State", "health_of", "health_within", "said"]
+
+State = Literal["ok", "degraded", "failed", "stopped"]
+
+_TEXT_SIZE_MAX = 500
+_ORDER: tuple[State, ...] = ("ok", "degraded", "stopped", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why not all is well.
+
+    Attributes
+    ----------
+    text : str
+    since_ms : int or None
+        Since when, in milliseconds since 1970, where that is known.
+    """
+
+    text: str
+    since_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupHealth:
+    """How one group is.
+
+    Attributes
+    ----------
+    waiting_since_ms : int or None
+        When the oldest event that is not resolved was accepted, in milliseconds since 1970; None when none waits.
+    lag_s : float
+        How long that one has waited.
+    lowest : int
+        Its seq; tail + 1 when none waits.
+    dead, parked : int
+        Entries of the dead-letter queue.
+    members : tuple of str
+        Those that are up, in all processes.
+    damped : tuple of str
+        Members of this process that died often and wait before they join again.
+    unowned : int
+        Partitions that nobody owns who is up.
+    hung : int
+        Handlers of this process that were left behind.
+    """
+
+    waiting_since_ms: int | None = None
+    lag_s: float = 0.0
+    lowest: int = 1
+    dead: int = 0
+    parked: int = 0
+    members: tuple[str, ...] = ()
+    damped: tuple[str, ...] = ()
+    unowned: int = 0
+    hung: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a processor is; `Processor.health` gives it, `to_dict` is fit for JSON.
+
+    Attributes
+    ----------
+    state : "ok", "degraded", "failed" or "stopped"
+        Degraded: something is wrong that may pass, and it is tried again. Failed: it went on no more, by an error.
+        Stopped: it has consumers and does not run, or is closed.
+    reasons : tuple of Reason
+        Empty when the state is "ok".
+    groups : dict of str to GroupHealth
+    error : str or None
+        The last error, whether or not it has passed.
+    error_ms : int or None
+        When that was, in milliseconds since 1970.
+    store_failed : bool
+        Whether nothing can be written to the store until it is opened anew.
+    committed_ms : int or None
+        When this process last stored something, in milliseconds since 1970.
+
+    Examples
+    --------
+    >>> from ringward.events import Processor
+    >>> p = Processor()
+    >>> p.health().state
+    'ok'
+    >>> p.close()
+    >>> health = p.health()
+    >>> health.state, health.reasons[0].text
+    ('stopped', 'the processor is closed')
+    """
+
+    state: State = "ok"
+    reasons: tuple[Reason, ...] = ()
+    groups: Mapping[str, GroupHealth] = field(default_factory=dict)
+    error: str | None = None
+    error_ms: int | None = None
+    store_failed: bool = False
+    committed_ms: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as dicts, lists, numbers and texts."""
+        return {**asdict(self), "reasons": [asdict(reason) for reason in self.reasons]}
+
+    def with_reason(self, state: State, text: str, since_ms: int | None = None) -> Health:
+        """This, and why it is at least so bad."""
+        worse = max(self.state, state, key=_ORDER.index)
+        return replace(self, state=worse, reasons=(*self.reasons, Reason(text[:_TEXT_SIZE_MAX], since_ms)))
+
+
+def said(error: BaseException) -> str:
+    """Type and text of an error, whatever its text does."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - of whatever the class of an error is made
+        text = "(its text cannot be told)"
+    return f"{type(error).__name__}: {text}"[:_TEXT_SIZE_MAX].encode("utf-8", "replace").decode()
+
+
+def health_of(store: Store) -> Health:
+    """How a store and its groups are, as far as the store can tell; it never raises.
+
+    A group is degraded when events wait in partitions that no member owns.
+    """
+    health = Health()
+    failure: BaseException | None = getattr(store, "failure", None)
+    if failure is not None:
+        health = replace(health, store_failed=True).with_reason("failed", f"the store has failed: {said(failure)}")
+    try:
+        names = [state.name for state in store.groups()]
+        tail = store.totals().tail
+        groups = {name: _group_health(store, name, tail) for name in names}
+    except Exception as error:  # noqa: BLE001 - it is told, not raised
+        return replace(health, error=said(error), error_ms=_now_ms()).with_reason(
+            "failed", f"the store cannot be read: {said(error)}"
+        )
+    health = replace(health, groups=groups)
+    for name, group in groups.items():
+        if group.waiting_since_ms is not None and group.unowned:
+            text = f"group {name}: events wait, and {group.unowned} partitions have no member that is up"
+            health = health.with_reason("degraded", text, group.waiting_since_ms)
+    return health
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _group_health(store: Store, name: str, tail: int) -> GroupHealth:
+    view, letters, lowest = store.view(name), store.letters(name), store.lowest_unresolved(name)
+    # What waits behind dead letters only is below the cursor.
+    since = next((row[7] for row in store.rows([lowest])), None) if lowest <= tail else None
+    up = _up(view)
+    owners = [document.owner for document in store.documents(name).values()]
+    dead = sum(letter.state == "dead" for letter in letters)
+    return GroupHealth(
+        waiting_since_ms=since,
+        lag_s=0.0 if since is None else max(0.0, (_now_ms() - since) / 1000),
+        lowest=lowest,
+        dead=dead,
+        parked=len(letters) - dead,
+        members=tuple(up.values()),
+        unowned=sum(owner not in up for owner in owners),
+    )
+
+
+def _up(view: View | None) -> dict[str | None, str]:
+    """Lease → name of the members that are up."""
+    members = () if view is None else view.members
+    return {f"{name}#{member.incarnation}": name for name, member in members if member.up}
+
+
+def health_within(
+    store: Store,
+    *,
+    closed: bool,
+    running: bool,
+    failure: BaseException | None,
+    troubles: Troubles,
+    groups: Mapping[str, Callable[[], tuple[int, tuple[str, ...]]]],
+) -> Health:
+    """A store's health, with what a process knows of itself and of its groups.
+
+    Parameters
+    ----------
+    store : Store
+    closed, running : bool
+    failure : BaseException or None
+        What ended the processor.
+    troubles : Troubles
+    groups : dict of str to callable
+        Those with a consumer; each tells how many handlers hang, and who is damped.
+    """
+    health = Health().with_reason("stopped", "the processor is closed") if closed else health_of(store)
+    if troubles.last is not None:
+        health = replace(health, error=said(troubles.last[0]), error_ms=troubles.last[1])
+    health = replace(health, committed_ms=getattr(store, "committed_ms", None))
+    if failure is not None:
+        health = health.with_reason("failed", f"the processor has stopped: {said(failure)}", health.error_ms)
+    elif groups and not (running or closed):
+        health = health.with_reason("stopped", "the processor has consumers and does not run")
+    for who, trouble in troubles.now().items():
+        text = f"{who} tries again and again, {trouble.times} times so far: {said(trouble.error)}"
+        health = health.with_reason("degraded", text, trouble.since_ms)
+    for name in groups if not closed else ():
+        hung, damped = groups[name]()
+        group = replace(health.groups.get(name, GroupHealth()), hung=hung, damped=damped)
+        health = replace(health, groups={**health.groups, name: group})
+        if hung:
+            health = health.with_reason("degraded", f"group {name}: {hung} handlers hang")
+        if damped:
+            health = health.with_reason("degraded", f"group {name}: {', '.join(damped)} died often and wait to join")
+    return health

@@ -1,0 +1,105 @@
+"""`Troubles`: what a processor meets that may pass, since when, and how long to wait before the next try."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ringward.errors import RingwardError
+
+__all__ = ["Trouble", "Troubles", "passes"]
+
+FIRST_WAIT_S = 0.1
+LONGEST_WAIT_S = 5.0
+
+# Errors of the system that end by themselves: too many open files, no memory, no space, a disk or a server that is away.
+_PASSING = {
+    getattr(errno, name)
+    for name in (
+        *("EMFILE", "ENFILE", "ENOMEM", "ENOSPC", "EDQUOT", "EIO", "EAGAIN", "EINTR", "EBUSY", "ENOLCK"),
+        *("ESTALE", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ECONNREFUSED", "ECONNRESET"),
+    )
+    if hasattr(errno, name)
+}
+_log = logging.getLogger("ringward.events")
+
+
+def passes(error: BaseException) -> bool:
+    """Whether an error may end by itself and leaves nothing in doubt, so that what met it can be tried again."""
+    if isinstance(error, RingwardError):
+        return error.transient
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _PASSING)
+
+
+class Trouble(NamedTuple):
+    """What somebody met, and has met since.
+
+    Attributes
+    ----------
+    error : BaseException
+        The last.
+    since_ms : int
+        When it began, in milliseconds since 1970.
+    times : int
+        How often in a row.
+    """
+
+    error: BaseException
+    since_ms: int
+    times: int
+
+
+class Troubles:
+    """Who meets what, until it is over. Any thread may call.
+
+    Parameters
+    ----------
+    chance : callable
+        A random number from [0, 1).
+    """
+
+    def __init__(self, chance: Callable[[], float]) -> None:
+        self._chance = chance
+        self._lock = threading.Lock()
+        self._met: dict[str, Trouble] = {}
+        self.last: tuple[BaseException, int] | None = None  # and when it was, in milliseconds since 1970
+
+    def met(self, who: str, error: BaseException) -> float:
+        """Take down an error that may pass, and say it in the log if it is new; how long to wait before the next try."""
+        at = int(time.time() * 1000)
+        with self._lock:
+            before = self._met.get(who)
+            times = 1 if before is None else before.times + 1
+            self._met[who] = Trouble(error, at if before is None else before.since_ms, times)
+            self.last = (error, at)
+        if before is None or type(before.error) is not type(error):
+            extra = {"event": "trouble", "who": who, "error": repr(error)}
+            _log.warning("%s has to wait and tries again: %s", who, error, extra=extra)
+        return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(times - 1, 16)) * (0.5 + self._chance() / 2))
+
+    def over(self, who: str) -> None:
+        """It went well again; nothing happens where nothing was wrong."""
+        if who in self._met:
+            with self._lock:
+                trouble = self._met.pop(who, None)
+            if trouble is not None:
+                extra = {"event": "trouble_over", "who": who, "times": trouble.times}
+                _log.warning("%s goes on, after %d tries that failed", who, trouble.times, extra=extra)
+
+    def failed(self, error: BaseException) -> None:
+        """Take down an error that ends the processor."""
+        self.last = (error, int(time.time() * 1000))
+
+    def clear(self) -> None:
+        """Forget what is not over: whoever met it is gone."""
+        with self._lock:
+            self._met.clear()
+
+    def now(self) -> dict[str, Trouble]:
+        """What is not over, by who meets it."""
+        with self._lock:
+            return dict(self._met)

@@ -1,0 +1,150 @@
+"""What a processor tells of itself when all is well, and when it is not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+
+import pytest
+
+import ringward as rw
+from ringward.events import Health, MemoryStore, Processor, Retry, SqliteStore, aio, health_of
+from ringward.events.health import said
+from ringward.events.troubles import Troubles, passes
+
+
+def test_a_processor_without_consumers_is_well():
+    with Processor() as p:
+        p.publish("k", b"")
+        assert p.health() == Health(groups={})
+
+
+def test_consumers_that_do_not_run_are_said_to_be_stopped_and_what_waits_is_shown(make):
+    with Processor(make()) as p:
+        p.consumer("g")(lambda _: None)
+        p.publish("k", b"x")
+        health = p.health()
+        assert health.state == "stopped"
+        group = health.groups["g"]
+        assert (group.lowest, group.members, group.unowned) == (1, (), 8)
+        assert group.waiting_since_ms is not None
+        assert "8 partitions have no member" in health.reasons[0].text
+        assert p.run(until="idle", timeout_s=30)
+        assert p.health().groups["g"].lag_s == 0
+
+
+def test_running_it_is_well_and_knows_its_dead_letters(tmp_path):
+    with Processor(tmp_path / "store.db") as p:
+
+        @p.consumer("g", members=["a", "b"], retry=Retry(attempts=1))
+        def handle(event):
+            raise ValueError(event.key)
+
+        p.start()
+        p.publish_many(["k", "k"], [b"", b""])
+        assert p.drain(30)
+        health = p.health()
+        assert (health.state, health.reasons, health.store_failed) == ("ok", (), False)
+        group = health.groups["g"]
+        assert (group.dead, group.parked, group.members, group.unowned) == (1, 1, ("a", "b"), 0)
+        assert health.committed_ms
+        told = json.loads(json.dumps(health.to_dict()))
+        assert told["groups"]["g"]["members"] == ["a", "b"]
+        assert Health(**{**told, "reasons": (), "groups": {}}).state == "ok"
+    assert p.health().state == "stopped"
+
+
+def test_a_handler_that_hangs_degrades_it():
+    over = threading.Event()
+    with Processor() as p:
+        p.consumer("g", handler_timeout_s=0.01, beat_s=0.05, lease_s=0.2, hung=0)(lambda _: over.wait(10))
+        p.start()
+        p.publish("k", b"")
+        ended = threading.Event()
+        for _ in range(500):
+            if p.health().groups["g"].hung:
+                break
+            ended.wait(0.01)
+        health = p.health()
+        over.set()
+    assert health.state == "degraded"
+    assert "1 handlers hang" in str(health.reasons)
+
+
+def test_a_store_that_failed_is_told_also_from_outside(tmp_path):
+    with Processor(tmp_path / "store.db") as p:
+        p.publish("k", b"")
+        p.store._writer.condemned("the disk is on fire")
+        health = p.health()
+        assert (health.state, health.store_failed) == ("failed", True)
+        assert "on fire" in health.reasons[0].text
+
+
+def test_a_store_that_is_closed_is_told_and_nothing_is_raised(tmp_path):
+    store = SqliteStore(tmp_path / "store.db")
+    store.close()
+    health = health_of(store)
+    assert health.state == "failed"
+    assert "StoreClosedError" in (health.error or "")
+    assert health_of(MemoryStore()).state == "ok"
+
+
+def test_in_asyncio_too():
+    async def main():
+        async with aio.Processor() as p:
+
+            @p.consumer("g")
+            async def handle(event):
+                pass
+
+            before = (await p.health()).state
+            p.start()
+            await p.publish("k", b"")
+            assert await p.drain(30)
+            during = (await p.health()).state
+        return before, during, (await p.health()).state
+
+    assert asyncio.run(main()) == ("stopped", "ok", "stopped")
+
+
+class UntoldError(Exception):
+    """An error whose text cannot be had."""
+
+    def __str__(self):
+        raise RuntimeError
+
+
+def test_an_error_without_a_text_is_told_by_its_type():
+    assert said(UntoldError()).startswith("UntoldError")
+    assert said(ValueError("\ud800")) == "ValueError: ?"
+
+
+def test_troubles_are_waited_for_longer_and_longer_and_are_forgotten_when_over():
+    troubles = Troubles(lambda: 1 - 1e-9)
+    waits = [round(troubles.met("w", OSError(24, "Too many open files")), 3) for _ in range(8)]
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    assert troubles.now()["w"].times == 8
+    troubles.over("w")
+    assert troubles.now() == {}
+    assert round(troubles.met("w", OSError(24, "")), 3) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("error", "does"),
+    [
+        (rw.BackpressureError("store", "free", "x"), True),
+        (rw.StoreFullError("x"), True),
+        (rw.StoreUnavailableError("x"), True),
+        (rw.StoreFailedError("x"), False),
+        (rw.StoreClosedError("x"), False),
+        (OSError(24, "Too many open files"), True),
+        (OSError(5, "Input/output error"), True),
+        (PermissionError(13, "Permission denied"), False),
+        (MemoryError(), True),
+        (AttributeError("a bug"), False),
+        (KeyboardInterrupt(), False),
+    ],
+)
+def test_what_may_pass_is_told_from_what_does_not(error, does):
+    assert passes(error) is does
