@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import numpy as np
 
 from ringward.errors import ArgumentError, ArgumentTypeError
 
-__all__ = ["checked_float", "checked_int", "checked_text"]
+__all__ = ["checked_float", "checked_int", "checked_text", "checked_type"]
 
+T = TypeVar("T")
 _POWERS = {2**64 - 1: "2**64 - 1"}
 _BOOLS = bool, np.bool_
 _NUMBERS = int, float, np.integer, np.floating
@@ -49,3 +51,10 @@ def checked_text(argument: str, value: object) -> str:
     except UnicodeEncodeError:
         raise ArgumentError(argument, "text without lone surrogates", value) from None
     return str(value)
+
+
+def checked_type(argument: str, value: object, kind: type[T]) -> T:
+    """`value`, which is an object of a class."""
+    if not isinstance(value, kind):
+        raise ArgumentTypeError(argument, f"of type {kind.__name__}", value)
+    return value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ringward.texts import shown
+
 __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
@@ -10,8 +12,10 @@ __all__ = [
     "ConflictError",
     "DeduplicationExpiredError",
     "DuplicateNodeError",
+    "InsideHandlerError",
     "KeyTypeError",
     "KeyValueError",
+    "LoopError",
     "NoNodeError",
     "RingwardError",
     "SnapshotError",
@@ -94,7 +98,7 @@ class UnknownNodeError(RingwardError, KeyError):
     """
 
     def __init__(self, node: str) -> None:
-        super().__init__(f"no node is named {node!r}")
+        super().__init__(f"no node is named {shown(node)}")
         self.node = node
 
     __str__ = Exception.__str__  # KeyError would show the message in quotes
@@ -109,13 +113,13 @@ class DuplicateNodeError(RingwardError, ValueError):
     """
 
     def __init__(self, node: str) -> None:
-        super().__init__(f"node {node!r} is a member already")
+        super().__init__(f"node {shown(node)} is a member already")
         self.node = node
 
 
 class _BoundError(RingwardError):
     def __init__(self, argument: str, bound: str, value: object) -> None:
-        super().__init__(f"{argument} must be {bound} (was {value!r})")
+        super().__init__(f"{argument} must be {bound} (was {shown(value)})")
         self.argument = argument
         self.bound = bound
         self.value = value
@@ -181,7 +185,7 @@ class ConflictError(RingwardError, ValueError):
 
     def __init__(self, id: str | bytes | int, seq: int) -> None:
         super().__init__(
-            f"id {id!r} belongs to another event, seq {seq}: a repeat must have the same key, payload and headers"
+            f"id {shown(id)} belongs to another event, seq {seq}: a repeat must have the same key, payload and headers"
         )
         self.id = id
         self.seq = seq
@@ -272,6 +276,26 @@ class TransactionError(RingwardError, RuntimeError):
     """A handler's transaction is over, or was asked for what it does not allow."""
 
 
+class InsideHandlerError(RingwardError, RuntimeError):
+    """A handler or a hook asked its own processor for what waits for that handler to end.
+
+    Attributes
+    ----------
+    call : str
+        What was called.
+    """
+
+    def __init__(self, call: str) -> None:
+        super().__init__(
+            f"{call} must be called outside of handlers and hooks, which it would wait for: call ask_to_stop() inside"
+        )
+        self.call = call
+
+
+class LoopError(RingwardError, RuntimeError):
+    """A processor that runs in one asyncio loop is used in another."""
+
+
 class UnknownGroupError(RingwardError, LookupError):
     """The store has no group of this name.
 
@@ -281,5 +305,5 @@ class UnknownGroupError(RingwardError, LookupError):
     """
 
     def __init__(self, group: str) -> None:
-        super().__init__(f"no group is named {group!r}")
+        super().__init__(f"no group is named {shown(group)}")
         self.group = group

@@ -269,7 +269,9 @@ def test_the_error_that_stops_a_processor_is_told_once(tmp_path, caplog):
         with pytest.raises(rw.StoreFailedError):
             p.run(until="idle", timeout_s=30)
     assert book.of("failed") == [error]
-    assert [record.getMessage() for record in caplog.records] == ["the event processor stops: the disk is gone"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "the event processor stops: StoreFailedError: the disk is gone"
+    ]
 
 
 def test_asyncio_tells_hooks_the_same(place):

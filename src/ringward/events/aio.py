@@ -6,21 +6,24 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ringward.checks import checked_int
-from ringward.errors import ArgumentError, StoreClosedError
+from ringward.checks import checked_float, checked_int
+from ringward.errors import ArgumentError, ArgumentTypeError, InsideHandlerError, LoopError, StoreClosedError
 from ringward.events import processor
 from ringward.events.agent import Agent
+from ringward.events.callables import check_coroutine_handler, is_interrupt
 from ringward.events.crew import TICK_S
 from ringward.events.effects import Batch, GiveBack, Options
 from ringward.events.event import Delivery, Event, EventId, EventKey, Receipt, Row
 from ringward.events.health import Health
 from ringward.events.members import RouterLike
-from ringward.events.processor import STOP_S, Start
+from ringward.events.processor import STOP_S, Start, checked_wait
+from ringward.events.registration import member_names
 from ringward.events.reports import DeadEvent, Stats
-from ringward.events.runner import failure
+from ringward.events.runner import failure, misfit
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,6 +36,30 @@ H = TypeVar("H", bound=AsyncHandler)
 T = TypeVar("T")
 _THREADS = 8
 CONCURRENCY = 1000
+
+
+class _Lane:
+    """A task that runs handlers; what they start knows of it by its context."""
+
+    __slots__ = ("owner", "running")
+
+    def __init__(self, owner: Processor) -> None:
+        self.owner = owner
+        self.running = True
+
+
+_lane: contextvars.ContextVar[_Lane | None] = contextvars.ContextVar("ringward_lane", default=None)
+
+
+class _Handler:
+    """A handler, and whether it has ever given something to await."""
+
+    __slots__ = ("call", "members", "proved")
+
+    def __init__(self, call: AsyncHandler, members: int) -> None:
+        self.call = call
+        self.members = members
+        self.proved = False
 
 
 class Processor:
@@ -68,10 +95,12 @@ class Processor:
         self._concurrency = checked_int("concurrency", concurrency, 1, 1_000_000)
         self._inner = processor.Processor(*args, **options)
         self._threads = ThreadPoolExecutor(_THREADS, "ringward-aio")
-        self._handlers: dict[str, tuple[AsyncHandler, int]] = {}
+        self._handlers: dict[str, _Handler] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._events: set[asyncio.Task[None]] = set()
-        self._news = asyncio.Event()
+        self._news = asyncio.Event()  # of the loop in which it runs: `start` makes another
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked = False
         self._stopping = False
         self._failure: BaseException | None = None
 
@@ -85,7 +114,7 @@ class Processor:
     ) -> Receipt:
         """As `ringward.events.Processor.publish`. Cancelled, it may have stored the event: publish it again."""
         receipt = await self._do(lambda: self._inner.publish(key, payload, id=id, headers=headers))
-        self._news.set()
+        self._rouse()
         return receipt
 
     async def publish_many(
@@ -97,8 +126,17 @@ class Processor:
     ) -> list[Receipt]:
         """As `ringward.events.Processor.publish_many`."""
         receipts = await self._do(self._inner.publish_many, keys, payloads, ids, headers)
-        self._news.set()
+        self._rouse()
         return receipts
+
+    def _rouse(self) -> None:
+        """Say that there is news, from whatever loop."""
+        loop = self._loop
+        if loop is None or loop is asyncio.get_running_loop():
+            self._news.set()
+        else:
+            with suppress(RuntimeError):  # it is closed
+                loop.call_soon_threadsafe(self._news.set)
 
     def consumer(
         self,
@@ -113,10 +151,12 @@ class Processor:
         """Let a coroutine handle every event, once for the group; as `ringward.events.Processor.consumer`."""
         register = self._inner.consumer(group, members=members, router=router, start=start, options=options, **more)
 
+        _, count = member_names(members)
+
         def registered(handler: H) -> H:
+            check_coroutine_handler(handler)
             register(_never)
-            count = members if isinstance(members, int) else len(members)
-            self._handlers[group] = (self._inner._observer.coroutine(handler), count)
+            self._handlers[group] = _Handler(handler, count)
             return handler
 
         return registered
@@ -124,17 +164,56 @@ class Processor:
     # --- running
 
     def start(self) -> None:
-        """Start the tasks; they go on until `stop`."""
+        """Start the tasks, in the loop that runs; they go on until `stop`.
+
+        A processor may be started in one loop after the other, as by several `asyncio.run`.
+
+        Raises
+        ------
+        LoopError
+            When it runs in another loop that lives.
+        """
+        self._outside("start")
         if self._inner._closed:
             raise StoreClosedError("the processor is closed")
+        self._enter_loop()
         if self._tasks:
             return
         self._stopping, self._failure = False, None
         self._inner._rejoin()
         self._launch(self._keep_time())
-        for group, (handler, members) in self._handlers.items():
-            for _ in range(members):
+        for group, handler in self._handlers.items():
+            for _ in range(handler.members):
                 self._launch(self._work(self._inner._agent(group), handler))
+
+    def _enter_loop(self) -> None:
+        """Belong to the loop that runs; what is left in one that is over is given back."""
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        if self._tasks and self._loop is not None and not self._loop.is_closed():
+            raise LoopError("the processor runs in another asyncio loop: stop it there, or make one for each loop")
+        self._tasks.clear()
+        self._events.clear()
+        self._loop, self._news = loop, asyncio.Event()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """What no task runs any more is delivered again; what it did is stored."""
+        for group in self._handlers:
+            agent = self._inner._agent(group)
+            for batch in list(agent.group.batches):
+                agent.finish(batch, self._inner._now())
+
+    def _outside(self, call: str) -> None:
+        """Refuse what waits for handlers where one waits for it, also by a task of its own."""
+        lane = _lane.get()
+        if lane is not None and lane.running and lane.owner is self:
+            raise InsideHandlerError(call)
+
+    def ask_to_stop(self) -> None:
+        """Let `run` return soon, as if it were idle; may be called anywhere, also in handlers."""
+        self._asked = True
 
     def _launch(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(self._guarded(work))
@@ -145,10 +224,14 @@ class Processor:
         try:
             await work
         except Exception as error:  # noqa: BLE001 - a task's error is shown to whoever waits
-            self._failure = self._failure or error
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        first, self._failure = self._failure is None, self._failure or error
+        if first:
             self._inner._observer.failed(error)
-            self._stopping = True
-            self._news.set()
+        self._stopping = True
+        self._news.set()
 
     async def _keep_time(self) -> None:
         while not self._stopping:
@@ -159,7 +242,7 @@ class Processor:
             self._news.set()
             await asyncio.sleep(TICK_S)
 
-    async def _work(self, agent: Agent, handler: AsyncHandler) -> None:
+    async def _work(self, agent: Agent, handler: _Handler) -> None:
         while not self._stopping:
             self._news.clear()
             if len(self._events) >= self._concurrency:
@@ -179,7 +262,7 @@ class Processor:
         except TimeoutError:
             pass
 
-    async def _run(self, agent: Agent, handler: AsyncHandler, batch: Batch) -> Batch | None:
+    async def _run(self, agent: Agent, handler: _Handler, batch: Batch) -> Batch | None:
         """Run the keys of a batch at once, each one's events in order; the next batch. Goes on without those that are slow."""
         delivery = Delivery(agent.group.name, batch.epochs, None, self._inner._codec)
         lanes: dict[tuple[int, bytes], list[tuple[Row, int]]] = {}
@@ -218,29 +301,79 @@ class Processor:
 
     async def _run_lane(
         self,
-        handler: AsyncHandler,
+        handler: _Handler,
         batch: Batch,
         delivery: Delivery,
         events: list[tuple[Row, int]],
     ) -> None:
-        for row, attempt in events:
-            try:
-                batch.events.remove((row, attempt))
-            except ValueError:  # taken back meanwhile
-                return
-            try:
-                error = await self._attempt(handler, Event((row, attempt, delivery)))
-            except GiveBack:
-                return
-            batch.note(row, error)
-            if error is not None:
-                batch.stop_key(row)
-                return
+        lane = _Lane(self)
+        _lane.set(lane)  # in this task's own context
+        try:
+            for row, attempt in events:
+                try:
+                    batch.events.remove((row, attempt))
+                except ValueError:  # taken back meanwhile
+                    return
+                try:
+                    error = await self._attempt(handler, Event((row, attempt, delivery)))
+                except GiveBack:
+                    return
+                batch.note(row, error)
+                if error is not None:
+                    batch.stop_key(row)
+                    return
+        finally:
+            lane.running = False
+
+    async def _attempt(self, handler: _Handler, event: Event) -> str | None:
+        """Run the handler; why it failed."""
+        try:
+            with self._inner._observer.around(event):
+                result = handler.call(event)
+                if not isinstance(result, Awaitable):
+                    return self._not_awaitable(handler, event, result)
+                handler.proved = True
+                await result
+        except GiveBack:
+            raise
+        except BaseException as error:
+            if self._comes_from_outside(error):
+                raise
+            return failure(event, error, self._inner._texts)
+        return None
+
+    def _not_awaitable(self, handler: _Handler, event: Event, result: object) -> str:
+        """Count a failed attempt; where no event ever gave something to await, stop all, since each would have its effect."""
+        if handler.proved:
+            return misfit(event, f"{type(result).__name__}, which cannot be awaited")
+        self._fail(ArgumentTypeError(f"the handler of group {event.group}", "a coroutine function", handler.call))
+        raise GiveBack
+
+    def _comes_from_outside(self, error: BaseException) -> bool:
+        """Whether the program is ending, or this processor: then it was no attempt."""
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                return False
+            if self._stopping or any(other.cancelling() for other in self._tasks):
+                return True
+            task.uncancel()  # the handler has cancelled its own task
+            return False
+        frame = error.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        return (
+            is_interrupt(error) and frame is not None and frame.tb_frame.f_globals.get("__name__") == "asyncio.runners"
+        )
 
     # --- ending
 
     async def stop(self, timeout_s: float = STOP_S) -> bool:
         """Finish what is in flight, hand the partitions over, and end the tasks; False when the time was up."""
+        self._outside("stop")
+        checked_float("timeout_s", timeout_s, zero=True)
+        if self._tasks:
+            self._enter_loop()
         if not self._tasks:
             if self._failure is not None:
                 raise self._failure
@@ -256,6 +389,7 @@ class Processor:
             await asyncio.gather(*self._tasks, *self._events, return_exceptions=True)
             self._tasks.clear()
             self._events.clear()
+            await self._do(self._give_back)
 
     async def _wait(self, until: Callable[[], bool], timeout_s: float | None) -> bool:
         deadline = None if timeout_s is None else self._inner._now() + timeout_s
@@ -272,14 +406,19 @@ class Processor:
         """As `ringward.events.Processor.run`."""
         if until not in (None, "idle"):
             raise ArgumentError("until", "'idle' or None", until)
-        self.start()
+        self._outside("run")
+        checked_wait(timeout_s)
         try:
-            return await self._wait(self._inner._idle if until == "idle" else lambda: False, timeout_s)
+            self.start()
+            return await self._wait(lambda: self._asked or (until == "idle" and self._inner._idle()), timeout_s)
         finally:
+            self._asked = False
             await self.stop()
 
     async def drain(self, timeout_s: float | None = None) -> bool:
         """Wait until all groups are idle, while the tasks go on; False when the time was up."""
+        self._outside("drain")
+        checked_wait(timeout_s)
         return await self._wait(self._inner._idle, timeout_s)
 
     async def dead(self, group: str) -> list[DeadEvent]:
@@ -309,6 +448,7 @@ class Processor:
 
     async def close(self) -> None:
         """Stop, and close the store, also when stopping fails."""
+        self._outside("close")
         try:
             await self.stop()
         finally:
@@ -322,15 +462,6 @@ class Processor:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
-
-    async def _attempt(self, handler: AsyncHandler, event: Event) -> str | None:
-        try:
-            await handler(event)
-        except GiveBack:
-            raise
-        except (Exception, asyncio.CancelledError, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - one attempt
-            return failure(event, error)
-        return None
 
 
 def _never(event: Event) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from ringward.errors import ArgumentError, ArgumentTypeError
 
-__all__ = ["Codec", "CodecLike", "JsonCodec", "MsgspecCodec", "codec_from"]
+__all__ = ["Codec", "CodecLike", "JsonCodec", "MsgspecCodec", "codec_from", "encoded"]
 
 
 class Codec(Protocol):
@@ -94,6 +94,25 @@ def codec_from(codec: CodecLike | None) -> Codec | None:
         return JsonCodec()
     if codec == "msgspec":
         return MsgspecCodec()
-    if (codec is not None and not (hasattr(codec, "encode") and hasattr(codec, "decode"))) or isinstance(codec, str):
+    if codec is None:
+        return None
+    usable = all(callable(getattr(codec, name, None)) for name in ("encode", "decode"))
+    if isinstance(codec, str | type) or not usable:
         raise ArgumentTypeError("codec", "'json', 'msgspec' or an object that encodes and decodes", codec)
     return codec
+
+
+def encoded(codec: Codec | None, payload: Any) -> Any:
+    """A payload as bytes, or as it is without a codec.
+
+    Raises
+    ------
+    ArgumentTypeError
+        When a codec gives no bytes. What it raises itself comes through.
+    """
+    if codec is None:
+        return payload
+    body = codec.encode(payload)
+    if not isinstance(body, bytes):
+        raise ArgumentTypeError("codec", "one whose encode gives bytes", type(body).__name__)
+    return body

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from ringward.checks import checked_float, checked_int
+from ringward.checks import checked_float, checked_int, checked_type
 from ringward.errors import ArgumentError
 from ringward.events.document import Document, View
 from ringward.events.event import Row
@@ -94,6 +94,7 @@ class Options:
     hung: int = 16
 
     def __post_init__(self) -> None:
+        checked_type("retry", self.retry, Retry)
         for name in ("lease_s", "beat_s", "handler_timeout_s", "slow_s"):
             checked_float(name, getattr(self, name), zero=False)
         if self.lease_s < 3 * self.beat_s:

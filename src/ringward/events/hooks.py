@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from ringward.errors import RingwardError
+from ringward.errors import ArgumentTypeError
+from ringward.events.callables import is_interrupt
 from ringward.events.event import Entry, Event, Receipt
+from ringward.events.logs import log
 from ringward.events.notices import Claimed, Died, Fenced, Notice, Released, Retried
 from ringward.events.stream import added_headers
+from ringward.events.texts import Texts
+from ringward.texts import shown
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -18,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Hooks", "Observer"]
 
 Append: TypeAlias = Callable[[Sequence[Entry]], list[Receipt]]
-_log = logging.getLogger("ringward.events")
+_NAMES = ("publishing", "published", "handling", "retried", "dead", "claimed", "released", "fenced", "failed")
+_NOTHING = nullcontext()
 
 
 class Hooks(Protocol):
@@ -95,24 +100,26 @@ class Observer:
     Parameters
     ----------
     hooks : Hooks or None
+    texts : Texts
     """
 
-    def __init__(self, hooks: Hooks | None) -> None:
-        self.hooks = hooks
+    def __init__(self, hooks: Hooks | None, texts: Texts = Texts()) -> None:
+        self.hooks = _checked(hooks)
+        self._texts = texts
 
     def tell(self, notice: Notice) -> None:
         """Tell what happened to a group."""
         level, event, text = _said(notice)
-        if _log.isEnabledFor(level):
-            _log.log(level, text, extra={"event": event, **notice._asdict()})
+        log(level, text, event=event, **notice._asdict())
         if self.hooks is not None:
-            _guarded(getattr(self.hooks, event), notice)
+            self._guarded(getattr(self.hooks, event), notice)
 
     def failed(self, error: BaseException) -> None:
         """Tell that the processor stops."""
-        _log.error("the event processor stops: %s", error, extra={"event": "failed", "error": repr(error)})
+        text = self._texts.line(error)
+        log(logging.ERROR, f"the event processor stops: {text}", event="failed", error=text)
         if self.hooks is not None:
-            _guarded(self.hooks.failed, error)
+            self._guarded(self.hooks.failed, error)
 
     def append(self, append: Append) -> Append:
         """What stores events, with the hooks around it and the headers that they add; itself, without hooks."""
@@ -121,9 +128,9 @@ class Observer:
             return append
 
         def appended(entries: Sequence[Entry]) -> list[Receipt]:
-            with _Around(hooks.publishing, len(entries)) as headers:
-                receipts = append(_with_headers(entries, headers) if headers else entries)
-                _guarded(hooks.published, receipts)
+            with _Around(hooks.publishing, len(entries), self._broken) as headers:
+                receipts = append(self._with_headers(entries, headers) if headers else entries)
+                self._guarded(hooks.published, receipts)
                 return receipts
 
         return appended
@@ -134,41 +141,64 @@ class Observer:
         if hooks is None:
             return handler
 
-        def handle(event: Event) -> None:
-            with _Around(hooks.handling, event):
-                handler(event)
+        def handle(event: Event) -> Any:
+            with _Around(hooks.handling, event, self._broken):
+                return handler(event)
 
         return handle
 
-    def coroutine(self, handler: Callable[[Event], Awaitable[Any]]) -> Callable[[Event], Awaitable[Any]]:
-        """As `handler`, for asyncio."""
-        hooks = self.hooks
-        if hooks is None:
-            return handler
+    def around(self, event: Event) -> AbstractContextManager[Any]:
+        """What stands around the handling of an event, for asyncio."""
+        return _NOTHING if self.hooks is None else _Around(self.hooks.handling, event, self._broken)
 
-        async def handle(event: Event) -> None:
-            with _Around(hooks.handling, event):
-                await handler(event)
+    def _guarded(self, hook: Callable[..., Any], *arguments: object) -> None:
+        try:
+            hook(*arguments)
+        except BaseException as error:  # noqa: BLE001 - whatever a hook raises
+            self._broken(hook, error)
 
-        return handle
+    def _broken(self, hook: object, error: BaseException) -> None:
+        if is_interrupt(error):
+            raise error
+        self._log_broken(f"a hook failed: {shown(hook)}", error)
+
+    def _log_broken(self, text: str, error: BaseException) -> None:
+        texts = self._texts
+        raised = None if texts.redact else error
+        text = f"{text}: {texts.line(error)}"
+        log(logging.ERROR, text, event="hook_failed", trace=texts.trace(error), raised=raised)
+
+    def _with_headers(self, entries: Sequence[Entry], headers: Mapping[str, str]) -> Sequence[Entry]:
+        try:
+            added = added_headers(headers)
+        except Exception as error:  # noqa: BLE001 - a mapping may raise anything
+            self._log_broken("a hook gave headers that are none", error)
+            return entries
+        return [(*entry[:5], (entry[5] or "") + added) for entry in entries]
 
 
-class _Around:
+class _Around(AbstractContextManager[Any]):
     """A hook's context manager, which can neither fail nor swallow anything."""
 
-    __slots__ = ("_argument", "_hook", "_manager")
+    __slots__ = ("_argument", "_broken", "_hook", "_manager")
 
-    def __init__(self, hook: Callable[[Any], AbstractContextManager[Any]], argument: object) -> None:
+    def __init__(
+        self,
+        hook: Callable[[Any], AbstractContextManager[Any]],
+        argument: object,
+        broken: Callable[[object, BaseException], None],
+    ) -> None:
         self._hook = hook
         self._argument = argument
+        self._broken = broken
         self._manager: AbstractContextManager[Any] | None = None
 
     def __enter__(self) -> Any:
         try:
             manager = self._hook(self._argument)
             given = manager.__enter__()
-        except Exception:  # noqa: BLE001 - whatever a hook raises
-            _log.exception("a hook failed: %s", self._hook, extra={"event": "hook_failed"})
+        except BaseException as error:  # noqa: BLE001 - whatever a hook raises
+            self._broken(self._hook, error)
             return None
         self._manager = manager
         return given
@@ -177,14 +207,11 @@ class _Around:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._manager is not None:
-            _guarded(self._manager.__exit__, kind, error, traceback)
-
-
-def _guarded(hook: Callable[..., Any], *arguments: object) -> None:
-    try:
-        hook(*arguments)
-    except Exception:  # noqa: BLE001 - whatever a hook raises
-        _log.exception("a hook failed: %s", hook, extra={"event": "hook_failed"})
+            try:
+                self._manager.__exit__(kind, error, traceback)
+            except BaseException as raised:  # noqa: BLE001 - also what it lets through of the handler's own
+                if raised is not error:
+                    self._broken(self._hook, raised)
 
 
 def _said(notice: Notice) -> tuple[int, str, str]:
@@ -211,10 +238,9 @@ def _said(notice: Notice) -> tuple[int, str, str]:
             )
 
 
-def _with_headers(entries: Sequence[Entry], headers: Mapping[str, str]) -> Sequence[Entry]:
-    try:
-        added = added_headers(headers)
-    except RingwardError:
-        _log.exception("a hook gave headers that are none", extra={"event": "hook_failed"})
-        return entries
-    return [(*entry[:5], (entry[5] or "") + added) for entry in entries]
+def _checked(hooks: Hooks | None) -> Hooks | None:
+    if hooks is not None and (
+        isinstance(hooks, type) or not all(callable(getattr(hooks, name, None)) for name in _NAMES)
+    ):
+        raise ArgumentTypeError("hooks", "an object of a class that derives from Hooks, or None", hooks)
+    return hooks

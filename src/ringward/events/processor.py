@@ -11,11 +11,12 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from ringward.checks import checked_int, checked_text
-from ringward.errors import ArgumentError, ArgumentTypeError, StoreClosedError, UnknownGroupError
+from ringward.checks import checked_float, checked_int, checked_text, checked_type
+from ringward.errors import ArgumentError, ArgumentTypeError, InsideHandlerError, StoreClosedError, UnknownGroupError
 from ringward.events.admission import UNRESOLVED_BYTES, UNRESOLVED_COUNT, Admission
 from ringward.events.agent import Agent
-from ringward.events.codecs import CodecLike, codec_from
+from ringward.events.callables import check_handler
+from ringward.events.codecs import CodecLike, codec_from, encoded
 from ringward.events.crew import Crew
 from ringward.events.effects import Options
 from ringward.events.event import EventId, EventKey, Receipt, Receipts
@@ -24,18 +25,20 @@ from ringward.events.group import Group
 from ringward.events.health import Health, health_within
 from ringward.events.hooks import Hooks, Observer
 from ringward.events.members import RouterLike
+from ringward.events.registration import member_names, options_from
 from ringward.events.reports import DeadEvent, GroupStats, Meter, Stats
 from ringward.events.runner import Handler, Handling, Runner
 from ringward.events.stores.memory import MemoryStore
 from ringward.events.stores.protocol import Retention, Store
 from ringward.events.stream import Stream
+from ringward.events.texts import Redact, Texts
 from ringward.events.troubles import Troubles
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Processor", "Start"]
+__all__ = ["Processor", "Start", "checked_wait"]
 
 PRUNE_S = 5.0
 PRUNE_ROWS = 10_000
@@ -43,6 +46,7 @@ STOP_S = 30.0
 
 Start: TypeAlias = Literal["beginning", "end"] | int | datetime
 H = TypeVar("H", bound=Handler)
+T = TypeVar("T")
 
 
 class Processor:
@@ -65,6 +69,9 @@ class Processor:
         How much may wait to be handled before `publish` raises.
     hooks : Hooks, optional
         What to call when something happens.
+    redact : callable, optional
+        From a text (a key, an id, a payload, the text of an error) to what may be told of it, in logs, traces, messages
+        of errors and the dead-letter queue.
     now, chance : callable
         Monotonic seconds; a random number from [0, 1).
 
@@ -94,23 +101,27 @@ class Processor:
         unresolved_bytes: int = UNRESOLVED_BYTES,
         unresolved_count: int = UNRESOLVED_COUNT,
         hooks: Hooks | None = None,
+        redact: Redact | None = None,
         now: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.producer = checked_text("producer", producer)
         self._codec = codec_from(codec)
-        self._retention = retention
+        self._retention = checked_type("retention", retention, Retention)
         self._now = now
         self._chance = chance
+        if stream is not None:
+            checked_type("stream", stream, Stream)
         self.store = _opened(store, stream)
         self._admission = Admission(self.store, unresolved_count, unresolved_bytes, now)
         self._agents: dict[str, Agent] = {}
         self._lock = threading.Lock()
         self._gate = Gate()
         self._here = Handling()
-        self._observer = Observer(hooks)
+        self._texts = Texts(redact)
+        self._observer = Observer(hooks, self._texts)
         self._store_entries = self._observer.append(partial(self.store.append, self.producer))
-        self._crew = Crew(now, self._upkeep, self._observer.failed)
+        self._crew = Crew(now, self._upkeep, partial(self._in_hook, self._observer.failed))
         self._troubles = Troubles(chance)
         self._accepted = Meter()
         self._handled: dict[str, Meter] = {}
@@ -153,7 +164,7 @@ class Processor:
         StoreFailedError
             When it is unknown whether the event is stored: publish it again, with the same id.
         """
-        body = payload if self._codec is None else self._codec.encode(payload)
+        body = payload if self._codec is None else encoded(self._codec, payload)
         return self._append([self.store.stream.entry(key, body, id, headers)], wait_s)[0]
 
     def publish_many(
@@ -184,7 +195,7 @@ class Processor:
             As `publish`, for the first event at fault; nothing is stored then.
         """
         if self._codec is not None:
-            payloads = [self._codec.encode(payload) for payload in payloads]
+            payloads = [encoded(self._codec, payload) for payload in payloads]
         entries = self.store.stream.entries(keys, payloads, ids, headers)
         return self._append(entries, wait_s) if entries else []
 
@@ -242,15 +253,11 @@ class Processor:
         checked_text("group", group)
         if group in self._agents:
             raise ArgumentError("group", "one without a consumer in this processor", group)
-        chosen = Options(**more) if options is None else options
-        if options is not None and more:
-            raise ArgumentError("options", "given as a whole or by fields", sorted(more))
-        names = None if isinstance(members, int) else [checked_text("members", name) for name in members]
-        count = checked_int("members", members, 1, 10_000) if names is None else len(names)
+        chosen = options_from(options, more)
+        names, count = member_names(members)
 
         def register(handler: H) -> H:
-            if not callable(handler):
-                raise ArgumentTypeError("handler", "callable", handler)
+            check_handler(handler)
             machine = Group(
                 group,
                 self.store.process,
@@ -262,11 +269,11 @@ class Processor:
                 durable=self.store.abilities.durable,
             )
             self.store.open_group(group, self._seq_of(start))
-            agent = Agent(self.store, machine, self._lock, self._observer.tell)
+            agent = Agent(self.store, machine, self._lock, partial(self._in_hook, self._observer.tell))
             self._agents[group] = agent
             self._handled[group] = Meter()
             run = self._observer.handler(handler)
-            self._crew.add(agent, Runner(agent, run, self._now, self._codec, self._here), count)
+            self._crew.add(agent, Runner(agent, run, self._now, self._codec, self._here, self._texts), count)
             self._joins(machine, names, count)
             return handler
 
@@ -308,6 +315,7 @@ class Processor:
 
     def start(self) -> None:
         """Start the threads; they go on until `stop`."""
+        self._outside("start")
         if self._closed:
             raise StoreClosedError("the processor is closed")
         if not self._crew.running:
@@ -329,6 +337,18 @@ class Processor:
         with self._lock:
             return not any(agent.group.members.present for agent in self._agents.values())
 
+    def _outside(self, call: str) -> None:
+        """Refuse what waits for handlers where one, or a hook, waits for it."""
+        if self._here.handler or self._here.hook:
+            raise InsideHandlerError(call)
+
+    def _in_hook(self, tell: Callable[[T], None], told: T) -> None:
+        self._here.hook = True
+        try:
+            tell(told)
+        finally:
+            self._here.hook = False
+
     def ask_to_stop(self) -> None:
         """Let `run` return soon, as if it were idle; may be called from a signal handler, also just before `run`."""
         self._asked = True
@@ -341,7 +361,14 @@ class Processor:
         bool
             Whether all was done in time; a handler that hangs is left behind otherwise. Of a processor that is
             stopped: whether the handlers that were left behind have ended since.
+
+        Raises
+        ------
+        InsideHandlerError
+            In a handler or a hook of this processor, for which it would wait; so do `run`, `drain`, `start` and `close`.
         """
+        self._outside("stop")
+        checked_float("timeout_s", timeout_s, zero=True)
         if not self._crew.running:
             return self._crew.ended
         self._leave_all()
@@ -385,6 +412,9 @@ class Processor:
         """
         if until not in (None, "idle"):
             raise ArgumentError("until", "'idle' or None", until)
+        self._outside("run")
+        checked_wait(timeout_s)
+        checked_float("stop_timeout_s", stop_timeout_s, zero=True)
         try:
             self.start()
             return self._crew.wait(lambda: self._asked or (until == "idle" and self._idle()), timeout_s)
@@ -394,6 +424,8 @@ class Processor:
 
     def drain(self, timeout_s: float | None = None) -> bool:
         """Wait until all groups are idle, while the threads go on; False when the time was up."""
+        self._outside("drain")
+        checked_wait(timeout_s)
         if not self._crew.running:
             raise ArgumentError("drain", "called while the processor runs", "stopped")
         return self._crew.wait(self._idle, timeout_s)
@@ -514,6 +546,7 @@ class Processor:
 
     def close(self) -> None:
         """Stop, and close the store, also when stopping fails."""
+        self._outside("close")
         if not self._closed:
             try:
                 self.stop()
@@ -528,6 +561,12 @@ class Processor:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def checked_wait(timeout_s: float | None) -> None:
+    """Refuse what is neither None nor so many seconds."""
+    if timeout_s is not None:
+        checked_float("timeout_s", timeout_s, zero=True)
 
 
 def _opened(store: str | os.PathLike[str] | Store | None, stream: Stream | None) -> Store:

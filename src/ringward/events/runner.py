@@ -7,24 +7,27 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ringward.errors import RingwardError, StaleEpochError, TransactionError
+from ringward.errors import StaleEpochError, TransactionError
 from ringward.events.agent import Agent
+from ringward.events.callables import never_ran
 from ringward.events.codecs import Codec
 from ringward.events.effects import Batch, GiveBack
 from ringward.events.event import Delivery, Event, Row
+from ringward.events.logs import log
 from ringward.events.stores.protocol import Transaction, Turn
+from ringward.events.texts import Texts
 
-__all__ = ["Handler", "Handling", "Runner", "failure"]
+__all__ = ["Handler", "Handling", "Runner", "failure", "misfit"]
 
 Handler = Callable[[Event], Any]
-_log = logging.getLogger("ringward.events")
 
 
 class Handling(threading.local):
-    """Whether this thread runs a handler, and whether that handler has taken the write turn."""
+    """Whether this thread runs a handler, whether that has taken the write turn, and whether it runs a hook."""
 
     handler = False
     turn = False
+    hook = False
 
 
 class _Turns:
@@ -38,6 +41,7 @@ class _Turns:
         self._turn: Turn | None = None
         self._event: int | None = None  # the event that has a savepoint
         self.running: int | None = None  # the event that is with the handler
+        self.stale: StaleEpochError | None = None  # this turn's own; a handler may raise one of something else
         self._done: list[Row] = []
         self._failed: list[tuple[Row, str]] = []
 
@@ -50,7 +54,11 @@ class _Turns:
             if self._turn is None:
                 self._turn = self._agent.store.turn(self._agent.group.name)
                 self._here.turn = True
-            self._turn.begin(row[1], self._batch.epochs[row[1]])
+            try:
+                self._turn.begin(row[1], self._batch.epochs[row[1]])
+            except StaleEpochError as error:
+                self.stale = error
+                raise
             self._event = row[0]
         assert self._turn is not None  # noqa: S101 - taken above, by this event or by one before
         return self._turn.transaction
@@ -110,16 +118,24 @@ class Runner:
         Monotonic seconds.
     codec : Codec or None
     here : Handling
+    texts : Texts
     """
 
     def __init__(
-        self, agent: Agent, handler: Handler, now: Callable[[], float], codec: Codec | None, here: Handling
+        self,
+        agent: Agent,
+        handler: Handler,
+        now: Callable[[], float],
+        codec: Codec | None,
+        here: Handling,
+        texts: Texts = Texts(),
     ) -> None:
         self.agent = agent
         self.handler = handler
         self._now = now
         self._codec = codec
         self._here = here
+        self._texts = texts
 
     def run(self, batch: Batch, *, more: bool = False) -> Batch | None:
         """Run the handlers of a batch, and store what became of it; the next one, for whoever asks for `more`."""
@@ -145,7 +161,7 @@ class Runner:
             try:
                 for row, attempt in batch.left_to_run():
                     turns.running = row[0]
-                    error = self._attempt(Event((row, attempt, delivery)))
+                    error = self._attempt(Event((row, attempt, delivery)), turns)
                     if error is not None:
                         batch.stop_key(row)
                     if not turns.ended(row, error):
@@ -154,34 +170,57 @@ class Runner:
                 turns.undo()
             turns.commit()
         except (TransactionError, StaleEpochError) as error:
-            _log.warning(
-                "group %s: a turn is lost, its events are delivered again: %s",
-                *(delivery.group, error),
-                extra={"event": "turn_lost", "group": delivery.group, "error": str(error)},
+            text = self._texts.line(error)
+            log(
+                logging.WARNING,
+                f"group {delivery.group}: a turn is lost, its events are delivered again: {text}",
+                event="turn_lost",
+                group=delivery.group,
+                error=text,
             )
             turns.lose(row)
-        except RingwardError:
+        except BaseException:
             turns.lose(row)
             raise
 
-    def _attempt(self, event: Event) -> str | None:
+    def _attempt(self, event: Event, turns: _Turns) -> str | None:
         """Run the handler; why it failed."""
         try:
-            self.handler(event)
-        except (StaleEpochError, GiveBack):
+            result = self.handler(event)
+            if result is None or (reason := never_ran(result)) is None:
+                return None
+        except GiveBack:
             raise
-        except BaseException as error:  # noqa: BLE001 - also what would end the thread is one failed attempt
-            return failure(event, error)
-        return None
+        except BaseException as error:
+            if error is turns.stale:
+                raise
+            return failure(event, error, self._texts)
+        return misfit(event, reason)
 
 
-def failure(event: Event, error: BaseException) -> str:
+def failure(event: Event, error: BaseException, texts: Texts) -> str:
     """Log a failed attempt, and say why it failed."""
-    extra = {"group": event.group, "partition": event.partition, "seq": event.seq, "attempt": event.attempt}
-    _log.warning(
-        "handler failed: group %s, partition %d, seq %d, attempt %d",
-        *extra.values(),
-        exc_info=error,
-        extra={"event": "handler_failed", **extra},
+    # Who redacts gets no error in the log, of which something else might show the text.
+    _log_failure(event, texts.line(error), trace=texts.trace(error), raised=None if texts.redact else error)
+    return texts.error(error)
+
+
+def misfit(event: Event, reason: str) -> str:
+    """Log an attempt whose result shows that the handler has not run, and say so."""
+    text = f"the handler returned {reason}"
+    _log_failure(event, text)
+    return text
+
+
+def _log_failure(event: Event, reason: str, *, trace: str = "", raised: BaseException | None = None) -> None:
+    about = {"group": event.group, "partition": event.partition, "seq": event.seq, "attempt": event.attempt}
+    where = ", ".join(f"{name} {value}" for name, value in about.items())
+    log(
+        logging.WARNING,
+        f"handler failed: {where}: {reason}",
+        event="handler_failed",
+        trace=trace,
+        raised=raised,
+        error=reason,
+        **about,
     )
-    return f"{type(error).__name__}: {error}"

@@ -149,7 +149,8 @@ def body_of(kind: int, key: bytes, id: EventId | None, payload: bytes, headers: 
 
 def _checked_payload(payload: object) -> bytes:
     if not isinstance(payload, bytes | bytearray | memoryview):
-        raise ArgumentTypeError("payload", "bytes", type(payload).__name__)
+        hint = "payload.encode()" if isinstance(payload, str) else "Processor(..., codec='json')"
+        raise ArgumentTypeError("payload", f"bytes: for a {type(payload).__name__} use {hint}", type(payload).__name__)
     if len(bytes(payload)) > PAYLOAD_BYTES_MAX:
         raise ArgumentError("payload", f"at most {PAYLOAD_BYTES_MAX} bytes long", len(bytes(payload)))
     return bytes(payload)

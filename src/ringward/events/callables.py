@@ -1,0 +1,151 @@
+"""What kind of callable a handler is, and what its result tells: whether it has run at all."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from contextlib import suppress
+from typing import Any, get_type_hints
+
+from ringward.errors import ArgumentTypeError
+
+__all__ = ["check_coroutine_handler", "check_handler", "is_interrupt", "never_ran"]
+
+_AWAITABLES = ("Awaitable", "Coroutine", "Future", "Task")
+_MOCKS = ("unittest.mock", "mock")
+_PLAIN = frozenset((bool, int, float, str, bytes, list, tuple, dict, set))
+
+
+def check_handler(handler: object) -> None:
+    """Refuse what a thread cannot run as a handler, as far as that can be seen.
+
+    A function that hides its kind is let through; `never_ran` looks at its result.
+
+    Raises
+    ------
+    ArgumentTypeError
+        For what is not callable with one event; for classes, coroutine functions and generators.
+    """
+    kind = _kind_of(_checked(handler))
+    if kind == "coroutine":
+        raise ArgumentTypeError(
+            "handler", "a plain function: a coroutine function needs ringward.events.aio.Processor", handler
+        )
+    _refuse_generators(kind, handler)
+
+
+def check_coroutine_handler(handler: object) -> None:
+    """Refuse what asyncio cannot run as a handler, as far as that can be seen.
+
+    Functions that return an awaitable without being `async def` pass when they say so: by `functools.wraps`, by their
+    return type, by `inspect.markcoroutinefunction`, or as a lambda, which cannot be `async`.
+
+    Raises
+    ------
+    ArgumentTypeError
+        For what is not callable with one event; for classes, generators and plain functions.
+    """
+    kind = _kind_of(_checked(handler))
+    _refuse_generators(kind, handler)
+    if kind == "function" and not _says_awaitable(handler):
+        raise ArgumentTypeError(
+            "handler",
+            "a coroutine function (async def): a plain one needs ringward.events.Processor, or asyncio.to_thread inside",
+            handler,
+        )
+
+
+def _checked(handler: object) -> Callable[..., Any]:
+    if isinstance(handler, type):
+        raise ArgumentTypeError("handler", "a function: calling a class makes an object and handles nothing", handler)
+    if not callable(handler):
+        raise ArgumentTypeError("handler", "callable", handler)
+    try:
+        signature = inspect.signature(handler)
+    except Exception:  # noqa: BLE001 - a built-in, or annotations that cannot be evaluated: nothing can be seen
+        return handler
+    try:
+        signature.bind(object())
+    except TypeError as error:
+        raise ArgumentTypeError("handler", f"callable with one argument, the event ({error})", handler) from None
+    return handler
+
+
+def _refuse_generators(kind: str, handler: object) -> None:
+    if kind == "generator":
+        raise ArgumentTypeError(
+            "handler", "a function without yield: calling a generator function runs nothing", handler
+        )
+
+
+def _kind_of(handler: object) -> str:
+    """coroutine, generator, function, or unknown: lambdas, mocks, built-ins."""
+    function = _innermost(handler)
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(handler):
+        return "coroutine"
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return "generator"
+    if inspect.isfunction(function) and function.__name__ != "<lambda>" and function.__module__ not in _MOCKS:
+        return "function"
+    return "unknown"
+
+
+def _innermost(handler: Any) -> object:
+    """The function that runs: behind partials, methods and `__call__`."""
+    for _ in range(32):  # partials of partials; a chain that never ends is not followed
+        if isinstance(handler, functools.partial | functools.partialmethod):
+            handler = handler.func
+        elif inspect.ismethod(handler):
+            handler = handler.__func__
+        elif inspect.isfunction(handler) or isinstance(handler, type) or inspect.isbuiltin(handler):
+            break
+        elif isinstance(call := getattr(type(handler), "__call__", None), _FOLLOWED):  # noqa: B004 - what it is
+            handler = call
+        else:
+            break
+    return handler
+
+
+_FOLLOWED = (type(check_handler), functools.partial, functools.partialmethod)
+
+
+def _says_awaitable(handler: object) -> bool:
+    function = _innermost(handler)
+    with suppress(Exception):  # a chain of wrappers that is a circle
+        if inspect.iscoroutinefunction(inspect.unwrap(function)):  # type: ignore[arg-type]
+            return True
+    returned: object = getattr(function, "__annotations__", {}).get("return", "")
+    with suppress(Exception):  # names that are there for type checkers only
+        returned = get_type_hints(function).get("return", "")
+    return any(name in str(returned) for name in _AWAITABLES)
+
+
+def never_ran(result: object) -> str | None:
+    """Why a result shows that its handler has not run, or not to its end; None when it does not.
+
+    A coroutine or generator is closed, so that no warning follows. Cursors and files are iterators whose work is done.
+    """
+    kind = type(result)
+    if kind in _PLAIN or kind.__module__ in _MOCKS:
+        return None
+    if isinstance(result, Coroutine | Generator):
+        with suppress(BaseException):  # one that has begun may raise
+            result.close()
+    if isinstance(result, Awaitable):
+        what = f"{'a coroutine' if isinstance(result, Coroutine) else 'an awaitable'} that nobody awaited"
+        return f"{what}: a coroutine function needs ringward.events.aio.Processor"
+    if isinstance(result, AsyncIterator):
+        return "an asynchronous iterator that nobody iterated: it has run nothing"
+    if callable(getattr(kind, "add_done_callback", None)):
+        return "a future that nobody waited for: return when its work is done, by result()"
+    if isinstance(result, Iterator) and not any(hasattr(kind, name) for name in ("fetchone", "read")):
+        what = "a generator" if isinstance(result, Generator) else "an iterator"
+        return f"{what} that nobody iterated: it has run nothing"
+    return None
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether an error may be somebody's Ctrl-C, which only the main thread gets, and which is to go through."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()

@@ -1,0 +1,55 @@
+"""What a consumer is registered with, checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ringward.checks import checked_int, checked_text
+from ringward.errors import ArgumentError, ArgumentTypeError
+from ringward.events.effects import Options
+
+__all__ = ["MEMBERS_MOST", "member_names", "options_from"]
+
+MEMBERS_MOST = 10_000
+
+
+def options_from(options: Options | None, fields: Mapping[str, Any]) -> Options:
+    """The options of a group, given as a whole or by single fields.
+
+    Raises
+    ------
+    ArgumentError
+        When both are given.
+    ArgumentTypeError
+        For what is no `Options`, and for a field that there is not.
+    """
+    known = [field.name for field in dataclasses.fields(Options)]
+    for name in fields:
+        if name not in known:
+            close = difflib.get_close_matches(name, [*known, "members", "router", "start"], 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ArgumentTypeError("consumer", f"given fields of Options: {', '.join(known)}{hint}", name)
+    if options is None:
+        return Options(**fields)
+    if not isinstance(options, Options):
+        raise ArgumentTypeError("options", "an Options or None", options)
+    if fields:
+        raise ArgumentError("options", "given as a whole or by fields", sorted(fields))
+    return options
+
+
+def member_names(members: int | Sequence[str]) -> tuple[list[str] | None, int]:
+    """The names of members, None where they have none; and how many there are."""
+    if isinstance(members, str | bytes | Mapping) or not (
+        hasattr(members, "__index__") or hasattr(members, "__iter__")
+    ):
+        raise ArgumentTypeError("members", "an int or a sequence of names", members)
+    if not hasattr(members, "__iter__"):
+        return None, checked_int("members", members, 1, MEMBERS_MOST)
+    names = [checked_text("members", name) for name in members]
+    if len(set(names)) != len(names):
+        raise ArgumentError("members", "names that are given once", names)
+    return names, checked_int("members", len(names), 1, MEMBERS_MOST)

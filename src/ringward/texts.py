@@ -1,0 +1,38 @@
+"""Text from outside, as it may stand in a log, in an error or on a terminal: short, on one line, without control characters."""
+
+from __future__ import annotations
+
+__all__ = ["neutral", "shortened", "shown"]
+
+SHOWN_MOST = 200
+
+
+def neutral(text: str, *, keep: str = "") -> str:
+    r"""Text without characters that a terminal or a reader of logs would act on, but for those to `keep`.
+
+    Control characters, line breaks, marks that turn the direction of writing and lone surrogates become escapes such as
+    `\x1b` and `\u202e`.
+    """
+    if text.isprintable():
+        return text
+    return "".join([char if char.isprintable() or char in keep else _escaped(char) for char in text])
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode()
+
+
+def shortened(text: str, most: int) -> str:
+    """The beginning of a text, so many characters, and how many it had."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def shown(value: object, most: int = SHOWN_MOST) -> str:
+    """A value as `repr` shows it, short and neutral, also where its `repr` raises."""
+    if isinstance(value, str | bytes) and len(value) > most:
+        return f"{neutral(repr(value[:most]))}… ({len(value):,} {'characters' if isinstance(value, str) else 'bytes'})"
+    try:
+        text = repr(value)
+    except BaseException as error:  # noqa: BLE001 - it is somebody else's code; recursion, too many digits, anything
+        return f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
+    return neutral(shortened(text, most))
