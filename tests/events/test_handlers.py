@@ -113,7 +113,7 @@ NEITHER = [
 ]
 
 
-@pytest.mark.parametrize("handler", [*COROUTINES, *NEITHER], ids=repr)
+@pytest.mark.parametrize("handler", [*COROUTINES, *NEITHER])
 def test_a_handler_that_a_thread_cannot_run_is_refused_at_registration(handler):
     """They were called, and what they returned was thrown away: acknowledged, and never run."""
     with Processor() as p:
@@ -122,7 +122,7 @@ def test_a_handler_that_a_thread_cannot_run_is_refused_at_registration(handler):
         assert p.stats().groups == {}
 
 
-@pytest.mark.parametrize("handler", [*NEITHER, plain, functools.partial(plain)], ids=repr)
+@pytest.mark.parametrize("handler", [*NEITHER, plain, functools.partial(plain)])
 def test_a_handler_that_asyncio_cannot_run_is_refused_at_registration(handler):
     async def main():
         async with aio.Processor() as p:

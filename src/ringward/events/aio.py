@@ -329,7 +329,7 @@ class Processor:
         """Run the handler; why it failed."""
         try:
             with self._inner._observer.around(event):
-                result = handler.call(event)
+                result: object = handler.call(event)
                 if not isinstance(result, Awaitable):
                     return self._not_awaitable(handler, event, result)
                 handler.proved = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ringward.checks import checked_int, checked_text
@@ -43,12 +43,10 @@ def options_from(options: Options | None, fields: Mapping[str, Any]) -> Options:
 
 def member_names(members: int | Sequence[str]) -> tuple[list[str] | None, int]:
     """The names of members, None where they have none; and how many there are."""
-    if isinstance(members, str | bytes | Mapping) or not (
-        hasattr(members, "__index__") or hasattr(members, "__iter__")
-    ):
-        raise ArgumentTypeError("members", "an int or a sequence of names", members)
-    if not hasattr(members, "__iter__"):
+    if hasattr(members, "__index__"):
         return None, checked_int("members", members, 1, MEMBERS_MOST)
+    if isinstance(members, str | bytes | Mapping) or not isinstance(members, Iterable):
+        raise ArgumentTypeError("members", "an int or a sequence of names", members)
     names = [checked_text("members", name) for name in members]
     if len(set(names)) != len(names):
         raise ArgumentError("members", "names that are given once", names)
