@@ -20,6 +20,11 @@ cdef double PATIENCE = 0.75
 # The weight of the newest in the average of what a commit takes.
 cdef double NEWEST = 0.1
 
+NESTED = (
+    "this thread is in a handler's transaction on the same file, through another Processor or store: publish through"
+    " that one, or after the handler"
+)
+
 cdef object _get_ident = get_ident
 cdef object _now = perf_counter
 cdef object _new_gate = allocate_lock
@@ -260,20 +265,23 @@ cdef class GroupCommit:
     headroom : Headroom
     faults : callable
         Called with the name of a point.
+    watch : FileWatch, optional
+        Tells whether the files are in place, and the locks held.
     """
     cdef readonly object connection
     cdef public object faults
     cdef readonly Lead lead
     cdef public object closed  # the error of whoever wants to write, once nothing is written any more
-    cdef readonly object turnstile
+    cdef readonly object turnstile, watch
     cdef object _execute, _headroom, _apsw, _taken_by
+    cdef object _generation  # of the locks, when the transaction began
     cdef object _turn_lock  # whoever took a turn writes with it
     cdef set _late  # threads whose turn another one has cancelled
     cdef Job _turn  # what `take` began
     cdef bint _synchronous, _committed
     cdef readonly double committed_at  # by `perf_counter`; 0: never yet
 
-    def __init__(self, connection, turnstile, headroom, faults):
+    def __init__(self, connection, turnstile, headroom, faults, watch=None):
         import apsw  # the extra `events`
 
         self.connection = connection
@@ -281,6 +289,7 @@ cdef class GroupCommit:
         self.lead = Lead()
         self._execute = connection.execute
         self.turnstile = turnstile
+        self.watch = watch
         self._headroom = headroom
         self._apsw = apsw
         self._late = set()
@@ -294,6 +303,8 @@ cdef class GroupCommit:
         same thread has taken.
         """
         cdef Job job = Job(operation, otherwise, sync=sync)
+        if self.watch is not None and self.watch.in_turn == job.thread and self._taken_by != job.thread:
+            raise TransactionError(NESTED)
         if self._taken_by is not None and self._taken_by == job.thread:
             if not joins:
                 raise TransactionError("inside a handler's transaction the store takes nothing but publish")
@@ -417,6 +428,10 @@ cdef class GroupCommit:
                 self._execute("PRAGMA synchronous = FULL" if sync else "PRAGMA synchronous = NORMAL")
                 self._synchronous = sync
             self._execute("BEGIN IMMEDIATE")
+            if self.watch is not None:
+                self._generation = self.watch.generation
+                if wrong := self.watch.begun():
+                    raise self.displaced(wrong)
             self._headroom.keep()
         except BaseException:
             self._cancel()
@@ -425,8 +440,11 @@ cdef class GroupCommit:
     cdef object _commit(self):
         try:
             self.faults("commit")
-            self._execute("COMMIT")
-            self._committed = True
+            if self.watch is None:
+                self._execute("COMMIT")
+                self._committed = True
+            else:
+                self._commit_watched()
             self.committed_at = _now()
             self.faults("committed")
         except self._apsw.Error as error:
@@ -434,6 +452,19 @@ cdef class GroupCommit:
                 raise  # nothing was synced, so nothing is in doubt
             raise self.condemned(f"a commit failed, so what is on the disk is unknown: {error}") from error
         self.turnstile.leave()
+
+    cdef object _commit_watched(self):
+        """Commit, and be sure that it is in the file under the path, and that nobody else could write meanwhile."""
+        if not self.watch.writing():
+            self.regain()
+            self._generation = self.watch.generation
+        version = self.connection.data_version()
+        self._execute("COMMIT")
+        self._committed = True
+        if wrong := self.watch.displaced():
+            raise self.displaced(wrong)
+        if not self.watch.witnessed() or self.watch.generation != self._generation:
+            self.reconfirm(version)
 
     cdef object _cancel(self):
         try:
@@ -451,7 +482,10 @@ cdef class GroupCommit:
 
         What this thread runs meanwhile is run with the lock.
         """
-        cdef Job turn = self.admitted()
+        cdef Job turn
+        if self.watch is not None and self.watch.in_turn == _get_ident():
+            raise TransactionError(NESTED)
+        turn = self.admitted()
         self._late.discard(turn.thread)
         try:
             self._begin(True)
@@ -461,6 +495,8 @@ cdef class GroupCommit:
         self._turn = turn
         self._taken_by = turn.thread
         self._turn_lock = lock
+        if self.watch is not None:
+            self.watch.in_turn = turn.thread
 
     def commit_taken(self):
         """Commit what `take` began. When that fails, `cancel_taken` is still to be called."""
@@ -483,6 +519,8 @@ cdef class GroupCommit:
     cdef object _end_turn(self):
         cdef Job turn = self._turn
         self._turn = self._taken_by = None
+        if turn is not None and self.watch is not None:
+            self.watch.in_turn = None
         if turn is not None:
             self.lead.pass_on(turn)
 

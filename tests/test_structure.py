@@ -26,7 +26,7 @@ def test_every_error_is_also_a_builtin() -> None:
     for name in rw.errors.__all__:
         error = getattr(rw.errors, name)
         assert issubclass(error, rw.RingwardError)
-        builtin = (ValueError, TypeError, LookupError, RuntimeError)
+        builtin = (ValueError, TypeError, LookupError, RuntimeError, OSError)
         assert error is rw.RingwardError or issubclass(error, builtin)
 
 

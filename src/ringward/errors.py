@@ -17,14 +17,17 @@ __all__ = [
     "KeyValueError",
     "LoopError",
     "NoNodeError",
+    "QueryTimeoutError",
     "RingwardError",
     "SnapshotError",
     "StaleEpochError",
     "StopTimeoutError",
+    "StoreAccessError",
     "StoreClosedError",
     "StoreFailedError",
     "StoreFormatError",
     "StoreFullError",
+    "StoreNotFoundError",
     "StoreUnavailableError",
     "TransactionError",
     "UnknownGroupError",
@@ -270,6 +273,45 @@ class StopTimeoutError(RingwardError, RuntimeError):
         )
         self.timeout_s = timeout_s
         self.running = running
+
+
+class StoreNotFoundError(RingwardError, FileNotFoundError):
+    """There is no file of a store, or no folder for it.
+
+    Attributes
+    ----------
+    path : str
+    """
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class StoreAccessError(RingwardError, PermissionError):
+    """A permission is missing for the file of a store, or for what lies beside it.
+
+    Attributes
+    ----------
+    path : str
+    """
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class QueryTimeoutError(RingwardError, TimeoutError):
+    """A query took longer than it may: while it reads, the write-ahead log of the file grows.
+
+    Attributes
+    ----------
+    timeout_s : float
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__(f"the query took longer than {timeout_s} s")
+        self.timeout_s = timeout_s
 
 
 class TransactionError(RingwardError, RuntimeError):

@@ -155,22 +155,21 @@ def test_a_processor_that_failed_closes_its_store(path):
         assert again.totals().tail == 1
 
 
-def test_a_sign_of_life_that_is_taken_for_a_dead_ones_is_given_again(tmp_path, monkeypatch):
+def test_a_sign_of_life_has_its_name_when_it_is_locked_and_never_before(tmp_path, monkeypatch):
     """Another process may look between the making of the file and its lock."""
-    acquire, swept = FileLock.acquire, []
+    acquire, seen = FileLock.acquire, []
 
-    def disturbed(lock):
-        if not swept:
-            swept.append(lock.path)
-            lock.path.unlink()
+    def watched(lock):
+        seen.extend(tmp_path.glob("alive-*"))
         acquire(lock)
 
-    monkeypatch.setattr(FileLock, "acquire", disturbed)
-    first, second = Presence(tmp_path), Presence(tmp_path)
-    assert swept
+    monkeypatch.setattr(FileLock, "acquire", watched)
+    first = Presence(tmp_path)
+    assert seen == []
+    second = Presence(tmp_path)
     assert second.others() == [first.name]
-    assert second.alive(first.name)
-    assert not second.alive("nobody")
+    assert second.alive(first.name) is True
+    assert second.alive("nobody") is None
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"alive-{p.name}" for p in (first, second))
     first.close()
     second.close()

@@ -509,7 +509,7 @@ def test_beats_are_counters(store):
 
 def test_a_store_knows_that_its_own_process_lives(store):
     assert store.alive(store.process) is True
-    assert store.alive("0" * 32) is False
+    assert store.alive("0" * 32) is not True  # a missing sign of life is no proof of death
 
 
 # --- all of it

@@ -4,7 +4,8 @@ from ringward._core.arcs import ARC, ArcIndex, difference
 from ringward._core.build import filter_points, merge_points, node_points, sort_points
 from ringward._core.changed_points import changed, start_of
 from ringward._core.cpu import cpu
-from ringward._core.group_commit import GroupCommit, Job, Lead, Passage
+from ringward._core.file_watch import FileWatch
+from ringward._core.group_commit import NESTED, GroupCommit, Job, Lead, Passage
 from ringward._core.hashing import Hasher
 from ringward._core.log_rows import append_rows, event_digest, log_rows, untracked
 from ringward._core.loops import checked_hashes, hash_column, second_candidates
@@ -16,8 +17,10 @@ from ringward._core.table import ListTable, Table
 
 __all__ = [
     "ARC",
+    "NESTED",
     "NO_NODE",
     "ArcIndex",
+    "FileWatch",
     "GroupCommit",
     "Hasher",
     "Job",

@@ -5,6 +5,9 @@ from typing import Any, Protocol, TypeVar
 import apsw
 from typing_extensions import disjoint_base
 
+from ringward._core.file_watch import FileWatch
+
+NESTED: str
 _T = TypeVar("_T")
 
 class _FileLock(Protocol):
@@ -66,11 +69,18 @@ class GroupCommit:
     @property
     def turnstile(self) -> Any: ...
     @property
+    def watch(self) -> Any: ...
+    @property
     def lead(self) -> Lead: ...
     @property
     def committed_at(self) -> float: ...
     def __init__(
-        self, connection: apsw.Connection, turnstile: Passage, headroom: Any, faults: Callable[[str], None]
+        self,
+        connection: apsw.Connection,
+        turnstile: Passage,
+        headroom: Any,
+        faults: Callable[[str], None],
+        watch: FileWatch | None = None,
     ) -> None: ...
     def run(
         self,

@@ -59,6 +59,8 @@ class Processor:
         everything in this process's memory.
     producer : str
         The namespace of event ids. Keep it the same across restarts.
+    create : bool
+        Whether a file that is missing is made. Where events are only handled, False shows a mistyped path.
     stream : Stream, optional
         How many partitions, and how keys are hashed, in a new store.
     codec : "json", "msgspec", Codec or None
@@ -95,6 +97,7 @@ class Processor:
         store: str | os.PathLike[str] | Store | None = None,
         *,
         producer: str = "default",
+        create: bool = True,
         stream: Stream | None = None,
         codec: CodecLike | None = None,
         retention: Retention = Retention(),
@@ -112,7 +115,7 @@ class Processor:
         self._chance = chance
         if stream is not None:
             checked_type("stream", stream, Stream)
-        self.store = _opened(store, stream)
+        self.store = _opened(store, stream, create=create)
         self._admission = Admission(self.store, unresolved_count, unresolved_bytes, now)
         self._agents: dict[str, Agent] = {}
         self._lock = threading.Lock()
@@ -569,13 +572,13 @@ def checked_wait(timeout_s: float | None) -> None:
         checked_float("timeout_s", timeout_s, zero=True)
 
 
-def _opened(store: str | os.PathLike[str] | Store | None, stream: Stream | None) -> Store:
+def _opened(store: str | os.PathLike[str] | Store | None, stream: Stream | None, *, create: bool) -> Store:
     if store is None:
         return MemoryStore(stream)
     if isinstance(store, str | os.PathLike):
         from ringward.events import SqliteStore  # noqa: PLC0415 - needs the extra
 
-        return SqliteStore(store, stream)
+        return SqliteStore(store, stream, create=create)
     if not hasattr(store, "append"):
         raise ArgumentTypeError("store", "a path, a Store or None", store)
     if stream is not None and stream != store.stream:

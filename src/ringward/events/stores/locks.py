@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ringward._core import Passage
 
-__all__ = ["FileLock", "Presence", "Turnstile"]
+__all__ = ["TOUCH_S", "FileLock", "Presence", "Turnstile"]
 
 if sys.platform == "win32":  # pragma: no cover - other platforms
     import msvcrt
@@ -38,12 +41,21 @@ else:
     from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 
 
+OLD_S = 3600.0  # how long the sign of a dead process stays: it is the proof of its death
+TOUCH_S = 1.0  # how often files are looked after
+
+
 class FileLock:
     """An exclusive lock on a file of its own; the system lets go of it when the process dies."""
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
         self.path = path
-        self.fd = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0) | getattr(os, "O_CLOEXEC", 0), 0o600)
+        self._opened(_open(path, create=create))
+
+    def _opened(self, fd: int) -> None:
+        self.fd, self._name = fd, str(self.path)
+        found = os.fstat(fd)
+        self._place = found.st_ino, found.st_dev
 
     def acquire(self) -> None:
         """Wait for it."""
@@ -60,9 +72,27 @@ class FileLock:
     def in_place(self) -> bool:
         """Whether the file is still where others look for it."""
         try:
-            return os.path.samestat(os.fstat(self.fd), self.path.stat())
-        except FileNotFoundError:
+            found = os.stat(self._name)  # noqa: PTH116 - asked before each commit
+        except OSError:
             return False
+        return (found.st_ino, found.st_dev) == self._place
+
+    def touch(self) -> None:
+        """Let the file look used, for those who remove what is old."""
+        with suppress(OSError):
+            os.utime(self.path)
+
+    def moved(self, path: Path) -> None:
+        """Let the locked file have another name."""
+        self.path = self.path.rename(path)
+        self._name = str(path)
+
+    def reopen(self) -> None:
+        """Open the file that is in place now, or make it; the other's lock is let go."""
+        self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        before = self.fd
+        self._opened(_open(self.path, create=True))
+        os.close(before)
 
     def release(self) -> None:
         """Let go."""
@@ -75,26 +105,71 @@ class FileLock:
             self.fd = -1
 
 
+def _open(path: Path, *, create: bool) -> int:
+    return os.open(path, os.O_RDWR | (os.O_CREAT if create else 0) | getattr(os, "O_CLOEXEC", 0), 0o600)
+
+
 class Turnstile(Passage):
     """Two locks that writers of several processes pass one after the other.
 
     Who writes again and again waits at `next` like everybody else, so nobody starves at `write`.
-    The length of the file `write` is the sign that the store has failed: setting it needs no space.
+    The length of the file `write` is the sign that the store has failed: setting it needs no space. A file
+    -failed beside the store says the same, where there is space for it: somebody may tidy up the locks.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, look_after: Callable[[], None] = lambda: None) -> None:
         self._next = FileLock(folder / "next")
         self._write = FileLock(folder / "write")
+        self._mark = folder.with_name(folder.name.removesuffix("-locks") + "-failed")
+        self._look_after = look_after
+        self._looked = time.monotonic()
         super().__init__(flock, LOCK_EX, LOCK_UN, self._next, self._write)
 
     @property
     def failed(self) -> bool:
-        """Whether some process saw a commit or a sync fail."""
-        return os.lseek(self._write.fd, 0, os.SEEK_END) > 0
+        """Whether some process saw a commit or a sync fail; to be asked in the turn."""
+        if not self._write.in_place():
+            self._renew()
+        now = time.monotonic()
+        if now - self._looked > TOUCH_S:
+            self._looked = now
+            self._keep()
+        return self._length() > 0
+
+    def marked(self) -> bool:
+        """As `failed`, also where the locks were removed; for whoever opens the file."""
+        return self.failed or self._mark.exists()
+
+    def _length(self) -> int:
+        return os.lseek(self._write.fd, 0, os.SEEK_END)
+
+    def _renew(self) -> None:
+        """The file was removed: take the lock of the one that others find, and let it say what the other did."""
+        failed = self._length() > 0
+        with suppress(OSError):  # the whole folder is gone, which the store will tell
+            while not self._write.in_place():
+                self._write.reopen()
+                self._write.acquire()
+        if failed or self._mark.exists():
+            self.fail()
+
+    def _keep(self) -> None:
+        """See to it that others find the files, and that nobody takes them for old ones."""
+        if not self._next.in_place():
+            with suppress(OSError):
+                self._next.reopen()
+        self._next.touch()
+        self._write.touch()
+        self._look_after()
 
     def fail(self, *, failed: bool = True) -> None:
         """Say so to all; or, after a repair, that it is over."""
         os.ftruncate(self._write.fd, 1 if failed else 0)
+        with suppress(OSError):
+            if failed:
+                self._mark.touch(mode=0o600)
+            else:
+                self._mark.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -103,52 +178,91 @@ class Turnstile(Passage):
 
 
 class Presence:
-    """A lock that this process holds for as long as it lives, and a look at those of others."""
+    """A lock that this process holds for as long as it lives, and a look at those of others.
+
+    A missing file says nothing, since others may have removed it. One that nobody has locked says that its
+    process is dead.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.name, self._lock = self._shown()
+        self.name = uuid.uuid4().hex
+        self.known = False  # whether others may have noted the name
+        self._lock = self._shown()
+        self._looking = threading.Lock()
+        self._looked = time.monotonic()
         self._sweep()
 
-    def _shown(self) -> tuple[str, FileLock]:
-        """A name and its locked file, which another process may take for a dead one's before it is locked."""
-        while True:
-            name = uuid.uuid4().hex
-            lock = FileLock(self._folder / f"alive-{name}")
+    @property
+    def _path(self) -> Path:
+        return self._folder / f"alive-{self.name}"
+
+    def _shown(self) -> FileLock:
+        """The file under its name; it has that when it is locked, and never before."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        if sys.platform == "win32":  # pragma: no cover - what is open has to keep its name there
+            lock = FileLock(self._path)
             lock.acquire()
-            if lock.in_place():
-                return name, lock
-            lock.close()
+            return lock
+        lock = FileLock(self._folder / f"new-{uuid.uuid4().hex}")
+        lock.acquire()
+        lock.moved(self._path)
+        return lock
+
+    def look_after(self) -> None:
+        """See to it that others find the file, and that nobody takes it for an old one; from time to time."""
+        now = time.monotonic()
+        if now - self._looked < TOUCH_S or not self._looking.acquire(blocking=False):
+            return
+        try:
+            self._looked = now
+            if self._lock.in_place():
+                self._lock.touch()
+            elif self._lock.fd >= 0:
+                with suppress(OSError):
+                    before, self._lock = self._lock, self._shown()
+                    before.close()
+        finally:
+            self._looking.release()
 
     def _sweep(self) -> None:
-        """Remove what dead processes left behind."""
-        for name in self.others():
-            if not self.alive(name):
-                (self._folder / f"alive-{name}").unlink(missing_ok=True)
+        """Remove what dead processes left behind, when whoever had to know of their death does."""
+        oldest = time.time() - OLD_S
+        for path in [*self._folder.glob("alive-*"), *self._folder.glob("new-*")]:
+            with suppress(OSError):
+                if path.stat().st_mtime < oldest and _unlocked(path):
+                    path.unlink()
 
     def others(self) -> list[str]:
         """The processes that have, or had, the store open, but for this one."""
         names = [path.name.removeprefix("alive-") for path in self._folder.glob("alive-*")]
         return sorted(name for name in names if name != self.name)
 
-    def alive(self, name: str) -> bool:
-        """Whether the process of this name still holds its lock."""
+    def alive(self, name: str) -> bool | None:
+        """Whether the process of this name still holds its lock; None when there is no sign of it."""
         if name == self.name:
             return True
-        try:
-            probe = FileLock(self._folder / f"alive-{Path(name).name}", create=False)
-        except FileNotFoundError:
-            return False
-        try:
-            return not probe.try_acquire()
-        finally:
-            probe.close()
+        unlocked = _unlocked(self._folder / f"alive-{Path(name).name}")
+        return None if unlocked is None else not unlocked
 
     def close(self) -> None:
-        """Let go, and leave nothing behind."""
-        (self._folder / f"alive-{self.name}").unlink(missing_ok=True)
+        """Let go; what others may ask for stays, as the proof that this process is gone."""
+        if not self.known:
+            self._path.unlink(missing_ok=True)
         self._lock.close()
 
     def forget(self) -> None:
         """Drop this process's copy after a fork: the parent keeps the lock."""
         self._lock.close()
+
+
+def _unlocked(path: Path) -> bool | None:
+    """Whether nobody has a file locked; None when it is not there."""
+    try:
+        probe = FileLock(path, create=False)
+    except OSError:
+        return None
+    try:
+        return probe.try_acquire()
+    finally:
+        probe.close()

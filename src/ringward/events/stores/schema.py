@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,16 +14,11 @@ from ringward.events.stores.protocol import Faults
 from ringward.events.stream import Stream
 from ringward.keys import Family, family_from
 
-__all__ = ["check_library", "connect", "create", "prepare_path", "refusing_foreign", "stored_stream"]
+__all__ = ["check_library", "connect", "create", "refusing_foreign", "stored_stream"]
 
 APPLICATION_ID = 0x52574556  # "RWEV"
 SQLITE_LEAST = (3, 51, 3)  # fixed a WAL-reset corruption that needs two writing connections
 BUSY_MS = 5000
-
-_NETWORK = {
-    *("nfs", "nfs3", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "ncpfs", "afs", "afpfs", "9p", "ceph"),
-    *("glusterfs", "fuse.glusterfs", "fuse.sshfs", "fuse.s3fs", "fuse.cephfs", "lustre", "gpfs", "webdav", "davfs"),
-}
 
 _TABLES = """
 CREATE TABLE ringward_meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -73,39 +66,6 @@ def check_library() -> None:
         raise UnsupportedError(
             f"SQLite must be at least {least} to be written to by several processes (was {apsw.sqlite_lib_version()})"
         )
-
-
-def prepare_path(path: Path) -> Path:
-    """Make the file, for its owner alone, and the folder of its locks; return that folder."""
-    if not path.parent.exists():
-        path.parent.mkdir(mode=0o700, parents=True)
-    kind = _file_system(path.parent)
-    if kind in _NETWORK:
-        raise UnsupportedError(f"path must not be on a network file system, whose locks cannot be trusted (was {kind})")
-    try:
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600))
-        folder = path.with_name(path.name + "-locks")
-        folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise StoreFormatError(f"path must be a file that can be written to: {error}") from error
-    if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
-        raise StoreFormatError(f"path must be a file that can be written to (was {str(path)!r})")
-    return folder
-
-
-def _file_system(folder: Path) -> str:
-    """The kind of file system where the platform says it, else nothing."""
-    table = Path("/proc/self/mounts")
-    if not sys.platform.startswith("linux") or not table.exists():
-        return ""
-    where, best, found = str(folder.resolve()), "", ""
-    for line in table.read_text(errors="replace").splitlines():
-        _, mount, kind = line.split()[:3]
-        mount = mount.replace("\\040", " ")
-        if (where + "/").startswith(mount.rstrip("/") + "/") and len(mount) >= len(best):
-            best, found = mount, kind
-    return found
 
 
 def connect(path: Path, *, write: bool) -> apsw.Connection:

@@ -8,7 +8,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import apsw
@@ -17,7 +16,9 @@ from ringward.checks import checked_float
 from ringward.errors import StoreClosedError, StoreFailedError
 from ringward.events.stores import salvage, schema
 from ringward.events.stores.headroom import Headroom
+from ringward.events.stores.identity import held, refuse_nested
 from ringward.events.stores.locks import Presence, Turnstile
+from ringward.events.stores.paths import access_error, prepare_path, resolved_path
 from ringward.events.stores.protocol import Abilities, Faults
 from ringward.events.stores.sqlite_groups import SqliteGroups
 from ringward.events.stores.sqlite_log import digest
@@ -29,6 +30,7 @@ __all__ = ["ID_WINDOW_S", "SqliteStore"]
 
 ID_WINDOW_S = 7 * 86_400.0
 _MAX_BATCH = 100_000
+_LOOK_S = 0.1  # how often whoever reads looks whether the file is in its place
 _open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
 _inherited: list[object] = []  # connections of a parent process: closing them would do harm, so they are kept
 
@@ -39,7 +41,8 @@ class SqliteStore(SqliteGroups):
     Parameters
     ----------
     path : str or path
-        Made if it is missing, for its owner alone. Beside it lie SQLite's -wal and -shm and the folder -locks.
+        Made if it is missing, for its owner alone. Beside it lie SQLite's -wal and -shm and the folder -locks. It stays
+        the same file when the working directory changes; symbolic links are followed.
     stream : Stream, optional
         Needed for another number of partitions than 256 or another hash in a new file, and for a
         secret hash. The file's own must be the same.
@@ -47,6 +50,8 @@ class SqliteStore(SqliteGroups):
         How long ids are remembered, at least.
     transaction_timeout_s : float
         How long a transactional handler may take.
+    create : bool
+        Whether the file is made if it is missing. Its folder never is.
     clock : callable
         Seconds since 1970.
     faults : callable
@@ -54,8 +59,14 @@ class SqliteStore(SqliteGroups):
 
     Raises
     ------
+    StoreNotFoundError
+        Where there is no such file, or no folder for it.
+    StoreAccessError
+        Where a permission is missing.
+    ArgumentError
+        For what is no path, like ":memory:" or "sqlite:///orders.db".
     StoreFormatError
-        For a file that is foreign, newer, damaged, not writable, or of another stream.
+        For a file that is foreign, newer, damaged, or of another stream.
     BackpressureError
         When another program locks the file.
     UnsupportedError
@@ -85,25 +96,31 @@ class SqliteStore(SqliteGroups):
         *,
         id_window_s: float = ID_WINDOW_S,
         transaction_timeout_s: float = TRANSACTION_TIMEOUT_S,
+        create: bool = True,
         clock: Callable[[], float] = time.time,
         faults: Faults = lambda _: None,
     ) -> None:
         self._id_window_s = checked_float("id_window_s", id_window_s, zero=True)
         self._timeout_s = checked_float("transaction_timeout_s", transaction_timeout_s, zero=False)
         self._clock = clock
-        self.path = Path(path)
+        self.path = resolved_path(path)
         schema.check_library()
-        folder = schema.prepare_path(self.path)
+        refuse_nested(self.path)
+        folder = prepare_path(self.path, create=create)
         self._numbers: dict[str, int] = {}
         self._reading: contextlib.AbstractContextManager[Any] = threading.Lock()
         self._closed = False
+        self._look_due = 0.0
         with contextlib.ExitStack() as opened:
-            self._presence = Presence(folder)
-            opened.callback(self._presence.close)
-            self._turnstile = Turnstile(folder)
-            opened.callback(self._turnstile.close)
+            try:
+                self._presence = Presence(folder)
+                opened.callback(self._presence.close)
+                self._turnstile = Turnstile(folder, self._presence.look_after)
+                opened.callback(self._turnstile.close)
+            except OSError as error:
+                raise access_error(error, folder) from error
             connection, self.stream = self._opened(stream, faults)
-            opened.callback(connection.close)
+            opened.callback(lambda: self._watch.release(connection.close, orderly=True))
             self._guard = Guard()
             connection.authorizer = self._guard
             function: Any = digest
@@ -111,7 +128,7 @@ class SqliteStore(SqliteGroups):
             self._reader = schema.connect(self.path, write=False)
             opened.pop_all()
         self._headroom = Headroom(self.path)
-        self._writer = Writer(connection, self._turnstile, self._headroom, faults)
+        self._writer = Writer(connection, self._turnstile, self._headroom, faults, self._watch)
         self._watchdog = Watchdog()
         _open_stores.add(self)
 
@@ -119,16 +136,19 @@ class SqliteStore(SqliteGroups):
         """The writing connection, to a file that is whole and ours."""
         self._turnstile.enter()
         try:
-            if self._turnstile.failed or salvage.unfinished(self.path):
+            if self._turnstile.marked() or salvage.unfinished(self.path):
                 self._renew(stream)
-            with schema.refusing_foreign():
-                connection = schema.connect(self.path, write=True)
-            try:
-                schema.create(connection, stream or Stream(), self._others, faults)
-                return connection, schema.stored_stream(connection, stream)
-            except BaseException:
-                connection.close()
-                raise
+            self._watch = held(self.path)
+            with contextlib.ExitStack() as opened:
+                connections: list[apsw.Connection] = []
+                opened.callback(lambda: self._watch.release(*(each.close for each in connections), orderly=True))
+                with schema.refusing_foreign():
+                    connections.append(schema.connect(self.path, write=True))
+                schema.create(connections[0], stream or Stream(), self._others, faults)
+                found = schema.stored_stream(connections[0], stream)
+                self._watch.hold()
+                opened.pop_all()
+            return connections[0], found
         except apsw.Error as error:
             raise translated(error) from error
         finally:
@@ -179,6 +199,17 @@ class SqliteStore(SqliteGroups):
             self._timeout_s,
         )
 
+    def _look_after(self) -> None:
+        now = time.monotonic()
+        if now < self._look_due:
+            return
+        self._look_due = now + _LOOK_S
+        self._presence.look_after()
+        if self._writer.gone is None and self._watch.displaced():
+            self._change(lambda: None)  # in the turn it is certain, and an error
+        if self._writer.gone is not None:
+            raise self._writer.gone.with_traceback(None)
+
     def verify(self) -> list[str]:
         """Walk the log from the prune anchor, then letters, documents and SQLite's own structures.
 
@@ -201,7 +232,8 @@ class SqliteStore(SqliteGroups):
         with self._reading:
             self._reader.close()
         self._headroom.close()
-        self._writer.connection.close()
+        failed = isinstance(self._writer.closed, StoreFailedError)
+        self._watch.release(self._writer.connection.close, orderly=not failed)
         self._turnstile.close()
         self._presence.close()
         _open_stores.discard(self)
@@ -212,7 +244,9 @@ class SqliteStore(SqliteGroups):
         _inherited.append((self._reader, self._writer.connection))
         error = StoreClosedError("the store was opened by the process that this one was forked from")
         self._headroom.close()
-        self._writer = Writer(self._writer.connection, self._turnstile, self._headroom, self._writer.faults)
+        self._writer = Writer(
+            self._writer.connection, self._turnstile, self._headroom, self._writer.faults, self._watch
+        )
         self._writer.close(error)
         self._reading = _Raising(error)
         self._presence.forget()

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from ringward.errors import UnknownGroupError
 from ringward.events.document import Document, Letter, Member, View
 from ringward.events.event import Row
+from ringward.events.stores.locks import Presence
 from ringward.events.stores.protocol import GroupState, Retention, Settlement
 from ringward.events.stores.sqlite_log import SqliteLog, digest
 
@@ -61,6 +62,7 @@ class SqliteGroups(SqliteLog):
     """What is stored for groups."""
 
     _numbers: dict[str, int]
+    _presence: Presence
 
     def _number(self, group: str) -> int:
         """The number of a group; numbers never change."""
@@ -252,6 +254,7 @@ class SqliteGroups(SqliteLog):
         """As `Store.change_view`."""
         number = self._number(group)
         values = (number, view.number, json.dumps(view.members), view.router)
+        self._presence.known = True
         return self._change(lambda: self._change_view(values))
 
     def _change_view(self, values: tuple[int, int, str, bytes]) -> bool:

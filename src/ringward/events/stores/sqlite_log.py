@@ -6,13 +6,13 @@ import struct
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from ringward._core import log_rows
-from ringward.errors import ConflictError, DeduplicationExpiredError
+from ringward.errors import BackpressureError, ConflictError, DeduplicationExpiredError
 from ringward.events.event import Entry, EventId, Receipt, Receipts, Row, key_from_bytes
 from ringward.events.stores.protocol import Retention, Totals
 from ringward.events.stores.writer import Writer
@@ -25,6 +25,8 @@ _HALF, _WHOLE = 1 << 63, 1 << 64
 _APPEND = "INSERT INTO ringward_log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ROW = "seq, partition, kind, key, id, payload, headers, at"
 _VERIFY_ROWS = 10_000
+_DROPPED_MOST = 100  # so often is something read again, at most, because another SQLite here dropped our locks
+T = TypeVar("T")
 
 
 class SqliteLog:
@@ -39,10 +41,33 @@ class SqliteLog:
 
     def _read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._reading:
+            return self._stable(lambda: self._reader.execute(sql, values).fetchall())
+
+    def _stable(self, read: Callable[[], T]) -> T:
+        """What something reads from the file, which is in its place, while nobody could change it."""
+        watch = self._writer.watch
+        self._look_after()
+        for _ in range(_DROPPED_MOST):
+            generation = watch.generation
             try:
-                return self._reader.execute(sql, values).fetchall()
+                found, failed = read(), None
             except apsw.Error as error:
-                raise self._writer.failure(error) from error
+                failed = error
+            if not watch.witnessed():
+                watch.restore()
+            elif watch.generation == generation:
+                break
+        else:
+            raise BackpressureError(
+                "store", "left alone by other SQLites of this process", f"dropped {_DROPPED_MOST} times"
+            )
+        if failed is not None:
+            raise self._writer.failure(failed) from failed
+        return found
+
+    def _look_after(self) -> None:
+        """From time to time, see whether the files are in place."""
+        raise NotImplementedError
 
     def append(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
         """As `Store.append`."""

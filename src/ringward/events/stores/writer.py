@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+
 import apsw
 
 from ringward._core import GroupCommit
@@ -21,17 +24,79 @@ __all__ = ["HANDLER", "Writer", "translated"]
 HANDLER = "/*handler*/ "
 
 
+_MOVED, _WAL_GONE, _INDEX_GONE = 1, 2, 3
+_WRONG = {
+    _MOVED: "the file was moved, replaced or deleted",
+    _WAL_GONE: "its -wal was moved, replaced or deleted",
+    _INDEX_GONE: "its -shm was moved, replaced or deleted",
+    4: "its -wal was cut off",
+    5: "its -wal was written over",
+    6: "it was written over",
+}
+_RESCUE_MS = 200  # how long to wait for readers, to put into the main file what was accepted
+_DROPPED_MOST = 100  # so often are locks taken again, at most, for one commit
+
+
 class Writer(GroupCommit):
     """Runs operations in transactions that threads share, and says what their errors mean.
 
     After a commit that failed, nothing is written any more, by any process.
     """
 
+    gone: StoreFailedError | None = None  # why nothing may be read either
+
     def failure(self, error: Exception) -> Exception:
         """The error to raise when an operation met one; a damaged file is the end of all writing."""
         if isinstance(error, apsw.CorruptError):
             return self.condemned(f"the file is damaged: {error}")
         return translated(error) if isinstance(error, apsw.Error) else error
+
+    def displaced(self, wrong: int) -> StoreFailedError:
+        """The files are not those that were opened: nothing is written to them any more.
+
+        What was accepted before is in the write-ahead log that we have open. Where nobody else can have taken
+        its place, it goes into the main file now, wherever that is. A file that somebody has put in the place of
+        ours is not condemned for it.
+        """
+        why, connection = _WRONG[wrong], self.connection
+        main, *beside = (path.decode(errors="replace") for path in self.watch.paths)
+        with suppress(apsw.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        gone = wrong in (_WAL_GONE, _INDEX_GONE) and self.watch.locks and not os.path.exists(beside[wrong - 2])  # noqa: PTH110
+        if wrong == _MOVED or gone:
+            with suppress(apsw.Error):
+                connection.set_busy_timeout(_RESCUE_MS)
+                connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if wrong == _MOVED else 'FULL'})").fetchall()
+        text = f"{main}: {why}; what was accepted last may be missing there"
+        if wrong != _MOVED:
+            return self.condemned(text)
+        self.closed = self.gone = failed = StoreFailedError(text)
+        return failed
+
+    def regain(self) -> None:
+        """Another SQLite in this process has dropped our locks in the midst of a transaction: take them again."""
+        if not self.watch.write_again():
+            raise BackpressureError("store", "free of other programs' writes", "one that this process let in")
+        self.watch.restore()
+
+    def reconfirm(self, version: int) -> None:
+        """Our locks were dropped while a commit was under way: be sure that nobody wrote over it."""
+        for _ in range(_DROPPED_MOST):
+            self.watch.restore()
+            generation = self.watch.generation
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+                same = self.connection.data_version() == version + 1
+                self.connection.execute("ROLLBACK")
+            except apsw.Error:
+                break
+            if not same:
+                break
+            if self.watch.witnessed() and self.watch.generation == generation:
+                return
+        raise self.condemned("another SQLite in this process has dropped our locks, and somebody may have written then")
 
     def condemned(self, why: str) -> StoreFailedError:
         """The file cannot be trusted any more: no process writes to it until it is copied anew."""

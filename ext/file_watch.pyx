@@ -1,0 +1,287 @@
+"""`FileWatch`: whether the files of a database are still the ones under their paths, and whether this process's locks hold.
+
+Compiled because it is asked before and after each commit: in Python it would take a tenth of what a commit takes.
+"""
+import os
+
+from libc.string cimport memcmp, memcpy, memset
+
+cdef extern from *:
+    """
+    #if defined(__linux__) && defined(__LP64__)
+    #define RW_OFD 1  /* open-file-description locks: they conflict with the POSIX locks of their own process */
+    #else
+    #define RW_OFD 0
+    #endif
+    #if !defined(_WIN32)
+    #include <fcntl.h>
+    #include <string.h>
+    #include <sys/stat.h>
+    #include <unistd.h>
+    static int rw_stat(const char *path, int fd, unsigned long long *place, long long *shape)
+    {
+        struct stat got;
+        if (fd >= 0 ? fstat(fd, &got) : stat(path, &got)) return -1;
+        place[0] = (unsigned long long)got.st_dev;
+        place[1] = (unsigned long long)got.st_ino;
+    #if defined(__APPLE__)
+        shape[0] = got.st_mtimespec.tv_sec * 1000000000LL + got.st_mtimespec.tv_nsec;
+    #else
+        shape[0] = got.st_mtim.tv_sec * 1000000000LL + got.st_mtim.tv_nsec;
+    #endif
+        shape[1] = (long long)got.st_size;
+        return 0;
+    }
+    static int rw_pread(int fd, void *to, size_t size, long long at)
+    {
+        return pread(fd, to, size, (off_t)at) == (ssize_t)size;
+    }
+    #else
+    static int rw_stat(const char *path, int fd, unsigned long long *place, long long *shape) { return -2; }
+    static int rw_pread(int fd, void *to, size_t size, long long at) { return 0; }
+    #endif
+    #if RW_OFD
+    #ifndef F_OFD_GETLK
+    #define F_OFD_GETLK 36
+    #define F_OFD_SETLK 37
+    #endif
+    static int rw_lock(int fd, int own, int kind, long long at, long long size)
+    {
+        struct flock lock;
+        memset(&lock, 0, sizeof lock);
+        lock.l_type = (short)(kind == 0 ? F_UNLCK : kind == 1 ? F_RDLCK : F_WRLCK);
+        lock.l_whence = SEEK_SET;
+        lock.l_start = (off_t)at;
+        lock.l_len = (off_t)size;
+        return fcntl(fd, own ? F_OFD_SETLK : F_SETLK, &lock) == 0;
+    }
+    static int rw_locked(int fd, long long at, long long size)  /* by this process, as POSIX locks are */
+    {
+        struct flock lock;
+        memset(&lock, 0, sizeof lock);
+        lock.l_type = F_WRLCK;
+        lock.l_whence = SEEK_SET;
+        lock.l_start = (off_t)at;
+        lock.l_len = (off_t)size;
+        return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid == getpid();
+    }
+    #else
+    static int rw_lock(int fd, int own, int kind, long long at, long long size) { return 0; }
+    static int rw_locked(int fd, long long at, long long size) { return 1; }
+    #endif
+    """
+    bint RW_OFD
+    int rw_stat(const char *path, int fd, unsigned long long *place, long long *shape) nogil
+    bint rw_pread(int fd, void *to, size_t size, long long at) nogil
+    bint rw_lock(int fd, int own, int kind, long long at, long long size) nogil
+    bint rw_locked(int fd, long long at, long long size) nogil
+
+cdef enum:
+    MAIN, WAL, SHM  # which file
+    FRAME_HEADER = 24
+    WAL_HEADER = 32
+    INDEX = 136  # bytes of the index: two headers, and how far it was checkpointed
+    HEADER = 48  # bytes of one: it changes with each commit
+    COUNTERS = 96  # where that is in it
+    TRIED = 128  # and how far somebody meant to
+    PAGE_HEAD = 100  # bytes of the header of the main file
+
+# Where SQLite locks: "File Locking And Concurrency" and "WAL-mode File Format".
+cdef long long SHARED_AT = 0x40000002
+cdef long long SHARED_SIZE = 510
+cdef long long WRITING_AT = 120
+cdef long long MAPPED_AT = 128
+
+
+cdef class FileWatch:
+    """One for a file and process; whoever has several connections to the file shares it.
+
+    Parameters
+    ----------
+    paths : sequence of bytes
+        Of the main file, its -wal and its -shm.
+    witness : int
+        A byte of the -shm that no other process locks. Closing any descriptor of a file drops all POSIX locks of
+        the process on it; when the lock of this byte is gone, SQLite's are.
+
+    Attributes
+    ----------
+    locks : bool
+        Whether the platform has open-file-description locks, and this holds them. Otherwise `witnessed` and `writing` are true.
+    generation : int
+        How often locks were found dropped.
+    in_turn : int or None
+        The thread that is in a handler's transaction on the file, through whichever of its connections.
+    """
+    cdef public object in_turn
+    cdef readonly tuple paths
+    cdef readonly bint locks
+    cdef bint _held
+    cdef readonly long long generation
+    cdef long long _witness
+    cdef unsigned long long[3][2] _places
+    cdef long long[2] _shape  # of the main file: when it was changed, how long it is
+    cdef int[3] _fds
+    cdef unsigned char[INDEX] _index
+    cdef unsigned char[PAGE_HEAD] _head
+
+    def __cinit__(self, paths, long long witness):
+        self.paths = tuple(paths)
+        self._witness = witness
+        self._fds[MAIN] = self._fds[WAL] = self._fds[SHM] = -1
+
+    def open_main(self):
+        """Open the main file, where there is a use for that; to be called before SQLite has it open."""
+        cdef long long[2] shape
+        if RW_OFD and self._fds[MAIN] < 0:
+            self._fds[MAIN] = os.open(self.paths[MAIN], os.O_RDONLY | os.O_CLOEXEC)
+        self._look(MAIN, self._places[MAIN], shape)
+        return self._places[MAIN][0], self._places[MAIN][1]
+
+    def hold(self):
+        """SQLite has the files open: from now on they are watched, and locked in a way that only this can undo."""
+        cdef long long[2] shape
+        if self._held:
+            return
+        self._held = True
+        if RW_OFD:
+            self._open_beside(WAL)
+            self._open_beside(SHM)
+            self.locks = (
+                rw_lock(self._fds[MAIN], True, 1, SHARED_AT, SHARED_SIZE)
+                and rw_lock(self._fds[SHM], True, 1, MAPPED_AT, 1)
+                and rw_lock(self._fds[SHM], False, 1, self._witness, 1)
+            )
+        for which in (WAL, SHM):
+            self._look(which, self._places[which], shape)
+        if self.locks:
+            self._look(MAIN, self._places[MAIN], self._shape)
+            rw_pread(self._fds[SHM], self._index, INDEX, 0)
+            rw_pread(self._fds[MAIN], self._head, PAGE_HEAD, 0)
+
+    cdef object _open_beside(self, int which):
+        """Open a file that SQLite has open, unless that is done already."""
+        if self._fds[which] >= 0:
+            if os.path.samestat(os.fstat(self._fds[which]), os.stat(self.paths[which])):
+                return
+            os.close(self._fds[which])
+            self._fds[which] = -1
+        self._fds[which] = os.open(self.paths[which], os.O_RDWR | os.O_CLOEXEC)
+
+    def let_go(self):
+        """Let go of the locks, so that SQLite can end with the file in its own way."""
+        if self.locks:
+            rw_lock(self._fds[MAIN], True, 0, SHARED_AT, SHARED_SIZE)
+            rw_lock(self._fds[SHM], True, 0, MAPPED_AT, 1)
+        self.locks = self._held = False
+
+    def close(self):
+        """Let go of the files; this drops all POSIX locks that the process still has on them."""
+        self.locks = False
+        for which in (MAIN, WAL, SHM):
+            if self._fds[which] >= 0:
+                os.close(self._fds[which])
+                self._fds[which] = -1
+
+    def others_here(self):
+        """Whether something else in this process still has SQLite's lock on the main file."""
+        return self._fds[MAIN] >= 0 and rw_locked(self._fds[MAIN], SHARED_AT, SHARED_SIZE)
+
+    cdef int _look(self, int which, unsigned long long *place, long long *shape) except -3:
+        """Where what has a path lies now; 0 when that can be told."""
+        cdef bytes path = self.paths[which]
+        cdef int found = rw_stat(path, -1, place, shape)
+        if found == -2:
+            try:
+                got = os.stat(os.fsdecode(path))
+            except OSError:
+                return -1
+            place[0], place[1] = got.st_dev, got.st_ino
+            shape[0], shape[1] = got.st_mtime_ns, got.st_size
+            return 0
+        return found
+
+    cpdef int displaced(self) except -3:
+        """Which file is not the one under its path any more: 1 the main file, 2 -wal, 3 -shm; 0 if all are."""
+        cdef unsigned long long[2] place
+        cdef long long[2] shape
+        for which in (MAIN, WAL, SHM):
+            if self._look(which, place, shape) or place[0] != self._places[which][0] or place[1] != self._places[which][1]:
+                return which + 1
+        return 0
+
+    cpdef int begun(self) except -3:
+        """A transaction has begun: what is wrong with the files, in a number.
+
+        As `displaced`; 4 when the -wal is shorter than what was committed to it, 5 when it is another's, 6 when the main
+        file was written over. Only whoever may write to the file is to ask.
+        """
+        cdef unsigned long long[2] place
+        cdef long long[2] shape
+        cdef unsigned char[INDEX] index
+        cdef unsigned char[8] salt
+        cdef unsigned int frames
+        cdef unsigned short page
+        cdef bint changed = False
+        for which in (MAIN, SHM, WAL):
+            if self._look(which, place, shape) or place[0] != self._places[which][0] or place[1] != self._places[which][1]:
+                return which + 1
+            if not self.locks:
+                continue
+            if which == MAIN:
+                changed = shape[0] != self._shape[0] or shape[1] != self._shape[1]
+            elif which == SHM and not rw_pread(self._fds[SHM], index, INDEX, 0):
+                return SHM + 1
+        if not self.locks:
+            return 0
+        if changed and not self._checkpointed(index):
+            return 6
+        memcpy(&frames, index + 16, 4)
+        memcpy(&page, index + 14, 2)
+        if frames:
+            if shape[1] < WAL_HEADER + frames * <long long>(FRAME_HEADER + (65536 if page == 1 else page)):
+                return 4
+            if not (rw_pread(self._fds[WAL], salt, 8, 16) and memcmp(salt, index + 32, 8) == 0):
+                return 5
+        memcpy(self._index, index, INDEX)
+        return 0
+
+    cdef bint _checkpointed(self, unsigned char *index) except -1:
+        """Whether what has changed the main file was a checkpoint, which leaves its mark in the index, or nothing."""
+        cdef unsigned long long[2] place
+        cdef long long[2] shape
+        cdef unsigned char[PAGE_HEAD] head
+        cdef bint marked = (
+            memcmp(index + 32, self._index + 32, 8) != 0
+            or memcmp(index + COUNTERS, self._index + COUNTERS, 4) != 0
+            or memcmp(index + TRIED, self._index + TRIED, 4) != 0
+        )
+        if self._look(MAIN, place, shape) or not rw_pread(self._fds[MAIN], head, PAGE_HEAD, 0):
+            return False
+        if not marked and (shape[1] != self._shape[1] or memcmp(head, self._head, PAGE_HEAD) != 0):
+            return False
+        memcpy(self._head, head, PAGE_HEAD)
+        self._shape[0], self._shape[1] = shape[0], shape[1]
+        return True
+
+    cpdef bint writing(self) noexcept:
+        """Whether this process holds SQLite's lock for writing, and nobody has written since `begun`."""
+        cdef unsigned char[HEADER] header
+        return not self.locks or (
+            rw_locked(self._fds[SHM], WRITING_AT, 1)
+            and rw_pread(self._fds[SHM], header, HEADER, 0)
+            and memcmp(header, self._index, HEADER) == 0
+        )
+
+    cpdef bint witnessed(self) noexcept:
+        """Whether no lock was dropped since the last `restore`."""
+        return not self.locks or rw_locked(self._fds[SHM], self._witness, 1)
+
+    def restore(self):
+        """From now on `witnessed` is true again; whoever was reading or writing finds another generation."""
+        rw_lock(self._fds[SHM], False, 1, self._witness, 1)
+        self.generation += 1
+
+    def write_again(self):
+        """Take SQLite's lock for writing, which was dropped, again; False when somebody has written meanwhile."""
+        return rw_lock(self._fds[SHM], False, 2, WRITING_AT, 1) and self.writing()
