@@ -226,3 +226,46 @@ def untracked(list items):
     """
     PyObject_GC_UnTrack(items)
     return items
+
+
+cdef inline bint is_int(object value) noexcept:
+    return type(value) is int
+
+
+def first_faulty(list rows, object after):
+    """Where the first row is that cannot be one of the log, or is not past the one before; -1 when all are sound.
+
+    Parameters
+    ----------
+    rows : list of tuple
+        (seq, partition), or (seq, partition, kind, key, id, payload, headers, at), as they were read from a file.
+    after : int
+        The seq that the first has to be past.
+    """
+    cdef Py_ssize_t at = 0
+    cdef tuple row
+    cdef object seq, id
+    cdef int64_t before, number, stamp
+    if not is_int(after) or not -(1 << 62) <= after <= 1 << 62:
+        return 0 if rows else -1
+    before = after
+    for row in rows:
+        seq = row[0]
+        if not is_int(seq) or not is_int(row[1]) or not seq <= 1 << 62 or not 0 <= row[1] <= 1 << 16:
+            return at
+        number = seq
+        if number <= before or number <= 0:
+            return at
+        before = number
+        if len(row) > 2:
+            id = row[4]
+            if not is_int(row[2]) or not 0 <= row[2] <= 3 or type(row[3]) is not bytes or type(row[5]) is not bytes:
+                return at
+            if row[6] is not None and type(row[6]) is not str:
+                return at
+            if id is not None and type(id) is not str and type(id) is not bytes and not is_int(id):
+                return at
+            if not is_int(row[7]) or not 0 <= row[7] <= 253402300799999:
+                return at
+        at += 1
+    return -1

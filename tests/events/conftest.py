@@ -29,7 +29,7 @@ def make(request, tmp_path, clock):
 
     def made(stream=None, **options):
         stream = stream or Stream(partitions=8)
-        options = {"clock": clock, **options}
+        options = {"clock": clock, "now": clock, **options}
         store = (
             MemoryStore(stream, **options)
             if request.param == "memory"
@@ -42,6 +42,17 @@ def make(request, tmp_path, clock):
     yield made
     for store in opened:
         store.close()
+
+
+@pytest.fixture
+def prune():
+    """A function that sets what a store keeps, and prunes."""
+
+    def pruned(store, keep, limit):
+        store.configure(retention=keep)
+        return store.prune(limit)
+
+    return pruned
 
 
 @pytest.fixture

@@ -104,7 +104,8 @@ def claim(store):
 
 def prune(store):
     """Delete what is resolved."""
-    store.prune(Retention(age_s=None, count=0), 1000)
+    store.configure(retention=Retention(age_s=None, count=0))
+    store.prune(1000)
 
 
 def plain(store):

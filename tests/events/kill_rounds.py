@@ -151,7 +151,8 @@ class Episode:
         for name, process in self._running.items():
             process.join(QUIET_S)
             assert process.exitcode == 0, f"{name} ended with {process.exitcode}"
-        with Processor(self.path, retention=Retention(age_s=None)) as p:
+        with Processor(self.path) as p:
+            p.configure(retention=Retention(age_s=None))
             handled = os.open(self.path.with_name("handled"), os.O_WRONLY | os.O_APPEND)
             sql = "INSERT INTO effects VALUES (?, ?)"
             p.consumer("plain", retry=RETRY)(

@@ -20,6 +20,7 @@ from events.crash_child import GONE, STREAM, entries
 from events.world import World
 
 from ringward.events import Processor, Retention, SqliteStore
+from ringward.events.stores import schema
 
 EVENTS = 10
 METHODS = multiprocessing.get_all_start_methods()
@@ -250,7 +251,7 @@ def test_a_prune_is_there_in_whole_or_not_at_all(filled, opened, die, point):
     with Processor(filled) as p:
         p.store.append("p", [STREAM.entry("key", b"", None, None)])
         p.consumer("g")(lambda event: None)
-        p._retention = Retention(age_s=None)
+        p.configure(retention=Retention(age_s=None))
         p.run(until="idle", timeout_s=30)
     die(filled, "prune", point)
     store = opened()
@@ -275,7 +276,7 @@ def test_a_file_is_made_in_whole_or_not_at_all(path, opened, die, point):
 def test_a_file_is_brought_to_the_next_version_in_whole_or_not_at_all(filled, opened, die, point):
     die(filled, "upgrade", point)
     assert raw(filled, "SELECT name FROM sqlite_schema WHERE name = 'ringward_next'") == []
-    assert raw(filled, "PRAGMA user_version") == [(1,)]
+    assert raw(filled, "PRAGMA user_version") == [(schema.VERSION,)]
     assert opened().totals().tail == EVENTS
 
 

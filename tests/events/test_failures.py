@@ -81,13 +81,13 @@ def test_an_older_file_is_brought_to_this_version_once_nobody_else_has_it_open(p
     old = SqliteStore(path)
     old.append("p", [old.stream.entry("k", b"x", "id", None)])
     monkeypatch.setattr(schema, "STEPS", [*schema.STEPS, "CREATE TABLE ringward_next (x)"])
-    monkeypatch.setattr(schema, "VERSION", 2)
-    with pytest.raises(rw.StoreFormatError, match="must be closed by 1 other processes to be of version 2"):
+    monkeypatch.setattr(schema, "VERSION", 3)
+    with pytest.raises(rw.StoreFormatError, match="must be closed by 1 other processes to be of version 3"):
         SqliteStore(path)
     assert old.append("p", [old.stream.entry("k", b"x", "id", None)])[0].duplicate
     old.close()
     with closing(SqliteStore(path)) as new:
-        assert new._read("PRAGMA user_version") == [(2,)]
+        assert new._read("PRAGMA user_version") == [(3,)]
         assert new._read("SELECT count(*) FROM ringward_next") == [(0,)]
         assert new.verify() == []
     monkeypatch.undo()

@@ -54,6 +54,7 @@ def test_an_entry_of_other_types_is_refused(place):
 def test_the_garbage_collector_does_not_look_at_the_log_in_memory():
     """It did so at every full collection: an event cost the more the more events waited."""
     store = MemoryStore()
+    store.configure(retention=Retention(count=10))
     entries = [store.stream.entry(f"key{i}", b"", None, None) for i in range(100)]
     assert all(map(gc.is_tracked, [[], [*untracked([]), 0]]))  # what is made of one is seen
     for _ in range(2):
@@ -63,6 +64,6 @@ def test_the_garbage_collector_does_not_look_at_the_log_in_memory():
         store.open_group("g", 0)
         gc.collect()
         assert not any(gc.is_tracked(row) for row in store._log)
-        assert store.prune(Retention(count=10), 50) == 0
+        assert store.prune(50) == 0
         store.delete_group("g")
-        assert store.prune(Retention(count=10), 50) == 50
+        assert store.prune(50) == 50

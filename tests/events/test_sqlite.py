@@ -106,7 +106,7 @@ def test_a_file_that_is_no_database_is_refused(path, opened):
 def test_a_newer_file_is_refused(path, opened):
     opened().close()
     raw(path, f"PRAGMA user_version = {schema.VERSION + 1}")
-    with pytest.raises(rw.StoreFormatError, match="must be of version 1 at most"):
+    with pytest.raises(rw.StoreFormatError, match="must be of version 2 at most"):
         opened()
 
 

@@ -158,13 +158,13 @@ def test_ids_belong_to_their_producer_and_type(store):
     assert [r.seq for r in store.append("q", made)] == [4, 5, 6]
 
 
-def test_integer_ids_rise_and_a_forgotten_one_is_an_error(make, clock):
+def test_integer_ids_rise_and_a_forgotten_one_is_an_error(make, clock, prune):
     store = make(id_window_s=10)
     numbered = [store.stream.entry("k", b"%d" % i, i, None) for i in range(20)]
     assert [r.seq for r in store.append("p", numbered[:10])] == list(range(1, 11))
     assert store.append("p", [numbered[4]]) == [Receipt(5, numbered[4][0], duplicate=True)]
     clock.now += 11
-    assert store.prune(Retention(age_s=5), 100) == 10
+    assert prune(store, Retention(age_s=5), 100) == 10
     with pytest.raises(rw.DeduplicationExpiredError) as caught:
         store.append("p", [numbered[12], numbered[4]])
     assert (caught.value.id, caught.value.highest) == (4, 12)
@@ -174,17 +174,17 @@ def test_integer_ids_rise_and_a_forgotten_one_is_an_error(make, clock):
         store.append("p", [numbered[14]])
 
 
-def test_text_ids_are_remembered_for_the_window_also_when_pruned(make, clock):
+def test_text_ids_are_remembered_for_the_window_also_when_pruned(make, clock, prune):
     store = make(id_window_s=100)
     fill(store, 10)
     clock.now += 50
-    assert store.prune(Retention(age_s=10), 100) == 10
+    assert prune(store, Retention(age_s=10), 100) == 10
     assert [(r.seq, r.duplicate) for r in fill(store, 10)] == [(i, True) for i in range(1, 11)]
     changed = store.stream.entry("key0", b"another", "id0", None)
     with pytest.raises(rw.ConflictError):
         store.append("p", [changed])
     clock.now += 51
-    store.prune(Retention(age_s=10), 100)
+    prune(store, Retention(age_s=10), 100)
     assert [(r.seq, r.duplicate) for r in fill(store, 2)] == [(11, False), (12, False)]
 
 
@@ -210,30 +210,30 @@ def test_ids_are_remembered_until_pruned_even_after_the_window(make, clock):
         (Retention(age_s=15.0, count=3), 3),
     ],
 )
-def test_without_groups_the_limits_alone_decide_what_is_pruned(store, clock, keep, left):
+def test_without_groups_the_limits_alone_decide_what_is_pruned(store, clock, keep, left, prune):
     for i in range(3):
         fill(store, 10, first=10 * i, payload=b"x" * 10)
         clock.now += 10
-    assert store.prune(keep, 1000) == 30 - left
+    assert prune(store, keep, 1000) == 30 - left
     assert store.totals() == (30, 31 - left, 10 * left)
-    assert store.prune(keep, 1000) == 0
+    assert prune(store, keep, 1000) == 0
     assert [r.seq for r in fill(store, 1, first=30)] == [31]
     assert store.verify() == []
 
 
-def test_pruning_goes_on_in_steps(store, clock):
+def test_pruning_goes_on_in_steps(store, clock, prune):
     fill(store, 10)
     clock.now += 10
-    assert [store.prune(Retention(age_s=5), 4) for _ in range(4)] == [4, 4, 2, 0]
+    assert [prune(store, Retention(age_s=5), 4) for _ in range(4)] == [4, 4, 2, 0]
 
 
-def test_seqs_go_on_when_all_is_pruned_and_the_last_had_no_id(store, clock):
+def test_seqs_go_on_when_all_is_pruned_and_the_last_had_no_id(store, clock, prune):
     """Of pruned rows those with ids stay; the highest of these was taken for the tail, and its successors came twice."""
     fill(store, 3)
     store.append("p", [store.stream.entry("key", b"without", None, None)])
     store.open_group("g", 4)
     clock.now += 10
-    assert store.prune(Retention(age_s=5), 100) == 4
+    assert prune(store, Retention(age_s=5), 100) == 4
     assert store.totals() == (4, 5, 0)
     assert store.volume_between(0, 4) == 0
     assert store.lowest_unresolved("g") == 5
@@ -242,24 +242,24 @@ def test_seqs_go_on_when_all_is_pruned_and_the_last_had_no_id(store, clock):
     assert store.verify() == []
 
 
-def test_nothing_unresolved_is_pruned(store, clock):
+def test_nothing_unresolved_is_pruned(store, clock, prune):
     fill(store, 20)
     store.open_group("g", 0)
     clock.now += 100
-    assert store.prune(Retention(age_s=1), 100) == 0
+    assert prune(store, Retention(age_s=1), 100) == 0
     documents = claimed(store)
     lowest = partition_of(store, "key3")
     done = [Settlement(p, replaced(d, cursor=20)) for p, d in documents.items() if p != lowest]
     assert store.settle("g", done) == set()
     first = store.read(lowest, 0, 1)[0][0]
     assert store.lowest_unresolved("g") == first
-    assert store.prune(Retention(age_s=1), 100) == first - 1
+    assert prune(store, Retention(age_s=1), 100) == first - 1
     assert store.settle("g", [Settlement(lowest, replaced(documents[lowest], cursor=20))]) == set()
     assert store.lowest_unresolved("g") == 21
     store.open_group("late", 3)
     assert store.lowest_unresolved("late") == max(4, first)
     store.delete_group("late")
-    assert store.prune(Retention(age_s=1), 100) == 21 - first
+    assert prune(store, Retention(age_s=1), 100) == 21 - first
 
 
 # --- groups and claims
@@ -423,7 +423,7 @@ def with_letters(store):
     return partition, document, [dead, *parked]
 
 
-def test_letters_keep_the_bodies_of_events_also_when_those_are_pruned(store, clock):
+def test_letters_keep_the_bodies_of_events_also_when_those_are_pruned(store, clock, prune):
     partition, _, letters = with_letters(store)
     rows = store.rows([letter.seq for letter in letters])
     assert store.letters("g") == letters
@@ -431,7 +431,7 @@ def test_letters_keep_the_bodies_of_events_also_when_those_are_pruned(store, clo
     assert store.letters("g", [partition + 1]) == []
     clock.now += 100
     store.settle("g", [Settlement(p, replaced(d, cursor=30)) for p, d in claimed(store).items()])
-    assert store.prune(Retention(age_s=1), 100) == 30
+    assert prune(store, Retention(age_s=1), 100) == 30
     assert store.bodies("g", [letter.seq for letter in letters]) == rows
     assert store.verify() == []
 
@@ -566,11 +566,11 @@ def test_an_operation_that_fails_leaves_the_others_of_a_group_commit_alone(store
     assert store.totals().tail == 11
 
 
-def test_seqs_go_on_after_a_prune_that_keeps_an_older_id(store):
+def test_seqs_go_on_after_a_prune_that_keeps_an_older_id(store, prune):
     """The highest row that was left, kept for its id, was taken for the tail: seqs were given twice."""
     named = store.append("p", [store.stream.entry("a", b"1", "id", None)])[0]
     store.append("p", [store.stream.entry("a", b"2", None, None)] * 2)
-    assert store.prune(Retention(age_s=None, count=0), 100) == 3
+    assert prune(store, Retention(age_s=None, count=0), 100) == 3
     assert store.totals() == (3, 4, 0)
     store.open_group("g", 3)
     assert store.lowest_unresolved("g") == 4

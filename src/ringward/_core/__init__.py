@@ -7,7 +7,7 @@ from ringward._core.cpu import cpu
 from ringward._core.file_watch import FileWatch
 from ringward._core.group_commit import NESTED, GroupCommit, Job, Lead, Passage
 from ringward._core.hashing import Hasher
-from ringward._core.log_rows import append_rows, event_digest, log_rows, untracked
+from ringward._core.log_rows import append_rows, event_digest, first_faulty, log_rows, untracked
 from ringward._core.loops import checked_hashes, hash_column, second_candidates
 from ringward._core.partition_map import PartitionMap
 from ringward._core.point_table import PointTable
@@ -40,6 +40,7 @@ __all__ = [
     "difference",
     "event_digest",
     "filter_points",
+    "first_faulty",
     "hash_column",
     "log_rows",
     "merge_points",

@@ -12,7 +12,7 @@ from ringward.events.notices import Claimed, Died, Fenced, Released, Retried
 from ringward.events.processor import Processor
 from ringward.events.reports import DeadEvent, GroupStats, Stats
 from ringward.events.stores.memory import MemoryStore
-from ringward.events.stores.protocol import Abilities, Retention, Store, Totals
+from ringward.events.stores.protocol import Abilities, Retention, Settings, Store, Totals
 from ringward.events.stream import Stream
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ __all__ = [
     "Retention",
     "Retried",
     "Retry",
+    "Settings",
     "SqliteStore",
     "Stats",
     "Store",

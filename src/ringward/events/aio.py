@@ -24,6 +24,7 @@ from ringward.events.processor import STOP_S, Start, checked_wait
 from ringward.events.registration import member_names
 from ringward.events.reports import DeadEvent, Stats
 from ringward.events.runner import failure, misfit
+from ringward.events.stores.protocol import Retention, Settings
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -436,6 +437,11 @@ class Processor:
     async def reset(self, group: str, to: Start = "beginning") -> None:
         """As `ringward.events.Processor.reset`."""
         await self._do(self._inner.reset, group, to)
+
+    async def configure(self, *, retention: Retention | None = None, id_window_s: float | None = None) -> Settings:
+        """As `ringward.events.Processor.configure`."""
+        change = partial(self._inner.configure, retention=retention, id_window_s=id_window_s)
+        return await self._do(change)
 
     async def stats(self) -> Stats:
         """As `ringward.events.Processor.stats`."""

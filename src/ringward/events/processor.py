@@ -29,7 +29,7 @@ from ringward.events.registration import member_names, options_from
 from ringward.events.reports import DeadEvent, GroupStats, Meter, Stats
 from ringward.events.runner import Handler, Handling, Runner
 from ringward.events.stores.memory import MemoryStore
-from ringward.events.stores.protocol import Retention, Store
+from ringward.events.stores.protocol import Retention, Settings, Store
 from ringward.events.stream import Stream
 from ringward.events.texts import Redact, Texts
 from ringward.events.troubles import Troubles
@@ -65,8 +65,8 @@ class Processor:
         How many partitions, and how keys are hashed, in a new store.
     codec : "json", "msgspec", Codec or None
         What payloads are made of; None: bytes. Also `MsgspecCodec(type)`, or your own.
-    retention : Retention
-        How long events that all groups are past are kept.
+    retention : Retention, optional
+        How long events that all groups are past are kept in a new store; it stands there, and is changed by `configure`.
     unresolved_bytes, unresolved_count : int
         How much may wait to be handled before `publish` raises.
     hooks : Hooks, optional
@@ -100,7 +100,7 @@ class Processor:
         create: bool = True,
         stream: Stream | None = None,
         codec: CodecLike | None = None,
-        retention: Retention = Retention(),
+        retention: Retention | None = None,
         unresolved_bytes: int = UNRESOLVED_BYTES,
         unresolved_count: int = UNRESOLVED_COUNT,
         hooks: Hooks | None = None,
@@ -110,12 +110,14 @@ class Processor:
     ) -> None:
         self.producer = checked_text("producer", producer)
         self._codec = codec_from(codec)
-        self._retention = checked_type("retention", retention, Retention)
+        if retention is not None:
+            checked_type("retention", retention, Retention)
         self._now = now
         self._chance = chance
         if stream is not None:
             checked_type("stream", stream, Stream)
         self.store = _opened(store, stream, create=create)
+        self._begin_with(retention, close=self.store is not store)
         self._admission = Admission(self.store, unresolved_count, unresolved_bytes, now)
         self._agents: dict[str, Agent] = {}
         self._lock = threading.Lock()
@@ -131,6 +133,17 @@ class Processor:
         self._prune_due = 0.0
         self._closed = False
         self._asked = False
+
+    def _begin_with(self, retention: Retention | None, *, close: bool) -> None:
+        """Set what a new store is made with; another that was set before is an error."""
+        if retention is None:
+            return
+        try:
+            self.store.configure(retention=retention, initial=True)
+        except BaseException:
+            if close:
+                self.store.close()
+            raise
 
     # --- publishing
 
@@ -460,7 +473,7 @@ class Processor:
                 meter.sample(now, self._agents[name].group.handled_count)
         if now >= self._prune_due:
             self._prune_due = now + PRUNE_S
-            if self.store.prune(self._retention, PRUNE_ROWS) == PRUNE_ROWS:
+            if self.store.prune(PRUNE_ROWS) == PRUNE_ROWS:
                 self._prune_due = now  # there is more
 
     # --- dead letters, replay, upkeep
@@ -494,10 +507,34 @@ class Processor:
         self.store.reset(group, self._seq_of(to))
         self._crew.wake()
 
+    def configure(self, *, retention: Retention | None = None, id_window_s: float | None = None) -> Settings:
+        """Set how long the store keeps events and ids, for every process that has it open.
+
+        Parameters
+        ----------
+        retention : Retention, optional
+            How long events that all groups are past are kept.
+        id_window_s : float, optional
+            How long ids are remembered, at least. What is forgotten already does not come back.
+
+        Returns
+        -------
+        Settings
+            What the store is set to now.
+
+        Examples
+        --------
+        >>> from ringward.events import Processor, Retention
+        >>> with Processor() as p:
+        ...     p.configure(retention=Retention(age_s=None, count=1_000_000)).retention.count
+        1000000
+        """
+        return self.store.configure(retention=retention, id_window_s=id_window_s)
+
     def prune(self) -> int:
         """Delete at once what the retention lets go; how many events."""
         total = 0
-        while count := self.store.prune(self._retention, PRUNE_ROWS):
+        while count := self.store.prune(PRUNE_ROWS):
             total += count
         return total
 

@@ -105,6 +105,7 @@ class Sqlite:
                 self.world.stream,
                 id_window_s=self.world.plan.id_window_s,
                 clock=self.world.wall,
+                now=self.world.now,
                 faults=faults,
                 transaction_timeout_s=1e6,
             )

@@ -53,6 +53,12 @@ class Handle:
             self.world.turn_of = None
             raise
 
+    def keep(self, retention):
+        """Set what everybody keeps."""
+        self._enter()
+        self.world.wait_for_turn()
+        self.base.configure(retention=retention)
+
     def _enter(self):
         """Let others go first; `Gone` when the process is dead."""
         if self.host.dead:

@@ -132,7 +132,8 @@ def drop(world, host):
 
 def prune(world, host):
     """Prune down to a few events."""
-    host.handle.prune(Retention(age_s=None, count=world.random.choice((0, 0, 5))), world.random.choice((3, 1000)))
+    host.handle.keep(Retention(age_s=None, count=world.random.choice((0, 0, 5))))
+    host.handle.prune(world.random.choice((3, 1000)))
 
 
 def reset(world, host):

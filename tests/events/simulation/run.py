@@ -285,7 +285,7 @@ class Memory:
     def __init__(self, world):
         self.world = world
         self.first = self.observer = MemoryStore(
-            world.stream, id_window_s=world.plan.id_window_s, clock=world.wall, faults=self._fault
+            world.stream, id_window_s=world.plan.id_window_s, clock=world.wall, now=world.now, faults=self._fault
         )
 
     def _fault(self, point):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ringward.cli.events.configure import configure
 from ringward.cli.events.consume import consume
 from ringward.cli.events.letters import dead, drop, redrive
 from ringward.cli.events.look import lag, tail, verify
@@ -22,5 +23,5 @@ def events() -> None:
     """
 
 
-for command in (publish, consume, work, lag, dead, redrive, drop, reset, tail, verify):
+for command in (publish, consume, work, lag, dead, redrive, drop, reset, tail, verify, configure):
     events.add_command(command)

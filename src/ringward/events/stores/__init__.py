@@ -4,6 +4,7 @@ from ringward.events.stores.protocol import (
     Abilities,
     GroupState,
     Retention,
+    Settings,
     Settlement,
     Store,
     Totals,
@@ -11,4 +12,14 @@ from ringward.events.stores.protocol import (
     Turn,
 )
 
-__all__ = ["Abilities", "GroupState", "Retention", "Settlement", "Store", "Totals", "Transaction", "Turn"]
+__all__ = [
+    "Abilities",
+    "GroupState",
+    "Retention",
+    "Settings",
+    "Settlement",
+    "Store",
+    "Totals",
+    "Transaction",
+    "Turn",
+]

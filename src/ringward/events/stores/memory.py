@@ -10,10 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from itertools import pairwise
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ringward._core import append_rows, event_digest, untracked
-from ringward.checks import checked_float
 from ringward.errors import (
     ConflictError,
     DeduplicationExpiredError,
@@ -23,7 +22,9 @@ from ringward.errors import (
 )
 from ringward.events.document import Document, Letter, View
 from ringward.events.event import ADDED, Entry, EventId, Receipt, Receipts, Row
-from ringward.events.stores.protocol import Abilities, Faults, GroupState, Retention, Settlement, Totals, Turn
+from ringward.events.stores.protocol import Abilities, Faults, GroupState, Settlement, Totals, Turn
+from ringward.events.stores.settings import Retention, Settings, settled
+from ringward.events.stores.stamps import LogTime, WallClock, boot_time
 from ringward.events.stream import Stream
 
 __all__ = ["MemoryStore"]
@@ -83,10 +84,10 @@ class MemoryStore:
     Parameters
     ----------
     stream : Stream, optional
-    id_window_s : float
-        How long ids are remembered, at least.
-    clock : callable
-        Seconds since 1970.
+    id_window_s : float, optional
+        How long ids are remembered, at least; 7 days unless it says otherwise.
+    clock, now : callable
+        Seconds since 1970; monotonic seconds, by which a clock that jumps ahead is doubted.
     faults : callable
         Called with the name of each point of a write that a test may want to fail at.
 
@@ -104,14 +105,16 @@ class MemoryStore:
         self,
         stream: Stream | None = None,
         *,
-        id_window_s: float = 7 * 86_400.0,
+        id_window_s: float | None = None,
         clock: Callable[[], float] = time.time,
+        now: Callable[[], float] = boot_time,
         faults: Faults = lambda _: None,
     ) -> None:
         self.stream = stream or Stream()
         self.process = uuid.uuid4().hex
-        self._id_window_s = checked_float("id_window_s", id_window_s, zero=True)
-        self._clock = clock
+        self._settings: dict[str, Any] = settled({}, None, id_window_s, initial=True)
+        self._clock = WallClock(clock, now)
+        self._log_time = LogTime()
         self._faults = faults
         self._lock = threading.RLock()
         self._lanes = [_Lane() for _ in range(self.stream.partitions)]
@@ -154,7 +157,7 @@ class MemoryStore:
         )
 
     def _append_new(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
-        at = self._at = max(self._at, int(self._clock() * 1000))
+        at = self._at = max(self._at, self._log_time.stamp_at(int(self._clock() * 1000)))
         seq = self._first + len(self._log) - 1
         receipts = append_rows(
             *(entries, Receipt, _digest, seq, at, self._log, self._lanes),
@@ -222,7 +225,11 @@ class MemoryStore:
     @_locked
     def seq_at(self, at_ms: int) -> int:
         """As `Store.seq_at`."""
-        return self._first - 1 + bisect_right(self._log, at_ms - 1, key=lambda row: row[7])
+        return self._last_at(self._log_time.stamp_at(at_ms - 1))
+
+    def _last_at(self, stamp: int) -> int:
+        """The highest seq of the events up to a stamp."""
+        return self._first - 1 + bisect_right(self._log, stamp, key=lambda row: row[7])
 
     @_locked
     def volume_between(self, after: int, through: int) -> int:
@@ -414,9 +421,27 @@ class MemoryStore:
         return counts
 
     @_locked
-    def prune(self, keep: Retention, limit: int) -> int:
+    def settings(self) -> Settings:
+        """As `Store.settings`."""
+        return Settings(**self._settings)
+
+    @_locked
+    def configure(
+        self, *, retention: Retention | None = None, id_window_s: float | None = None, initial: bool = False
+    ) -> Settings:
+        """As `Store.configure`."""
+        self._settings.update(settled(self._settings, retention, id_window_s, initial=initial))
+        return Settings(**self._settings)
+
+    @_locked
+    def prune(self, limit: int) -> int:
         """As `Store.prune`."""
-        through = min([self._beyond(keep), *(self.lowest_unresolved(group.name) - 1 for group in self.groups())])
+        if self._log:
+            self._log_time = self._log_time.mended(self._log[0][7], self._at, int(self._clock() * 1000))
+        settings = self.settings()
+        through = min(
+            [self._beyond(settings.retention), *(self.lowest_unresolved(group.name) - 1 for group in self.groups())]
+        )
         count = max(0, min(through - self._first + 1, limit))
         gone = self._log[:count]
         del self._log[:count]
@@ -425,13 +450,13 @@ class MemoryStore:
         for lane in [self._lanes[partition] for partition in {row[1] for row in gone}]:
             at = lane.after(self._first - 1)
             del lane.seqs[:at], lane.rows[:at]
-        self._forget(limit)
+        self._forget(limit, settings.id_window_s)
         return count
 
     def _beyond(self, keep: Retention) -> int:
         through, tail = self._first - 1, self._first + len(self._log) - 1
         if keep.age_s is not None:
-            through = max(through, self.seq_at(int((self._clock() - keep.age_s) * 1000) + 1))
+            through = max(through, self._last_at(self._stamp_before(keep.age_s)))
         if keep.count is not None:
             through = max(through, tail - keep.count)
         if keep.bytes is not None:
@@ -443,9 +468,13 @@ class MemoryStore:
                 through = max(through, row[0])
         return min(through, tail)
 
-    def _forget(self, limit: int) -> None:
+    def _stamp_before(self, age_s: float) -> int:
+        """The highest stamp of events of an age."""
+        return self._log_time.stamp_at(int(max(-1.0, self._clock() - age_s) * 1000))
+
+    def _forget(self, limit: int, window_s: float) -> None:
         """Forget ids of pruned events that are older than the window."""
-        before = int((self._clock() - self._id_window_s) * 1000)
+        before = self._stamp_before(window_s)
         for ids in self._ids.values():
             old: list[EventId] = []
             for id, (seq, _, at) in ids.items():

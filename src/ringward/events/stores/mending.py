@@ -8,7 +8,8 @@ from typing import Any
 
 import apsw
 
-from ringward.events.stores.sqlite_groups import loaded
+from ringward.errors import StoreFormatError
+from ringward.events.stores.checked import document_of
 from ringward.events.stores.sqlite_log import belongs, chained, digest
 from ringward.events.stream import Stream
 
@@ -140,12 +141,10 @@ class Mending:
 
 def _is_document(row: list[Any]) -> bool:
     try:
-        document = loaded(row)
-        spans = [*document.done, *document.attempts, document.marked or (0, 0)]
-        numbers = [document.epoch, document.revision, document.cursor, document.generation, *sum(spans, ())]
-    except (TypeError, ValueError):
+        document_of(row, "", "")
+    except StoreFormatError:
         return False
-    return all(type(number) is int and number >= 0 for number in numbers)
+    return True
 
 
 class _Walk:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from ringward.checks import checked_float, checked_int
 from ringward.events.document import Document, Letter, View
 from ringward.events.event import Entry, Receipt, Row
+from ringward.events.stores.settings import Retention, Settings
 from ringward.events.stream import Stream
 
-__all__ = ["Abilities", "Faults", "GroupState", "Retention", "Settlement", "Store", "Totals", "Transaction", "Turn"]
+__all__ = [
+    "Abilities",
+    "Faults",
+    "GroupState",
+    "Retention",
+    "Settings",
+    "Settlement",
+    "Store",
+    "Totals",
+    "Transaction",
+    "Turn",
+]
 
 
 # Called with the name of a point of a write; what it raises, the write meets.
@@ -69,30 +79,6 @@ class Settlement(NamedTuple):
     dead: tuple[Letter, ...] = ()
     parked: tuple[Letter, ...] = ()
     drained: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """How long resolved events are kept, for replay; what exceeds any of the limits can be pruned.
-
-    Attributes
-    ----------
-    age_s : float or None
-    bytes : int or None
-        Of payload.
-    count : int or None
-    """
-
-    age_s: float | None = 7 * 86_400.0
-    bytes: int | None = None
-    count: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.age_s is not None:
-            checked_float("age_s", self.age_s, zero=True)
-        for name in ("bytes", "count"):
-            if getattr(self, name) is not None:
-                checked_int(name, getattr(self, name), 0, 2**62)
 
 
 class Totals(NamedTuple):
@@ -300,7 +286,20 @@ class Store(Protocol):
         """How many events of each partition lie above its cursor and are not done; partitions with none are left out."""
         ...
 
-    def prune(self, keep: Retention, limit: int) -> int:
+    def settings(self) -> Settings:
+        """What everybody who prunes obeys."""
+        ...
+
+    def configure(
+        self, *, retention: Retention | None = None, id_window_s: float | None = None, initial: bool = False
+    ) -> Settings:
+        """Set what is given; what everybody obeys from now on.
+
+        `initial` is for what a new store is made with: `ArgumentError` when something else is set already.
+        """
+        ...
+
+    def prune(self, limit: int) -> int:
         """Delete resolved events beyond the retention, at most `limit`; how many. Ids stay known for their window."""
         ...
 

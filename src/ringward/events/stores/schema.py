@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import apsw
 
-from ringward.errors import StoreFormatError, UnsupportedError
+from ringward.errors import RingwardError, StoreFormatError, UnsupportedError
+from ringward.events.stores.checked import json_of, refuse
 from ringward.events.stores.protocol import Faults
 from ringward.events.stream import Stream
 from ringward.keys import Family, family_from
@@ -53,8 +55,13 @@ CREATE TABLE ringward_beats (
     grp INTEGER NOT NULL, owner TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (grp, owner)) WITHOUT ROWID;
 """
 
+_SETTINGS = """
+-- What everybody must obey and may be changed, as JSON: retention, id_window_s; and where stamps were wrong: clock.
+CREATE TABLE ringward_settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
 # What makes a file of the next version of each: the first is an empty one. What was released is never changed.
-STEPS = [_TABLES]
+STEPS = [_TABLES, _SETTINGS]
 VERSION = len(STEPS)
 
 
@@ -120,12 +127,26 @@ def create(connection: apsw.Connection, stream: Stream, others: Callable[[], int
 
 def stored_stream(connection: apsw.Connection, asked: Stream | None) -> Stream:
     """The stream that the file holds; `asked` must be the same, and is needed for a secret hash."""
-    said = json.loads(connection.execute("SELECT value FROM ringward_meta WHERE name = 'stream'").get)
+    said = _described(connection.execute("SELECT value FROM ringward_meta WHERE name = 'stream'").get)
     if asked is not None:
         if asked.describe() != said:
             raise StoreFormatError(f"stream must be the one in the file, {said} (was {asked.describe()})")
         return asked
-    hash = family_from(said["hash"])
-    if not isinstance(hash, Family):
-        raise StoreFormatError(f"the hash in the file must be a known one (was {said['hash']})")
-    return Stream(said["partitions"], hash)
+    try:
+        hash = family_from(said["hash"])
+        if not isinstance(hash, Family):
+            raise StoreFormatError(f"the hash in the file must be a known one (was {said['hash']})")
+        return Stream(said["partitions"], hash)
+    except (RingwardError, KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, StoreFormatError):
+            raise
+        raise StoreFormatError(
+            f"table ringward_meta, name 'stream', column value: must describe a stream: {error}"
+        ) from error
+
+
+def _described(value: object) -> Any:
+    said = json_of(value, "meta", "name 'stream'", "value")
+    if not isinstance(said, dict):
+        refuse("meta", "name 'stream'", "value", "the description of a stream", value)
+    return said

@@ -20,15 +20,17 @@ from ringward.events.stores.identity import held, refuse_nested
 from ringward.events.stores.locks import Presence, Turnstile
 from ringward.events.stores.paths import access_error, prepare_path, resolved_path
 from ringward.events.stores.protocol import Abilities, Faults
+from ringward.events.stores.settings import settled
 from ringward.events.stores.sqlite_groups import SqliteGroups
 from ringward.events.stores.sqlite_log import digest
+from ringward.events.stores.stamps import LogTime, WallClock, boot_time
 from ringward.events.stores.turns import TRANSACTION_TIMEOUT_S, Guard, SqliteTurn, Watchdog
+from ringward.events.stores.verifying import Verification
 from ringward.events.stores.writer import Writer, translated
 from ringward.events.stream import Stream
 
-__all__ = ["ID_WINDOW_S", "SqliteStore"]
+__all__ = ["SqliteStore"]
 
-ID_WINDOW_S = 7 * 86_400.0
 _MAX_BATCH = 100_000
 _LOOK_S = 0.1  # how often whoever reads looks whether the file is in its place
 _open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
@@ -46,14 +48,15 @@ class SqliteStore(SqliteGroups):
     stream : Stream, optional
         Needed for another number of partitions than 256 or another hash in a new file, and for a
         secret hash. The file's own must be the same.
-    id_window_s : float
-        How long ids are remembered, at least.
+    id_window_s : float, optional
+        How long a new file remembers ids, at least; 7 days unless it says otherwise. A file that was told already
+        is changed by `configure`.
     transaction_timeout_s : float
         How long a transactional handler may take.
     create : bool
         Whether the file is made if it is missing. Its folder never is.
-    clock : callable
-        Seconds since 1970.
+    clock, now : callable
+        Seconds since 1970; monotonic seconds, by which a clock that jumps ahead is doubted.
     faults : callable
         Called with the name of each point of a write that a test may want to fail at.
 
@@ -64,7 +67,7 @@ class SqliteStore(SqliteGroups):
     StoreAccessError
         Where a permission is missing.
     ArgumentError
-        For what is no path, like ":memory:" or "sqlite:///orders.db".
+        For what is no path, like ":memory:" or "sqlite:///orders.db", and when the file has another `id_window_s`.
     StoreFormatError
         For a file that is foreign, newer, damaged, or of another stream.
     BackpressureError
@@ -94,15 +97,18 @@ class SqliteStore(SqliteGroups):
         path: str | os.PathLike[str],
         stream: Stream | None = None,
         *,
-        id_window_s: float = ID_WINDOW_S,
+        id_window_s: float | None = None,
         transaction_timeout_s: float = TRANSACTION_TIMEOUT_S,
         create: bool = True,
         clock: Callable[[], float] = time.time,
+        now: Callable[[], float] = boot_time,
         faults: Faults = lambda _: None,
     ) -> None:
-        self._id_window_s = checked_float("id_window_s", id_window_s, zero=True)
+        settled({}, None, id_window_s, initial=True)
         self._timeout_s = checked_float("transaction_timeout_s", transaction_timeout_s, zero=False)
-        self._clock = clock
+        self._clock = WallClock(clock, now)
+        self._log_time = LogTime()
+        self._said = set()
         self.path = resolved_path(path)
         schema.check_library()
         refuse_nested(self.path)
@@ -131,6 +137,12 @@ class SqliteStore(SqliteGroups):
         self._writer = Writer(connection, self._turnstile, self._headroom, faults, self._watch)
         self._watchdog = Watchdog()
         _open_stores.add(self)
+        try:
+            self.configure(id_window_s=id_window_s, initial=True)
+            self._begin_time()
+        except BaseException:
+            self.close()
+            raise
 
     def _opened(self, stream: Stream | None, faults: Faults) -> tuple[apsw.Connection, Stream]:
         """The writing connection, to a file that is whole and ours."""
@@ -218,9 +230,14 @@ class SqliteStore(SqliteGroups):
         list of str
             What is wrong; empty when nothing is.
         """
-        wrong = self._verify_log() + self._verify_groups()
-        checks = [str(row[0]) for row in self._read("PRAGMA integrity_check")]
-        return wrong + [text for text in checks if text != "ok"]
+        with self._reading:
+            if self._closed:
+                raise StoreClosedError("the store is closed")
+        try:
+            with contextlib.closing(schema.connect(self.path, write=False)) as connection:
+                return self._stable(lambda: Verification(connection, self.stream).run())
+        except apsw.Error as error:
+            raise translated(error) from error
 
     def close(self) -> None:
         """Close the file; further calls raise `StoreClosedError`."""

@@ -7,13 +7,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ringward.errors import UnknownGroupError
-from ringward.events.document import Document, Letter, Member, View
+from ringward.events.document import Document, Letter, View
 from ringward.events.event import Row
+from ringward.events.stores.checked import document_of, letter_of, number_of, ranges_of, rows_of, text_of, view_of
 from ringward.events.stores.locks import Presence
-from ringward.events.stores.protocol import GroupState, Retention, Settlement
-from ringward.events.stores.sqlite_log import SqliteLog, digest
+from ringward.events.stores.protocol import GroupState, Settlement
+from ringward.events.stores.sqlite_log import SqliteLog
 
-__all__ = ["SqliteGroups", "loaded"]
+__all__ = ["SqliteGroups"]
 
 T = TypeVar("T")
 
@@ -36,21 +37,6 @@ _LETTER = (
 _DEAD_AGAIN = "UPDATE ringward_letters SET state = ?, error = ?, attempts = ? WHERE grp = ? AND seq = ?"
 
 
-def loaded(row: Sequence[Any]) -> Document:
-    """A document from its row."""
-    epoch, revision, owner, cursor, done, attempts, low, high, generation = row
-    return Document(
-        epoch,
-        revision,
-        owner,
-        cursor,
-        tuple((a, b) for a, b in json.loads(done)) if done else (),
-        tuple((seq, count) for seq, count in json.loads(attempts)) if attempts else (),
-        None if low is None else (low, high),
-        generation,
-    )
-
-
 def _values(number: int, partition: int, document: Document) -> tuple[Any, ...]:
     epoch, revision, owner, cursor, done, attempts, marked, _ = document
     low, high = marked or (None, None)
@@ -68,10 +54,10 @@ class SqliteGroups(SqliteLog):
         """The number of a group; numbers never change."""
         number = self._numbers.get(group)
         if number is None:
-            rows = self._read("SELECT number FROM ringward_groups WHERE name = ? AND NOT deleted", (group,))
+            rows: list[Any] = self._read("SELECT number FROM ringward_groups WHERE name = ? AND NOT deleted", (group,))
             if not rows:
                 raise UnknownGroupError(group)
-            number = self._numbers[group] = rows[0][0]
+            number = self._numbers[group] = int(rows[0][0])
         return number
 
     def _change(self, operation: Callable[[], T], *, sync: bool = True) -> T:
@@ -87,7 +73,7 @@ class SqliteGroups(SqliteLog):
             "SELECT number, start, generation, deleted FROM ringward_groups WHERE name = ?", (group,)
         ).fetchone()
         if row is not None and not row[3]:
-            return GroupState(group, row[1], row[2])
+            return _state_of(group, row[1], row[2])
         if row is not None:
             execute("UPDATE ringward_groups SET deleted = 0, start = ? WHERE number = ?", (start, row[0]))
             return self._restarted(row[0], group, start)
@@ -126,8 +112,8 @@ class SqliteGroups(SqliteLog):
 
     def groups(self) -> list[GroupState]:
         """As `Store.groups`."""
-        rows = self._read("SELECT name, start, generation FROM ringward_groups WHERE NOT deleted ORDER BY name")
-        return [GroupState(*row) for row in rows]
+        sql = "SELECT name, start, generation FROM ringward_groups WHERE NOT deleted ORDER BY name"
+        return self._read(sql, of=lambda rows: [_state_of(*row) for row in rows])
 
     def delete_group(self, group: str) -> None:
         """As `Store.delete_group`."""
@@ -145,7 +131,17 @@ class SqliteGroups(SqliteLog):
     def documents(self, group: str) -> dict[int, Document]:
         """As `Store.documents`."""
         sql = f"SELECT partition, {_DOCUMENT} FROM ringward_documents WHERE grp = ?"
-        return {row[0]: loaded(row[1:]) for row in self._read(sql, (self._number(group),))}
+        partitions = self.stream.partitions
+        return self._read(
+            sql,
+            (self._number(group),),
+            lambda rows: {
+                number_of(row[0], "documents", f"group {group!r}", "partition", partitions - 1): document_of(
+                    row[1:], repr(group), row[0]
+                )
+                for row in rows
+            },
+        )
 
     def claim(self, group: str, owner: str, epochs: Mapping[int, int]) -> dict[int, Document]:
         """As `Store.claim`."""
@@ -157,7 +153,7 @@ class SqliteGroups(SqliteLog):
         for partition, epoch in epochs.items():
             row = self._writer.connection.execute(_CLAIM, (owner, number, partition, epoch)).fetchone()
             if row is not None:
-                claimed[partition] = loaded(row)
+                claimed[partition] = document_of(row, number, partition)
         self._writer.faults("claimed")
         return claimed
 
@@ -209,7 +205,7 @@ class SqliteGroups(SqliteLog):
     def letters(self, group: str, partitions: Collection[int] | None = None) -> list[Letter]:
         """As `Store.letters`."""
         sql = "SELECT seq, partition, key, state, error, attempts FROM ringward_letters WHERE grp = ? ORDER BY seq"
-        found = [Letter(*row) for row in self._read(sql, (self._number(group),))]
+        found = self._read(sql, (self._number(group),), lambda rows: [letter_of(row, repr(group)) for row in rows])
         return found if partitions is None else [letter for letter in found if letter.partition in partitions]
 
     def bodies(self, group: str, seqs: Sequence[int]) -> list[Row]:
@@ -218,7 +214,12 @@ class SqliteGroups(SqliteLog):
         sql = (
             "SELECT seq, partition, kind, key, id, payload, headers, at FROM ringward_letters WHERE grp = ? AND seq = ?"
         )
-        return [row for seq in sorted(seqs) for row in self._read(sql, (number, seq))]
+        found = [
+            row
+            for seq in sorted(seqs)
+            for row in self._read(sql, (number, seq), lambda rows: rows_of(rows, 0, "letters"))
+        ]
+        return self._timely(found)
 
     def redrive(self, group: str, seqs: Sequence[int]) -> int:
         """As `Store.redrive`."""
@@ -244,11 +245,9 @@ class SqliteGroups(SqliteLog):
 
     def view(self, group: str) -> View | None:
         """As `Store.view`."""
-        rows = self._read("SELECT number, members, router FROM ringward_views WHERE grp = ?", (self._number(group),))
-        if not rows:
-            return None
-        number, members, router = rows[0]
-        return View(number, tuple((name, Member(*member)) for name, member in json.loads(members)), router)
+        sql = "SELECT number, members, router FROM ringward_views WHERE grp = ?"
+        number = self._number(group)
+        return self._read(sql, (number,), lambda rows: view_of(rows[0], repr(group)) if rows else None)
 
     def change_view(self, group: str, view: View) -> bool:
         """As `Store.change_view`."""
@@ -279,11 +278,20 @@ class SqliteGroups(SqliteLog):
     def beats(self, group: str) -> dict[str, int]:
         """As `Store.beats`."""
         sql = "SELECT owner, count FROM ringward_beats WHERE grp = ?"
-        return dict(self._read(sql, (self._number(group),)))
+        return self._read(
+            sql,
+            (self._number(group),),
+            lambda rows: {
+                text_of(owner, "beats", f"group {group!r}", "owner"): number_of(
+                    count, "beats", f"group {group!r}, owner {owner!r}", "count"
+                )
+                for owner, count in rows
+            },
+        )
 
     def lowest_unresolved(self, group: str) -> int:
         """As `Store.lowest_unresolved`."""
-        return int(self._read(_LOWEST, (self._number(group),))[0][0])
+        return self._read(_LOWEST, (self._number(group),), _lowest_of)
 
     def unresolved(self, group: str) -> dict[int, int]:
         """As `Store.unresolved`."""
@@ -292,10 +300,21 @@ class SqliteGroups(SqliteLog):
             " WHERE l.partition = d.partition AND l.seq > d.cursor) FROM ringward_documents d WHERE grp = ?"
         )
         counts = {}
-        for partition, cursor, done, count in self._read(sql, (self._number(group),)):
-            left = count - sum(
-                self._between(partition, max(low, cursor + 1), high) for low, high in json.loads(done or "[]")
-            )
+        rows = self._read(
+            sql,
+            (self._number(group),),
+            lambda rows: [
+                (
+                    partition,
+                    number_of(cursor, "documents", f"group {group!r}, partition {partition}", "cursor"),
+                    ranges_of(done, f"group {group!r}, partition {partition}", "done"),
+                    count,
+                )
+                for partition, cursor, done, count in rows
+            ],
+        )
+        for partition, cursor, done, count in rows:
+            left = count - sum(self._between(partition, max(low, cursor + 1), high) for low, high in done)
             if left:
                 counts[partition] = left
         return counts
@@ -304,34 +323,28 @@ class SqliteGroups(SqliteLog):
         sql = "SELECT count(*) FROM ringward_log WHERE partition = ? AND seq BETWEEN ? AND ?"
         return int(self._read(sql, (partition, low, high))[0][0])
 
-    def prune(self, keep: Retention, limit: int) -> int:
+    def prune(self, limit: int) -> int:
         """As `Store.prune`."""
-        through = self._beyond(keep)
-        return self._change(lambda: self._prune(min(through, self._resolved()), limit))
+        return self._change(lambda: self._prune(limit))
 
     def _resolved(self) -> int:
         """The highest seq that all groups are past."""
-        execute = self._writer.connection.execute
-        numbers = [row[0] for row in execute("SELECT number FROM ringward_groups WHERE NOT deleted").fetchall()]
-        return min((execute(_LOWEST, (number,)).get for number in numbers), default=2**63 - 1) - 1
+        numbers = [row[0] for row in self._look("SELECT number FROM ringward_groups WHERE NOT deleted")]
+        return min((_lowest_of(self._look(_LOWEST, (number,))) for number in numbers), default=2**62) - 1
 
-    def _verify_groups(self) -> list[str]:
-        wrong = []
-        for seq, group, partition, *row in self._read(
-            "SELECT seq, name, partition, kind, key, l.id, payload, headers, digest"
-            " FROM ringward_letters l JOIN ringward_groups ON grp = number ORDER BY grp, seq"
-        ):
-            if digest(*row[:-1]) != row[-1]:
-                wrong.append(
-                    f"letter {seq} of group {group!r}, partition {partition}: the event is not the one that was appended"
-                )
-        tail = self.totals().tail
-        for group, partition, cursor in self._read(
-            "SELECT name, partition, cursor FROM ringward_documents JOIN ringward_groups ON grp = number WHERE cursor > ?",
-            (tail,),
-        ):
-            wrong.append(f"group {group!r}, partition {partition}: cursor {cursor} is above the tail, {tail}")
-        return wrong
+
+def _state_of(name: object, start: object, generation: object) -> GroupState:
+    where = f"name {name!r}"
+    return GroupState(
+        text_of(name, "groups", where, "name"),
+        number_of(start, "groups", where, "start"),
+        number_of(generation, "groups", where, "generation"),
+    )
+
+
+def _lowest_of(rows: list[Any]) -> int:
+    ((lowest,),) = rows
+    return number_of(lowest, "anchor", "the only row", "seq")
 
 
 # A document's cursor is as high as it can be, so the next event of the partition is unresolved.

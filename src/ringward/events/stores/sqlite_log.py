@@ -2,31 +2,70 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import struct
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from itertools import pairwise
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 import apsw
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from ringward._core import log_rows
-from ringward.errors import BackpressureError, ConflictError, DeduplicationExpiredError
+from ringward.errors import (
+    BackpressureError,
+    ConflictError,
+    DeduplicationExpiredError,
+    RingwardError,
+    StoreFormatError,
+)
 from ringward.events.event import Entry, EventId, Receipt, Receipts, Row, key_from_bytes
-from ringward.events.stores.protocol import Retention, Totals
-from ringward.events.stores.writer import Writer
+from ringward.events.stores.checked import (
+    heads_of,
+    knots_of,
+    number_of,
+    refuse,
+    rows_of,
+    settings_of,
+    tail_of,
+    totals_of,
+)
+from ringward.events.stores.protocol import Totals
+from ringward.events.stores.settings import Retention, Settings, retention_fields, settled
+from ringward.events.stores.stamps import LogTime, WallClock
+from ringward.events.stores.writer import DAMAGE, Writer
 from ringward.events.stream import Stream, body_of, identity_of
 
 __all__ = ["SqliteLog", "belongs", "chained", "digest"]
 
+T = TypeVar("T")
+Look: TypeAlias = Callable[..., list[Any]]
+_log = logging.getLogger("ringward.events")
 _TIME = struct.Struct("<q").pack
 _HALF, _WHOLE = 1 << 63, 1 << 64
 _APPEND = "INSERT INTO ringward_log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ROW = "seq, partition, kind, key, id, payload, headers, at"
-_VERIFY_ROWS = 10_000
 _DROPPED_MOST = 100  # so often is something read again, at most, because another SQLite here dropped our locks
-T = TypeVar("T")
+_SETTINGS = "SELECT name, value FROM ringward_settings"
+_ANCHOR = "SELECT seq, at, volume, chain FROM ringward_anchor"
+_TAIL = (  # not a pruned one whose id is remembered
+    "SELECT seq, at, volume, chain FROM ringward_log"
+    " WHERE seq > (SELECT seq FROM ringward_anchor) ORDER BY seq DESC LIMIT 1"
+)
+_TOTALS = (
+    "SELECT coalesce((SELECT max(seq) FROM ringward_log WHERE seq > a.seq), a.seq),"
+    " coalesce((SELECT volume FROM ringward_log WHERE seq > a.seq ORDER BY seq DESC LIMIT 1), a.volume),"
+    " a.seq, a.volume FROM ringward_anchor a"
+)
+# What values of other types than we store raise when a digest is made of them.
+_NOT_OURS = (TypeError, ValueError, AttributeError, OverflowError, struct.error)
+
+
+def _as_they_are(rows: Any) -> Any:
+    return rows
 
 
 class SqliteLog:
@@ -35,13 +74,16 @@ class SqliteLog:
     _writer: Writer
     _reader: apsw.Connection
     _reading: AbstractContextManager[Any]
-    _clock: Callable[[], float]
-    _id_window_s: float
+    _clock: WallClock
+    _log_time: LogTime
+    _said: set[str]  # of clocks
+    path: Path
     stream: Stream
 
-    def _read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def _read(self, sql: str, values: Sequence[Any] = (), of: Callable[[Any], T] = _as_they_are) -> T:
+        """What a statement finds, decoded; what cannot have been stored shows that the file is damaged."""
         with self._reading:
-            return self._stable(lambda: self._reader.execute(sql, values).fetchall())
+            return self._stable(lambda: of(self._reader.execute(sql, values).fetchall()))
 
     def _stable(self, read: Callable[[], T]) -> T:
         """What something reads from the file, which is in its place, while nobody could change it."""
@@ -51,7 +93,7 @@ class SqliteLog:
             generation = watch.generation
             try:
                 found, failed = read(), None
-            except apsw.Error as error:
+            except (apsw.Error, *DAMAGE) as error:
                 failed = error
             if not watch.witnessed():
                 watch.restore()
@@ -68,6 +110,10 @@ class SqliteLog:
     def _look_after(self) -> None:
         """From time to time, see whether the files are in place."""
         raise NotImplementedError
+
+    def _look(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """What a statement finds in the transaction that is written."""
+        return self._writer.connection.execute(sql, values).fetchall()
 
     def append(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
         """As `Store.append`."""
@@ -97,26 +143,24 @@ class SqliteLog:
             row = execute(
                 "INSERT INTO ringward_producers (name, highest) VALUES (?, -1) RETURNING number, highest", (name,)
             ).fetchone()
-        return row[0], row[1]
+        number, highest = row
+        if type(number) is not int or type(highest) is not int:
+            refuse("producers", f"name {name!r}", "highest", "an integer", highest)
+        return number, highest
 
     def _tail(self) -> tuple[int, int, int, int]:
         """seq, at, volume and chain that the next row goes on from."""
         execute = self._writer.connection.execute
-        row = execute(
-            "SELECT seq, at, volume, chain FROM ringward_log"  # not a pruned one whose id is remembered
-            " WHERE seq > (SELECT seq FROM ringward_anchor) ORDER BY seq DESC LIMIT 1"
-        ).fetchone()
-        tail: Any = row or execute("SELECT seq, at, volume, chain FROM ringward_anchor").fetchone()
-        seq, at, volume, chain = tail
-        return seq, at, volume, chain
+        row: Any = execute(_TAIL).fetchone() or execute(_ANCHOR).fetchone()
+        return tail_of(row)
 
     def _append_new(self, producer: int, entries: Sequence[Entry]) -> list[Receipt]:
         first, before, volume, chain = self._tail()
-        at = max(before, int(self._clock() * 1000))
+        at = max(before, self._log_time.stamp_at(int(self._clock() * 1000)))
         chain = _timed(chain % _WHOLE, before, at)
         rows, receipts = log_rows(list(entries), Receipt, producer, first, at, volume, chain)
         self._writer.connection.executemany(_APPEND, rows)
-        return Receipts(receipts, (first + 1, *entries[0], at)) if len(entries) == 1 else receipts
+        return Receipts(receipts, self._timely([(first + 1, *entries[0], at)])[0]) if len(entries) == 1 else receipts
 
     def _append_slowly(self, producer: int, highest: int, entries: Sequence[Entry]) -> list[Receipt]:
         """Append the entries whose ids are new, and find those that are not."""
@@ -146,86 +190,163 @@ class SqliteLog:
 
     def _known(self, producer: int, id: EventId) -> tuple[int, bytes] | None:
         """The seq of an id, and the event's identity, or its digest when it is pruned."""
-        row: Any = self._writer.connection.execute(
-            "SELECT seq, partition, kind, key, id, payload, headers FROM ringward_log WHERE producer = ? AND id = ?",
-            (producer, id),
-        ).fetchone()
-        if row is None:
+        rows = self._look(f"SELECT {_ROW} FROM ringward_log WHERE producer = ? AND id = ?", (producer, id))
+        if not rows:
             return None
-        return row[0], (row[5] if row[1] is None else identity_of(*row[2:]))
+        ((seq, partition, *event, _),) = rows
+        if partition is not None:
+            rows_of(rows, 0)
+        elif type(event[3]) is not bytes:
+            refuse("log", f"seq {seq}", "payload", "the digest of a pruned event", event[3])
+        return seq, (event[3] if partition is None else identity_of(*event))
 
     def totals(self) -> Totals:
         """As `Store.totals`."""
-        ((tail, volume, first, before),) = self._read(
-            "SELECT coalesce((SELECT max(seq) FROM ringward_log WHERE seq > a.seq), a.seq),"
-            " coalesce((SELECT volume FROM ringward_log WHERE seq > a.seq ORDER BY seq DESC LIMIT 1), a.volume),"
-            " a.seq + 1, a.volume FROM ringward_anchor a"
-        )
-        return Totals(tail, first, volume - before)
+        return self._read(_TOTALS, of=totals_of)
 
     def heads(self, after: int, limit: int) -> list[tuple[int, int]]:
         """As `Store.heads`."""
         sql = "SELECT seq, partition FROM ringward_log WHERE seq > ? AND partition IS NOT NULL ORDER BY seq LIMIT ?"
-        return self._read(sql, (after, limit))
+        return self._read(sql, (after, limit), lambda rows: heads_of(rows, after))
 
     def read(self, partition: int, after: int, limit: int) -> list[Row]:
         """As `Store.read`."""
         sql = f"SELECT {_ROW} FROM ringward_log WHERE partition = ? AND seq > ? ORDER BY seq LIMIT ?"
-        return self._read(sql, (partition, after, limit))
+        return self._timely(self._read(sql, (partition, after, limit), lambda rows: rows_of(rows, after)))
 
     def rows(self, seqs: Sequence[int]) -> list[Row]:
         """As `Store.rows`."""
         sql = f"SELECT {_ROW} FROM ringward_log WHERE seq = ? AND partition IS NOT NULL"
-        return [row for seq in sorted(seqs) for row in self._read(sql, (seq,))]
+        found = [row for seq in sorted(seqs) for row in self._read(sql, (seq,), lambda rows: rows_of(rows, 0))]
+        return self._timely(found)
+
+    def _timely(self, rows: list[Row]) -> list[Row]:
+        """Rows with the times at which they were accepted, where stamps run ahead of that."""
+        if not self._log_time.knots:
+            return rows
+        return [(*row[:7], self._log_time.time_of(row[7])) for row in rows]
 
     def seq_at(self, at_ms: int) -> int:
         """As `Store.seq_at`."""
-        return self._last("at", at_ms - 1)
+        return self._last(self._read, "at", self._log_time.stamp_at(at_ms - 1))
 
     def volume_between(self, after: int, through: int) -> int:
         """As `Store.volume_between`."""
-        return self._volume(through) - self._volume(after)
+        return self._volume(self._read, through) - self._volume(self._read, after)
 
-    def _volume(self, seq: int) -> int:
+    def _volume(self, look: Look, seq: int) -> int:
         """Payload bytes up to a seq."""
         sql = (
             "SELECT coalesce((SELECT volume FROM ringward_log WHERE seq <= ? AND seq > a.seq ORDER BY seq DESC LIMIT 1),"
             " a.volume) FROM ringward_anchor a"
         )
-        volume: int = self._read(sql, (seq,))[0][0]
-        return volume
+        ((volume,),) = look(sql, (seq,)) or [(None,)]
+        return number_of(volume, "log", f"seq {seq} or before", "volume")
 
-    def _last(self, column: str, most: int) -> int:
+    def _last(self, look: Look, column: str, most: int) -> int:
         """The highest seq whose `at` or `volume`, which only rise, is at most so much; by halving."""
-        totals = self.totals()
+        totals = totals_of(look(_TOTALS))
         low, high = totals.first - 1, totals.tail
         while low < high:
             middle = (low + high + 1) // 2
-            rows = self._read(f"SELECT {column} FROM ringward_log WHERE seq = ?", (middle,))
-            if rows and rows[0][0] <= most:
+            rows = look(f"SELECT {column} FROM ringward_log WHERE seq = ?", (middle,))
+            if rows and number_of(rows[0][0], "log", f"seq {middle}", column) <= most:
                 low = middle
             else:
                 high = middle - 1
         return low
 
+    # --- settings and times
+
+    def settings(self) -> Settings:
+        """As `Store.settings`."""
+        return Settings(**self._read(_SETTINGS, of=settings_of))
+
+    def configure(
+        self, *, retention: Retention | None = None, id_window_s: float | None = None, initial: bool = False
+    ) -> Settings:
+        """As `Store.configure`."""
+
+        def change() -> Settings:
+            stored = settings_of(self._look(_SETTINGS))
+            changes = settled(stored, retention, id_window_s, initial=initial)
+            for name, value in changes.items():
+                self._set(name, retention_fields(value) if isinstance(value, Retention) else value)
+            self._writer.faults("configured")
+            return Settings(**{**stored, **changes})
+
+        stored = self._read(_SETTINGS, of=settings_of)
+        if not settled(stored, retention, id_window_s, initial=initial):
+            return Settings(**stored)
+        return self._writer.run(change)
+
+    def _set(self, name: str, value: Any) -> None:
+        self._writer.connection.execute("REPLACE INTO ringward_settings VALUES (?, ?)", (name, json.dumps(value)))
+
+    def _noticed(self, look: Look) -> LogTime:
+        """What stamps mean, now that the clock says what it says."""
+        known = knots_of(look(_SETTINGS))
+        stamps = look("SELECT at FROM (SELECT at, seq FROM ringward_log ORDER BY seq LIMIT 1)")
+        seq, last, _, _ = tail_of((look(_TAIL) or look(_ANCHOR) or [None])[0])
+        first = stamps[0][0] if stamps and type(stamps[0][0]) is int else last
+        return known.mended(min(first, last), last, int(self._clock() * 1000)) if seq else known
+
+    def _begin_time(self) -> None:
+        """Notice stamps that are wrong when the file is opened; damage is met by whoever reads what is damaged."""
+
+        def look(sql: str) -> list[Any]:
+            return self._reader.execute(sql).fetchall()
+
+        wrong = False
+        with self._reading, suppress(apsw.Error, *DAMAGE):
+            self._log_time = knots_of(look(_SETTINGS))
+            wrong = self._noticed(look) != self._log_time
+        if wrong:
+            self._writer.run(self._keep_time)
+
+    def _keep_time(self) -> None:
+        """Notice stamps that are wrong, and write down what they mean; in a transaction."""
+        known, seen = knots_of(self._look(_SETTINGS)), self._noticed(self._look)
+        if seen != known:
+            self._set("clock", seen.knots)
+        self._take_time(seen, known)
+
+    def _take_time(self, seen: LogTime, known: LogTime) -> None:
+        self._log_time = seen
+        for text in [*seen.told(known), *self._clock.told()]:
+            if text in self._said:
+                continue
+            self._said.add(text)
+            _log.warning("%s: %s", self.path, text, extra={"event": "clock"})
+
+    # --- pruning
+
     def _beyond(self, keep: Retention) -> int:
         """The highest seq that exceeds a limit of the retention."""
-        totals = self.totals()
+        totals = totals_of(self._look(_TOTALS))
         through = totals.first - 1
         if keep.age_s is not None:
-            through = max(through, self._last("at", int((self._clock() - keep.age_s) * 1000)))
+            through = max(through, self._last(self._look, "at", self._stamp_before(keep.age_s)))
         if keep.count is not None:
             through = max(through, totals.tail - keep.count)
         if keep.bytes is not None and totals.bytes > keep.bytes:
-            through = max(through, self._last("volume", self._volume(totals.tail) - keep.bytes - 1) + 1)
+            least = self._volume(self._look, totals.tail) - keep.bytes - 1
+            through = max(through, self._last(self._look, "volume", least) + 1)
         return min(through, totals.tail)
 
-    def _prune(self, through: int, limit: int) -> int:
-        """Delete rows up to a seq; of those whose ids are remembered, everything but the id."""
+    def _stamp_before(self, age_s: float) -> int:
+        """The highest stamp of events of an age; below all of them when it is longer than there is time."""
+        return self._log_time.stamp_at(int(max(-1.0, self._clock() - age_s) * 1000))
+
+    def _prune(self, limit: int) -> int:
+        """Delete rows that all groups are past and need not be kept; of those whose ids are remembered, all but the id."""
+        self._keep_time()
+        settings = Settings(**settings_of(self._look(_SETTINGS)))
+        through = min(self._beyond(settings.retention), self._resolved())
         execute = self._writer.connection.execute
-        anchor: int = execute("SELECT seq FROM ringward_anchor").get
+        anchor = tail_of((self._look(_ANCHOR) or [None])[0])[0]
         last = min(through, anchor + limit)
-        forget = int((self._clock() - self._id_window_s) * 1000)
+        forget = self._stamp_before(settings.id_window_s)
         if last > anchor:
             execute(
                 "REPLACE INTO ringward_anchor SELECT 0, seq, at, volume, chain FROM ringward_log WHERE seq = ?", (last,)
@@ -245,24 +366,9 @@ class SqliteLog:
         self._writer.faults("pruned")
         return max(0, last - anchor)
 
-    def _verify_log(self) -> list[str]:
-        """Walk the chain from the prune anchor."""
-        ((seq, before, chain),) = self._read("SELECT seq, at, chain FROM ringward_anchor")
-        wrong: list[str] = []
-        while rows := self._read(
-            f"SELECT {_ROW}, chain FROM ringward_log WHERE seq > ? ORDER BY seq LIMIT ?", (seq, _VERIFY_ROWS)
-        ):
-            for number, partition, *event, at, link in rows:
-                if number != seq + 1:
-                    wrong.append(f"seq {seq + 1} to {number - 1}: missing")
-                if partition is None and event[1] is None:
-                    wrong.append(f"seq {number}: the event was lost when the file was copied")
-                elif chained(event, chain, before, at) != link:
-                    wrong.append(f"seq {number}: the row is not the one that was appended here")
-                elif not belongs(self.stream, partition, *event[:2]):
-                    wrong.append(f"seq {number}: partition {partition} is not that of the key")
-                seq, before, chain = number, at, link
-        return wrong
+    def _resolved(self) -> int:
+        """The highest seq that all groups are past."""
+        raise NotImplementedError
 
 
 def _timed(chain: int, before: int, at: int) -> int:
@@ -274,7 +380,7 @@ def chained(event: Sequence[Any], chain: Any, before: Any, at: Any) -> int | Non
     """The link of a row to the one before, as it is stored; None for values of other types than we store."""
     try:
         link = xxh3_64_intdigest(body_of(*event), _timed(chain % _WHOLE, before, at))
-    except (TypeError, ValueError, AttributeError, struct.error):
+    except _NOT_OURS:
         return None
     return link if link < _HALF else link - _WHOLE
 
@@ -283,10 +389,13 @@ def belongs(stream: Stream, partition: Any, kind: Any, key: Any) -> bool:
     """Whether a stored key is one, and of this partition."""
     try:
         return bool(partition == stream.partition_of(key_from_bytes(kind, key)))
-    except (TypeError, ValueError, AttributeError):
+    except (*_NOT_OURS, RingwardError):
         return False
 
 
 def digest(kind: int, key: bytes, id: EventId | None, payload: bytes, headers: str | None) -> bytes:
     """What is kept of an event to tell whether a repeat is one."""
-    return xxh3_64_digest(identity_of(kind, key, id, payload, headers))
+    try:
+        return xxh3_64_digest(identity_of(kind, key, id, payload, headers))
+    except _NOT_OURS:
+        raise StoreFormatError(f"an event of key {key!r:.40} and id {id!r:.40} cannot have been stored here") from None

@@ -13,15 +13,18 @@ from ringward.errors import (
     RingwardError,
     StoreClosedError,
     StoreFailedError,
+    StoreFormatError,
     StoreFullError,
     StoreUnavailableError,
     TransactionError,
 )
 
-__all__ = ["HANDLER", "Writer", "translated"]
+__all__ = ["DAMAGE", "HANDLER", "Writer", "translated"]
 
 # The store's own statements never have the text of a handler's: a prepared statement is authorised once.
 HANDLER = "/*handler*/ "
+# What comes out of a damaged file: SQLite says so, or a value is none of ours, or a text is no UTF-8.
+DAMAGE = (apsw.CorruptError, StoreFormatError, UnicodeDecodeError)
 
 
 _MOVED, _WAL_GONE, _INDEX_GONE = 1, 2, 3
@@ -47,7 +50,7 @@ class Writer(GroupCommit):
 
     def failure(self, error: Exception) -> Exception:
         """The error to raise when an operation met one; a damaged file is the end of all writing."""
-        if isinstance(error, apsw.CorruptError):
+        if isinstance(error, DAMAGE):
             return self.condemned(f"the file is damaged: {error}")
         return translated(error) if isinstance(error, apsw.Error) else error
 

@@ -1,0 +1,122 @@
+"""`ringward events configure`: how long a file keeps events and ids, for everybody."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from ringward.cli.events.store import file_options, json_option, opened
+from ringward.cli.output import echo_json
+from ringward.events import Retention, Settings, Stream
+
+__all__ = ["configure"]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "": 1}
+_SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+_NEVER = "none"
+
+
+def _measure(units: dict[str, int], example: str) -> Any:
+    """A callback that reads a number with a unit; "none" where there is no limit."""
+
+    def read(_ctx: click.Context, _option: click.Parameter, text: str | None) -> float | str | None:
+        if text is None or text == _NEVER:
+            return text
+        found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([a-z]*)", text.lower())
+        if found is None or found[2] not in units:
+            raise click.BadParameter(f"must be a number with a unit, as {example}, or none (was {text!r})")
+        return float(found[1]) * units[found[2]]
+
+    return read
+
+
+@click.command()
+@file_options
+@click.option(
+    "--retention-age",
+    "age",
+    metavar="TIME",
+    callback=_measure(_UNITS, "90d, 12h, 30m or 10s"),
+    help="How old events that all groups are past may get, as 90d or 12h; none: as old as they like.",
+)
+@click.option(
+    "--retention-bytes",
+    "size",
+    metavar="SIZE",
+    callback=_measure(_SIZES, "500M or 2Gi"),
+    help="How much payload is kept, as 500M or 2Gi; none: however much.",
+)
+@click.option(
+    "--retention-count",
+    "count",
+    metavar="N",
+    callback=_measure({"": 1}, "1000000"),
+    help="How many events are kept; none: however many.",
+)
+@click.option(
+    "--id-window",
+    "window",
+    metavar="TIME",
+    callback=_measure(_UNITS, "90d, 12h, 30m or 10s"),
+    help="How long ids are remembered, at least.",
+)
+@json_option
+def configure(
+    *,
+    file: str,
+    stream: Stream | None,
+    age: float | str | None,
+    size: float | str | None,
+    count: float | str | None,
+    window: float | str | None,
+    as_json: bool,
+) -> None:
+    """Set how long FILE keeps events and ids, for all processes that have it open; without options, show it.
+
+    What no option names stays as it is. Nothing that a group still needs is ever deleted.
+    """
+    if window == _NEVER:
+        raise click.BadParameter("must be a time (was 'none')", param_hint="--id-window")
+    with opened(file, stream) as processor:
+        keep = processor.store.settings().retention
+        changes: dict[str, Any] = {}
+        for name, value in (("age_s", age), ("bytes", size), ("count", count)):
+            if value is not None:
+                number = value if name == "age_s" or value == _NEVER else int(value)
+                changes[name] = None if value == _NEVER else number
+        settings = processor.configure(
+            retention=replace(keep, **changes) if changes else None,
+            id_window_s=None if window is None else float(window),
+        )
+    if as_json:
+        echo_json({"file": file, **_described(settings)})
+        return
+    click.echo(f"{file}: events are kept {_kept(settings.retention)}; ids for {_time(settings.id_window_s)}")
+
+
+def _described(settings: Settings) -> dict[str, object]:
+    keep = settings.retention
+    return {
+        "retention": {"age_s": keep.age_s, "bytes": keep.bytes, "count": keep.count},
+        "id_window_s": settings.id_window_s,
+    }
+
+
+def _kept(keep: Retention) -> str:
+    limits = [
+        *([] if keep.age_s is None else [f"for {_time(keep.age_s)}"]),
+        *([] if keep.bytes is None else [f"up to {keep.bytes:,} bytes of payload"]),
+        *([] if keep.count is None else [f"up to {keep.count:,} of them"]),
+    ]
+    return ", ".join(limits) or "for ever"
+
+
+def _time(seconds: float) -> str:
+    try:
+        return str(timedelta(seconds=seconds))
+    except OverflowError:
+        return f"{seconds:g} s"
