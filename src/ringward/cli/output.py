@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["INTERRUPTED", "CutOffError", "DeadError", "echo_json", "echo_table", "note", "percent", "plain_name"]
+__all__ = ["INTERRUPTED", "CutOffError", "DeadError", "StoppedError", "echo_json", "echo_table", "note", "percent", "plain_name"]
 
 DEAD = 3  # exit codes, beside 0 (done), 1 (bad data, or not in time) and 2 (wrong usage)
 CUT_OFF = 4
@@ -31,6 +31,12 @@ class CutOffError(click.ClickException):
     """Handlers were cut off at the end."""
 
     exit_code = CUT_OFF
+
+
+class StoppedError(click.ClickException):
+    """Ctrl-C, with something to say about it."""
+
+    exit_code = INTERRUPTED
 
 
 def note(text: str) -> None:

@@ -6,6 +6,7 @@ import click
 
 from ringward.cli.events.configure import configure
 from ringward.cli.events.consume import consume
+from ringward.cli.events.health import health
 from ringward.cli.events.letters import dead, drop, redrive
 from ringward.cli.events.look import lag, tail, verify
 from ringward.cli.events.publish import publish
@@ -23,5 +24,5 @@ def events() -> None:
     """
 
 
-for command in (publish, consume, work, lag, dead, redrive, drop, reset, tail, verify, configure):
+for command in (publish, consume, work, lag, health, dead, redrive, drop, reset, tail, verify, configure):
     events.add_command(command)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -13,7 +15,7 @@ import click
 import ringward as rw
 from ringward.cli.events.store import Seconds, file_options, json_option, opened
 from ringward.cli.inputs import TYPED_KINDS, Layout, Rows
-from ringward.cli.output import echo_json
+from ringward.cli.output import StoppedError, echo_json, note
 from ringward.cli.progress import progress
 from ringward.cli.sources import ByteSource, InputError, byte_source, decoded_lines
 from ringward.events import Processor, Stream
@@ -70,6 +72,7 @@ class _Total:
 @click.option("--producer", default="default", show_default=True, metavar="NAME", help="The namespace of ids.")
 @click.option("--batch", type=click.IntRange(1, 100_000), default=BATCH, show_default=True, help="Rows a commit.")
 @click.option("--wait", "wait_s", type=Seconds(), help="For room, when too much waits.")
+@click.option("--no-create", is_flag=True, help="Fail when FILE is missing.")
 @json_option
 def publish(
     *,
@@ -85,6 +88,7 @@ def publish(
     producer: str,
     batch: int,
     wait_s: float | None,
+    no_create: bool,
     as_json: bool,
 ) -> None:
     """Store the rows of INPUT (CSV, TSV or JSON lines; - is stdin) as events in FILE, durably.
@@ -94,9 +98,19 @@ def publish(
     """
     wanted = _Wanted(key, id, payload, not no_header, integers, format, batch)
     total, began = _Total(), time.perf_counter()
+    fresh = not os.path.lexists(file)
+    if fresh and no_create:
+        raise InputError(file, "no such file")
     with byte_source(source) as raw:
         events = _events(raw, wanted)
+        try:
+            first = next(events, None)  # before FILE is made: an INPUT that cannot be read makes none
+        except InputError as error:
+            raise click.ClickException(f"{error}{_before(total)}") from error
+        events = itertools.chain(() if first is None else (first,), events)
         with opened(file, stream, new=True, producer=producer) as processor:
+            if fresh:
+                note(f"{file} is new: {processor.store.stream.partitions} partitions")
             _publish(processor, raw, events, total, wait_s)
     total.seconds = round(time.perf_counter() - began, 3)
     if as_json:
@@ -123,6 +137,11 @@ def _publish(
                 advance(len(receipts))
         except InputError as error:
             raise click.ClickException(f"{error}{_before(total)}") from error
+        except OSError as error:  # of reading: the store has errors of its own
+            raise click.ClickException(f"{source.name}: {error.strerror or error}{_before(total)}") from error
+        except KeyboardInterrupt as error:
+            rows = f"the {total.events:,} rows before are stored" if total.events else "none is"
+            raise StoppedError(f"interrupted; {rows}, and perhaps one commit more") from error
         except rw.RingwardError as error:
             notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
             first = total.events + 1

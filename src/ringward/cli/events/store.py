@@ -99,9 +99,16 @@ def opened(
         from ringward.events import SqliteStore  # noqa: F401, PLC0415 - needs the extra
     except ImportError as error:
         raise click.ClickException(NEEDED) from error
-    if not new and not os.path.lexists(path or file):
+    path = path or file
+    if file == "-":
+        raise InputError(file, "FILE is a file of events, which stdin and stdout cannot be")
+    if os.path.isdir(path):  # noqa: PTH112 - FILE may be anything, and is shown as it was given
+        raise InputError(file, "a folder")
+    if not new and not os.path.lexists(path):
         raise InputError(file, "no such file")
-    with Processor(path or file, stream=stream, **options) as processor:
+    if not new and os.path.isfile(path) and not os.path.getsize(path):  # noqa: PTH113, PTH202 - as above
+        raise InputError(file, "an empty file, without a stream of events")
+    with Processor(path, stream=stream, **options) as processor:
         yield processor
 
 
