@@ -32,7 +32,17 @@ def handlers(text):
     sys.modules.pop("my_handlers", None)
 
 
+class Program(subprocess.Popen):
+    """A process that ends when its test fails."""
+
+    def __exit__(self, kind, *more):
+        """Wait for its end."""
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *more)
+
+
 def program(*args, **options):
     """Start `python -m ringward events`."""
     command = [sys.executable, "-m", "ringward", "events", *map(str, args)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    return Program(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)

@@ -13,7 +13,7 @@ import ringward as rw
 from ringward.cli.assign import assign
 from ringward.cli.demo import demo
 from ringward.cli.inspect import explain, report
-from ringward.cli.output import INTERRUPTED
+from ringward.cli.output import INTERRUPTED, tidy
 from ringward.cli.plan import plan
 from ringward.cli.sources import InputError
 
@@ -45,10 +45,13 @@ class _Group(click.Group):
             ctx.exit(0)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)  # as shells count it; a command that has something to say about it says it before
+        except click.ClickException as error:
+            error.message = tidy(error.message)
+            raise
         except OSError as error:
             raise click.ClickException(f"{error.filename or 'the output'}: {error.strerror or error}") from error
         except (InputError, rw.RingwardError) as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(tidy(str(error).replace("\n", "\\n"))) from error
         return result
 
 

@@ -13,12 +13,24 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["INTERRUPTED", "CutOffError", "DeadError", "StoppedError", "echo_json", "echo_table", "note", "percent", "plain_name"]
+__all__ = [
+    "INTERRUPTED",
+    "CutOffError",
+    "DeadError",
+    "StoppedError",
+    "echo_json",
+    "echo_table",
+    "note",
+    "percent",
+    "plain_name",
+    "tidy",
+]
 
 DEAD = 3  # exit codes, beside 0 (done), 1 (bad data, or not in time) and 2 (wrong usage)
 CUT_OFF = 4
 INTERRUPTED = 130
 _GAP = "  "
+_MESSAGE_MOST = 600  # characters
 
 
 class DeadError(click.ClickException):
@@ -37,6 +49,14 @@ class StoppedError(click.ClickException):
     """Ctrl-C, with something to say about it."""
 
     exit_code = INTERRUPTED
+
+
+def tidy(message: str) -> str:
+    """An error's text, of bounded length, and without characters that a terminal would act on."""
+    if len(message) > _MESSAGE_MOST:
+        half = _MESSAGE_MOST // 2
+        message = f"{message[:half]} … {message[-half:]}"
+    return "\n".join(plain_name(line) for line in message.split("\n"))
 
 
 def note(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -98,8 +98,14 @@ def _look(file: str, stream: Stream | None) -> tuple[Health, Mapping[str, int]]:
         def _renew(self, _stream: Stream | None) -> None:
             raise StoreFailedError("a write to the file has failed: it is copied anew when a processor opens it")
 
+        def check_writing(self) -> None:
+            """Commit nothing: that needs the locks that writers need, and changes nothing."""
+            self._change(lambda: None)
+
     if not os.path.lexists(file):
         return Health().with_reason("failed", "no such file"), {}
+    if os.path.isdir(file):  # noqa: PTH112 - FILE may be anything
+        return Health().with_reason("failed", "a folder"), {}
     if os.path.isfile(file) and not os.path.getsize(file):  # noqa: PTH113, PTH202 - as above
         return Health().with_reason("failed", "an empty file"), {}
     store = Looked(file, stream)
@@ -113,6 +119,7 @@ def _look(file: str, stream: Stream | None) -> tuple[Health, Mapping[str, int]]:
             gone = [member for member, process in up if store.alive(process) is False]
             if gone:
                 found = found.with_reason("degraded", f"group {name}: the process of {', '.join(gone)} is gone")
+        store.check_writing()
         return found, waiting
     finally:
         store.close()

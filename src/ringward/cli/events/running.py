@@ -20,6 +20,9 @@ from ringward.events.work import WORK_STOP_S, handle, until_told
 __all__ = ["Leaving", "Within", "finished", "leaving", "run_options"]
 
 
+_LEASE_LEAST_S = 0.01
+
+
 class Within(NamedTuple):
     """When to end, and how long that may take: as the arguments of `handle`."""
 
@@ -56,7 +59,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--lease",
         "lease_s",
-        type=Seconds(zero=False),
+        type=Seconds(_LEASE_LEAST_S),
         default=5.0,
         show_default=True,
         help="A member that is silent for so long is taken over.",

@@ -42,8 +42,8 @@ class Seconds(click.FloatRange):
 
     name = "seconds"
 
-    def __init__(self, *, zero: bool = True) -> None:
-        super().__init__(0, _SECONDS_MOST, min_open=not zero)
+    def __init__(self, least: float = 0.0) -> None:
+        super().__init__(least, _SECONDS_MOST)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds from text."""
