@@ -46,7 +46,7 @@ class _Group(click.Group):
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)  # as shells count it; a command that has something to say about it says it before
         except click.ClickException as error:
-            error.message = tidy(error.message)
+            vars(error).update(message=tidy(error.message))  # its class and context say how it is shown
             raise
         except OSError as error:
             raise click.ClickException(f"{error.filename or 'the output'}: {error.strerror or error}") from error

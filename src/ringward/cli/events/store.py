@@ -29,6 +29,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 _SECONDS_MOST = min(threading.TIMEOUT_MAX, 1e8)  # three years
 _DIGITS_MOST = 20
 _OPTIONS = {  # argument of the library → what it is called here, where that differs; the command has one of them
+    "path": ("file",),
     "start": ("--to", "--start"),
     "members": ("--member", "--members"),
     "lease_s": ("--lease",),
@@ -87,7 +88,7 @@ def _as_option(error: rw.ArgumentError | rw.ArgumentTypeError) -> str:
         return str(error)
     value = str(error.value) if isinstance(error.value, datetime) else repr(error.value)
     seqs = ", the last seq" if error.argument == "start" and isinstance(error.value, int) else ""
-    return f"{name} must be {error.bound}{seqs} (was {value})"
+    return f"{name if name.startswith('-') else name.upper()} must be {error.bound}{seqs} (was {value})"
 
 
 @contextmanager
@@ -96,19 +97,21 @@ def opened(
 ) -> Iterator[Processor]:
     """A processor on a file, which must be there unless it may be `new`; `path` is the file's, if it has another."""
     try:
-        from ringward.events import SqliteStore  # noqa: F401, PLC0415 - needs the extra
+        from ringward.events.stores.paths import resolved_path  # noqa: PLC0415 - the extra is looked for here
+        from ringward.events.stores.sqlite import SqliteStore  # noqa: F401, PLC0415 - needs the extra
     except ImportError as error:
         raise click.ClickException(NEEDED) from error
     path = path or file
     if file == "-":
         raise InputError(file, "FILE is a file of events, which stdin and stdout cannot be")
+    resolved_path(file)  # which says what is meant by ":memory:" and "sqlite:///"
     if os.path.isdir(path):  # noqa: PTH112 - FILE may be anything, and is shown as it was given
         raise InputError(file, "a folder")
     if not new and not os.path.lexists(path):
         raise InputError(file, "no such file")
     if not new and os.path.isfile(path) and not os.path.getsize(path):  # noqa: PTH113, PTH202 - as above
         raise InputError(file, "an empty file, without a stream of events")
-    with Processor(path, stream=stream, **options) as processor:
+    with Processor(path, stream=stream, create=new, **options) as processor:
         yield processor
 
 
