@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -24,7 +25,7 @@ from ringward.events.processor import STOP_S, Start, checked_wait
 from ringward.events.registration import member_names
 from ringward.events.reports import DeadEvent, Stats
 from ringward.events.runner import failure, misfit
-from ringward.events.stores.protocol import Retention, Settings
+from ringward.events.stores.protocol import READ_TIMEOUT_S, Retention, Settings
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -442,6 +443,20 @@ class Processor:
         """As `ringward.events.Processor.configure`."""
         change = partial(self._inner.configure, retention=retention, id_window_s=id_window_s)
         return await self._do(change)
+
+    async def query(
+        self,
+        sql: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = READ_TIMEOUT_S,
+    ) -> list[tuple[Any, ...]]:
+        """As `ringward.events.Processor.query`."""
+        return await self._do(lambda: self._inner.query(sql, parameters, timeout_s=timeout_s))
+
+    async def backup(self, to: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """As `ringward.events.Processor.backup`."""
+        await self._do(lambda: self._inner.backup(to, overwrite=overwrite))
 
     async def stats(self) -> Stats:
         """As `ringward.events.Processor.stats`."""

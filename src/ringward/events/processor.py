@@ -29,7 +29,7 @@ from ringward.events.registration import member_names, options_from
 from ringward.events.reports import DeadEvent, GroupStats, Meter, Stats
 from ringward.events.runner import Handler, Handling, Runner
 from ringward.events.stores.memory import MemoryStore
-from ringward.events.stores.protocol import Retention, Settings, Store
+from ringward.events.stores.protocol import READ_TIMEOUT_S, Retention, Settings, Store
 from ringward.events.stream import Stream
 from ringward.events.texts import Redact, Texts
 from ringward.events.troubles import Troubles
@@ -541,6 +541,58 @@ class Processor:
     def verify(self) -> list[str]:
         """What is wrong with the store, in words; empty when nothing is."""
         return self.store.verify()
+
+    def query(
+        self,
+        sql: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = READ_TIMEOUT_S,
+    ) -> list[tuple[Any, ...]]:
+        """Read from the file's tables, those of handlers and our own, as they are at one moment.
+
+        Parameters
+        ----------
+        sql : str
+            One statement that only reads.
+        parameters : sequence or mapping, optional
+        timeout_s : float
+            While a query reads, the write-ahead log can only grow; so it is ended then.
+
+        Returns
+        -------
+        list of tuple
+
+        Raises
+        ------
+        ArgumentError
+            For a statement that does anything but read.
+        QueryTimeoutError
+        UnsupportedError
+            In memory.
+        """
+        return self.store.query(sql, parameters, timeout_s)
+
+    def backup(self, to: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Make a whole copy of the file as it is at one moment, while everything runs.
+
+        Parameters
+        ----------
+        to : str or path
+            It has this name when it is whole and synced; for its owner alone. A store can be opened on it.
+        overwrite : bool
+            Whether to replace a file of this name.
+
+        Raises
+        ------
+        ArgumentError
+            When the path is taken.
+        StoreNotFoundError, StoreAccessError, StoreFullError
+            When it cannot be made there.
+        UnsupportedError
+            In memory.
+        """
+        self.store.backup(to, overwrite=overwrite)
 
     def stats(self) -> Stats:
         """What the store holds, and how far all its groups are."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ringward.cli.events.backup import backup
 from ringward.cli.events.configure import configure
 from ringward.cli.events.consume import consume
 from ringward.cli.events.health import health
@@ -24,5 +25,5 @@ def events() -> None:
     """
 
 
-for command in (publish, consume, work, lag, health, dead, redrive, drop, reset, tail, verify, configure):
+for command in (publish, consume, work, lag, health, dead, redrive, drop, reset, tail, verify, configure, backup):
     events.add_command(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import uuid
@@ -494,6 +495,16 @@ class MemoryStore:
                 if document.cursor > tail:
                     wrong.append(f"group {group.state.name!r}, partition {partition}: cursor above the tail, {tail}")
         return wrong
+
+    def query(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None, timeout_s: float = 0.0
+    ) -> list[tuple[Any, ...]]:
+        """Not in memory."""
+        raise UnsupportedError("a MemoryStore has no tables to query: give the Processor a file's path")
+
+    def backup(self, to: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Not in memory."""
+        raise UnsupportedError("a MemoryStore has no file to back up: give the Processor a file's path")
 
     def close(self) -> None:
         """As `Store.close`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -11,6 +12,7 @@ from ringward.events.stores.settings import Retention, Settings
 from ringward.events.stream import Stream
 
 __all__ = [
+    "READ_TIMEOUT_S",
     "Abilities",
     "Faults",
     "GroupState",
@@ -23,6 +25,7 @@ __all__ = [
     "Turn",
 ]
 
+READ_TIMEOUT_S = 10.0  # how long a query may read
 
 # Called with the name of a point of a write; what it raises, the write meets.
 Faults: TypeAlias = Callable[[str], None]
@@ -305,6 +308,16 @@ class Store(Protocol):
 
     def verify(self) -> list[str]:
         """Walk the log from the prune anchor and all documents; what is wrong, in words."""
+        ...
+
+    def query(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None, timeout_s: float
+    ) -> list[tuple[Any, ...]]:
+        """The rows of a statement that reads; `UnsupportedError` where there is no SQL."""
+        ...
+
+    def backup(self, to: str | os.PathLike[str], *, overwrite: bool) -> None:
+        """Make a whole copy at another path; `UnsupportedError` where there is no file."""
         ...
 
     def close(self) -> None:

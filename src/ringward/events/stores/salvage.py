@@ -20,7 +20,7 @@ from ringward.events.stores import schema
 from ringward.events.stores.mending import Mending
 from ringward.events.stream import Stream
 
-__all__ = ["renew", "unfinished"]
+__all__ = ["renew", "sync", "unfinished"]
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _PROBES = 20_000  # failed looks at a table, at most
@@ -45,17 +45,17 @@ def renew(path: Path, stream: Stream | None) -> None:
         fresh.unlink(missing_ok=True)
         lost = _copied(path, fresh, stream)
         fresh.chmod(0o600)
-        _sync(fresh)
+        sync(fresh)
         if lost:
             _tell(_aside(path), lost)
         fresh.replace(salvaged if lost else whole)
-        _sync(path.parent)
+        sync(path.parent)
     if salvaged.exists():
         _keep(path, _aside(path))
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     (salvaged if salvaged.exists() else whole).replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def _copied(path: Path, fresh: Path, stream: Stream | None) -> list[str]:
@@ -220,7 +220,8 @@ def _tell(aside: Path, lost: Sequence[str]) -> None:
     aside.with_name(aside.name + ".txt").write_text("\n".join([*lost, ""]), encoding="utf-8")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Let a file or a folder be on the disk."""
     if path.is_dir() and sys.platform == "win32":
         return  # there, a folder cannot be opened
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

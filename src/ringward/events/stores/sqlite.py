@@ -7,19 +7,21 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import apsw
 
-from ringward.checks import checked_float
-from ringward.errors import StoreClosedError, StoreFailedError
+from ringward.checks import checked_float, checked_text
+from ringward.errors import StoreClosedError, StoreFailedError, StoreUnavailableError, TransactionError
 from ringward.events.stores import salvage, schema
+from ringward.events.stores.backup import back_up
 from ringward.events.stores.headroom import Headroom
 from ringward.events.stores.identity import held, refuse_nested
 from ringward.events.stores.locks import Presence, Turnstile
 from ringward.events.stores.paths import access_error, prepare_path, resolved_path
-from ringward.events.stores.protocol import Abilities, Faults
+from ringward.events.stores.protocol import READ_TIMEOUT_S, Abilities, Faults
+from ringward.events.stores.reading import Reader, reading
 from ringward.events.stores.settings import settled
 from ringward.events.stores.sqlite_groups import SqliteGroups
 from ringward.events.stores.sqlite_log import digest
@@ -221,6 +223,71 @@ class SqliteStore(SqliteGroups):
             self._change(lambda: None)  # in the turn it is certain, and an error
         if self._writer.gone is not None:
             raise self._writer.gone.with_traceback(None)
+
+    def _steady(self) -> Callable[[], bool]:
+        """Ask this later, whether our locks were held all the time."""
+        watch = self._watch
+        generation = watch.generation
+
+        def stable() -> bool:
+            if not watch.witnessed():
+                watch.restore()
+            return watch.generation == generation
+
+        return stable
+
+    def _looked(self) -> None:
+        """Before the file is opened once more: it is there, and ours to use."""
+        if self._closed:
+            raise StoreClosedError("the store is closed")
+        self._look_due = 0.0
+        self._look_after()
+
+    def reader(self, timeout_s: float = READ_TIMEOUT_S) -> contextlib.AbstractContextManager[Reader]:
+        """A look at the file as it is at one moment, through a connection that can only read.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long it may last: while something reads, the write-ahead log can only grow.
+
+        Returns
+        -------
+        context manager
+            Of something with `execute(sql, parameters)`, which returns rows.
+        """
+        checked_float("timeout_s", timeout_s, zero=False)
+        self._looked()
+        return reading(self.path, timeout_s, self._steady())
+
+    def query(
+        self,
+        sql: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+        timeout_s: float = READ_TIMEOUT_S,
+    ) -> list[tuple[Any, ...]]:
+        """As `Processor.query`."""
+        deadline = time.monotonic() + checked_float("timeout_s", timeout_s, zero=False)
+        while True:
+            try:
+                with self.reader(timeout_s) as reader:
+                    return reader.execute(checked_text("sql", sql), parameters)
+            except StoreUnavailableError:
+                if time.monotonic() >= deadline:
+                    raise
+
+    def backup(self, to: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """As `Processor.backup`."""
+        target = resolved_path(to)
+        if self._watch.in_turn == threading.get_ident():
+            raise TransactionError(
+                "a handler's transaction holds up all writers, so it must not make a backup: do it outside"
+            )
+        self._looked()
+        try:
+            back_up(self.path, target, overwrite=overwrite, steady=self._steady)
+        except apsw.Error as error:
+            raise self._writer.failure(error) from error
 
     def verify(self) -> list[str]:
         """Walk the log from the prune anchor, then letters, documents and SQLite's own structures.

@@ -1,0 +1,92 @@
+"""Reading a store's file for the application: a connection of our own library, which can do nothing but read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from ringward.errors import ArgumentError, QueryTimeoutError, StoreUnavailableError
+from ringward.events.stores import schema
+
+__all__ = ["Reader", "reading"]
+
+_STEPS = 1000  # of SQLite's machine between two looks at the clock
+_SHOWN = 200  # characters of a statement in an error
+_READS = {apsw.SQLITE_SELECT, apsw.SQLITE_READ, apsw.SQLITE_RECURSIVE, apsw.SQLITE_FUNCTION}
+_TOLD = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list"}
+
+
+class Reader:
+    """A look at the file as it is at one moment, from `SqliteStore.reader`; for one thread at a time."""
+
+    def __init__(self, connection: apsw.Connection, timeout_s: float, stable: Callable[[], bool]) -> None:
+        self._connection = connection
+        self._stable = stable
+        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
+        connection.authorizer = _authorised
+        connection.exec_trace = _only_reads
+        connection.set_progress_handler(self._late, _STEPS)
+
+    def _late(self) -> bool:
+        return time.monotonic() >= self._deadline
+
+    def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Run one statement that reads, and return all its rows.
+
+        Raises
+        ------
+        ArgumentError
+            For a statement that does anything but read.
+        QueryTimeoutError
+            When the time of the reader is up.
+        StoreUnavailableError
+            When it has to be read again.
+        apsw.Error
+            What SQLite says of the statement.
+        """
+        if self._late():
+            raise QueryTimeoutError(self._timeout_s)
+        try:
+            rows: list[tuple[Any, ...]] = self._connection.execute(sql, parameters).fetchall()
+        except (apsw.AuthError, apsw.ReadOnlyError, apsw.ExecTraceAbort, apsw.SQLError) as error:
+            if isinstance(error, apsw.SQLError) and not str(error).startswith("not authorized"):
+                raise
+            shown = sql if len(sql) <= _SHOWN else sql[:_SHOWN] + "..."
+            raise ArgumentError("sql", "a statement that only reads", shown) from error
+        except apsw.InterruptError as error:
+            raise QueryTimeoutError(self._timeout_s) from error
+        except (apsw.CorruptError, apsw.IOError):
+            if self._stable():
+                raise
+            rows = []
+        if not self._stable():
+            raise StoreUnavailableError("another SQLite in this process has dropped our locks meanwhile: read it again")
+        return rows
+
+
+def _only_reads(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
+    """What the authoriser is not asked about: VACUUM."""
+    return cursor.is_readonly
+
+
+def _authorised(action: int, first: str | None, second: str | None, _database: str | None, _by: str | None) -> int:
+    """The authoriser of a reader."""
+    if action == apsw.SQLITE_PRAGMA:
+        allowed = first is not None and first.lower() in _TOLD
+    else:
+        allowed = action in _READS and not (action == apsw.SQLITE_FUNCTION and second == "load_extension")
+    return int(apsw.SQLITE_OK if allowed else apsw.SQLITE_DENY)
+
+
+@contextmanager
+def reading(path: Path, timeout_s: float, stable: Callable[[], bool]) -> Iterator[Reader]:
+    """A reader of a file that this process has open; all that it reads is of one moment."""
+    with closing(schema.connect(path, write=False)) as connection:
+        connection.execute("BEGIN")
+        yield Reader(connection, timeout_s, stable)
