@@ -210,7 +210,7 @@ def test_a_damaged_page_that_is_met_ends_all_writing_until_the_file_is_opened_an
 def test_a_copy_that_is_interrupted_is_begun_again_or_finished(path, monkeypatch, change):
     raw(path, change)
     condemn(path)
-    synced, stops, real = [], [1, 2, 1], salvage._sync
+    synced, stops, real = [], [1, 2, 1], salvage.sync
 
     def sync(place):
         synced.append(place)
@@ -218,7 +218,7 @@ def test_a_copy_that_is_interrupted_is_begun_again_or_finished(path, monkeypatch
             raise KeyboardInterrupt
         real(place)
 
-    monkeypatch.setattr(salvage, "_sync", sync)
+    monkeypatch.setattr(salvage, "sync", sync)
     while stops:
         with pytest.raises(KeyboardInterrupt):
             SqliteStore(path)
