@@ -138,7 +138,7 @@ def handler(store):
 def consume(store, handle, **options):
     """Let a processor run a handler."""
     with Processor(store) as p:
-        p.consumer("g", **options)(handle)
+        p.consumer("g", batch_least=options.get("batch", 200), **options)(handle)  # all of them in one batch
         p.run(until="idle", timeout_s=30)
 
 

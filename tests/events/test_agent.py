@@ -52,10 +52,10 @@ class Reads:
         """Be the store."""
         return getattr(self.store, name)
 
-    def read(self, partition, after, limit):
+    def read(self, partition, after, *bounds):
         """Remember it."""
         self.reads.append((partition, after))
-        return self.store.read(partition, after, limit)
+        return self.store.read(partition, after, *bounds)
 
 
 @pytest.fixture

@@ -104,10 +104,9 @@ def with_handlers(store):
     """The unresolved seqs that are marked."""
     found = set()
     for partition, document in store.documents("g").items():
-        low, high = document.marked or (1, 0)
-        found |= {
-            row[0] for row in store.read(partition, low - 1, 100) if row[0] <= high and not document.resolved(row[0])
-        }
+        for low, high in document.marked:
+            rows = store.read(partition, low - 1, 100)
+            found |= {row[0] for row in rows if row[0] <= high and not document.resolved(row[0])}
     return found
 
 

@@ -416,7 +416,7 @@ def test_rule_6_marks_are_stored_before_handlers_run(world):
     seqs = append(process.store, *[key_in(process.store, 3)] * 5)
     process.tick()
     process.take()
-    assert process.store.documents("g")[3].marked == (seqs[0], seqs[-1])
+    assert process.store.documents("g")[3].marked == ((seqs[0], seqs[-1]),)
 
 
 def test_rule_6_a_mark_that_a_crash_left_charges_nobody_but_makes_suspects(world):
@@ -559,7 +559,7 @@ def test_rule_6_marks_cover_all_that_is_handed_out_in_whatever_order(world):
     process.tick()
     batch = process.take()
     assert sorted(row[0] for row, _ in batch.events) == seqs
-    assert process.store.documents("g")[3].marked == (seqs[0], seqs[-1])
+    assert process.store.documents("g")[3].marked == ((seqs[0], seqs[-1]),)
 
 
 def test_rule_6_a_redriven_event_that_kills_its_process_dies_too(world):
@@ -803,7 +803,7 @@ def test_rule_13_who_leaves_hands_over_without_waiting_for_a_lease(world):
     assert set(second.group.holdings) == set(range(8))
     second.work()
     assert sorted([*world.seqs(), event.seq]) == list(range(1, 61))
-    assert {d.marked for d in second.store.documents("g").values()} == {None}
+    assert {d.marked for d in second.store.documents("g").values()} == {()}
     assert not dict(second.store.view("g").members)["member-1"].up
 
 

@@ -328,7 +328,7 @@ def test_a_stale_epoch_writes_nothing_and_the_others_of_the_batch_do(store):
     assert store.documents("g")[0] == before
     assert store.documents("g")[1].cursor == 5
     assert store.letters("g") == []
-    assert store.mark("g", [(0, replaced(old[0], marked=(1, 2)))]) == {0}
+    assert store.mark("g", [(0, replaced(old[0], marked=((1, 2),)))]) == {0}
 
 
 @pytest.mark.parametrize("stale", [0, 1, 2])
@@ -340,8 +340,8 @@ def test_acknowledgements_and_marks_in_one_call_are_each_on_their_own(store, sta
     before = store.documents("g")
     written = [
         Settlement(0, replaced(old[0], cursor=5)),  # done
-        Settlement(1, replaced(old[1], marked=(1, 9))),  # begun
-        Settlement(2, replaced(old[2], cursor=4, marked=(5, 9))),  # both
+        Settlement(1, replaced(old[1], marked=((1, 9),))),  # begun
+        Settlement(2, replaced(old[2], cursor=4, marked=((5, 9),))),  # both
     ]
     assert store.settle("g", written) == {stale}
     for settlement in written:
@@ -368,7 +368,12 @@ def test_a_document_comes_back_as_it_was(store):
     fill(store, 9)
     store.open_group("g", 0)
     document = replaced(
-        claimed(store)[3], cursor=1, done=((2, 3), (7, 7)), attempts=((4, 1), (5, 3)), marked=(4, 6), owner=None
+        claimed(store)[3],
+        cursor=1,
+        done=((2, 3), (7, 7)),
+        attempts=((4, 1), (5, 3)),
+        marked=((4, 4), (6, 9)),
+        owner=None,
     )
     store.settle("g", [Settlement(3, document)])
     assert store.documents("g")[3] == document
@@ -477,7 +482,7 @@ def test_a_reset_starts_a_generation_and_fences_everybody(store):
     fresh = store.documents("g")
     for p in fresh:
         assert fresh[p] == Document(
-            old[p].epoch + 1, old[p].revision + 1, None, letters[1].seq, (), (), None, old[p].generation + 1
+            old[p].epoch + 1, old[p].revision + 1, None, letters[1].seq, (), (), (), old[p].generation + 1
         )
     assert [letter.seq for letter in store.letters("g")] == [letter.seq for letter in letters[:2]]
     assert store.view("g").number == 2

@@ -87,7 +87,8 @@ class World:
     def __init__(self, make, **options):
         self.make = make
         self.clock = 0.0
-        self.options = Options(**{"batch": 20, **options})
+        batch = options.get("batch", 20)
+        self.options = Options(**{"batch": batch, "batch_least": batch, **options})  # whatever time handlers take
         self.effects = []  # (key, seq, attempt), in the order in which handlers ran
         self.fails = {}  # seq → how often it fails yet, or a function of the event
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from ringward.events.document import Document, Letter
 from ringward.events.lane import LaneKey
+from ringward.events.notices import Retried
 from ringward.events.stores.protocol import Settlement
 
 __all__ = ["Account"]
@@ -20,8 +21,9 @@ class Account:
     """What is resolved, marked, suspected and to be stored of one claimed partition."""
 
     __slots__ = (
-        *("attempts", "claimed", "dead", "document", "drained", "flying", "handed", "lease", "letter_lanes", "member"),
-        *("order", "parked", "partition", "position", "resolved", "suspect_range", "suspects", "unsettled"),
+        *("attempts", "begun", "claimed", "dead", "document", "drained", "flying", "handled", "lease", "letter_lanes"),
+        *("member", "order", "parked", "partition", "position", "resolved", "retried", "span", "stored_handled"),
+        *("stored_retried", "suspect_ranges", "suspects", "unsettled"),
     )
 
     def __init__(self, partition: int, lease: str, document: Document) -> None:
@@ -34,18 +36,23 @@ class Account:
         self.order: deque[int] = deque()  # what is read and above the cursor, in order
         self.resolved: set[int] = set()  # of these, what is resolved
         self.attempts = dict(document.attempts)
-        self.suspect_range = document.marked
+        self.suspect_ranges = document.marked  # of what is not read again yet
         self.suspects: set[int] = set()  # until they are resolved, so those of a key come before all its others
         self.flying = 0  # how many rows are with handlers
-        self.handed = 0  # the highest seq that ever was
+        self.span: tuple[int, int] | None = None  # from the first to the last that its batch has
+        self.begun: set[int] = set()  # or these, and those of slow batches and suspects with their handlers
         self.letter_lanes: dict[int, LaneKey] = {}  # letters that are queued or with a handler
         self.unsettled = False  # there is something to store
         self.dead: list[Letter] = []  # to be settled, as the next two
         self.parked: list[Letter] = []
         self.drained: list[int] = []
+        # What counts once it is stored, and what is on its way to the store.
+        self.handled = self.stored_handled = 0
+        self.retried: list[Retried] = []
+        self.stored_retried: list[Retried] = []
 
     def _in_suspect_range(self, seq: int) -> bool:
-        return self.suspect_range is not None and self.suspect_range[0] <= seq <= self.suspect_range[1]
+        return any(low <= seq <= high for low, high in self.suspect_ranges)
 
     def next_document(self, owner: str | None) -> Document:
         """What is to be stored now; the holding takes it for stored."""
@@ -58,12 +65,12 @@ class Account:
             while order[0] in resolved:
                 resolved.discard(order.popleft())
             cursor = order[0] - 1
-        before = self.document
-        marked, low = None, order[0] if order else cursor + 1
-        if self.flying or self.suspects or self.suspect_range is not None:
-            low = min((low, *self.letter_lanes, *self.suspects))  # letters are below the cursor
-            high = max(self.handed, max(self.suspects, default=0), (self.suspect_range or (0, 0))[1])
-            marked = (low, high) if high >= low else None
+        before, span = self.document, self.span
+        plain = not (self.begun or self.suspects or self.suspect_ranges)
+        self.stored_handled += self.handled
+        self.handled = 0
+        if self.retried:
+            self.stored_retried, self.retried = self.stored_retried + self.retried, []
         self.document = _document(
             (
                 before.epoch,
@@ -72,13 +79,34 @@ class Account:
                 max(before.cursor, cursor),
                 self._ranges() if resolved or self.claimed.done else (),
                 tuple(sorted(self.attempts.items())) if self.attempts else (),
-                marked,
+                (() if span is None else (span,)) if plain else self._marks(),
                 before.generation,
             )
         )
-        if self.suspect_range is not None and self.position >= self.suspect_range[1]:
-            self.suspect_range = None
         return self.document
+
+    def _marks(self) -> tuple[tuple[int, int], ...]:
+        """What is with handlers or suspected, as ranges without gaps between them."""
+        position = self.position
+        self.suspect_ranges = tuple(
+            (max(low, position + 1), high) for low, high in self.suspect_ranges if high > position
+        )
+        ranges = [*self.suspect_ranges, *((seq, seq) for seq in self.begun | self.suspects)]
+        if self.span is not None:
+            ranges.append(self.span)
+        joined: list[tuple[int, int]] = []
+        for low, high in sorted(ranges):
+            if joined and low <= joined[-1][1] + 1:
+                joined[-1] = (joined[-1][0], max(joined[-1][1], high))
+            else:
+                joined.append((low, high))
+        return tuple(joined)
+
+    def counted_as_stored(self) -> tuple[int, list[Retried]]:
+        """The last document was stored: how many events it acknowledges, and what of it is tried again."""
+        handled, self.stored_handled = self.stored_handled, 0
+        retried, self.stored_retried = self.stored_retried, []
+        return handled, retried
 
     def _ranges(self) -> tuple[tuple[int, int], ...]:
         """Runs of resolved seqs among those that are read."""

@@ -10,7 +10,7 @@ from typing import TypeVar
 from ringward.errors import TransactionError
 from ringward.events.document import View
 from ringward.events.effects import Batch, ChangeView, Claim, Release
-from ringward.events.event import Row
+from ringward.events.event import Row, size_of
 from ringward.events.group import Group
 from ringward.events.notices import Notice
 from ringward.events.stores.protocol import Settlement, Store, Turn
@@ -20,6 +20,7 @@ __all__ = ["Agent"]
 T = TypeVar("T")
 
 _HEADS = 100_000
+_TOLD_BYTES = 4096  # of a payload that is kept until somebody looks; a larger one is read from the store
 _TOLD = 4096  # what is appended here beyond these, while nobody looks, is found in the store
 _VIEW_CHANGES = 4  # in one tick: joining, and what follows from it
 
@@ -171,7 +172,7 @@ class Agent:
 
         Whoever publishes may be interrupted anywhere, so it changes nothing of the group: it leaves word.
         """
-        self._told.append((heads, row))
+        self._told.append((heads, row if row is not None and len(row[5]) <= _TOLD_BYTES else None))
 
     def _hear(self) -> None:
         """Let the group know what was appended here; with the lock. What is not heard the next tick finds."""
@@ -215,19 +216,32 @@ class Agent:
         while room > 0:
             with self.lock:
                 self._hear()
-                reads, rows, letters = self.group.waits(member, room)
+                reads, rows, letters, size = self.group.waits(member, room)
             if rows or letters:
                 self._recall(rows, letters)
             if not reads:
                 return
-            found: list[list[Row]] = []
-            for partition, after, limit in reads:
-                found.append(self.store.read(partition, after, limit))
-                room -= len(found[-1])
+            room = self._read(reads, room, size)
+
+    def _read(self, reads: list[tuple[int, int, int]], room: int, size: int | None) -> int:
+        """Read until there are so many rows, or bytes of them; how many more rows there is room for."""
+        found: list[list[Row]] = []
+        try:
+            for at, (partition, after, limit) in enumerate(reads):
+                rows = self.store.read(partition, after, limit, size)
+                found.append(rows)
+                room -= len(rows)
+                if size is not None:
+                    size -= size_of(rows)
+                    if size <= 0:  # there may be more than it gave
+                        reads[at] = (partition, after, len(rows))
+                        room = 0
                 if room <= 0:
                     break
+        finally:  # what was not read is asked for again
             with self.lock:
                 self.group.fetched(reads, found)
+        return room
 
     def _recall(self, rows: dict[int, list[int]], letters: dict[int, list[int]]) -> None:
         recalled: dict[int, list[Row]] = {partition: [] for partition in {**rows, **letters}}

@@ -158,6 +158,7 @@ class Processor:
         def registered(handler: H) -> H:
             check_coroutine_handler(handler)
             register(_never)
+            self._inner._agent(group).group.concurrent = True
             self._handlers[group] = _Handler(handler, count)
             return handler
 
@@ -275,11 +276,13 @@ class Processor:
             for events in lanes.values()
         ]
         self._events.update(tasks)
+        batch.began = self._inner._now()
         whole = asyncio.gather(*tasks)
         while not batch.slow and not whole.done():
             await asyncio.wait([whole], timeout=TICK_S)
         if whole.done():
             batch.events.clear()
+            batch.ended = self._inner._now()
             more = not self._stopping and len(self._events) - len(tasks) < self._concurrency
             return await self._finish(agent, batch, tasks, more=more)
         self._launch(self._finish_late(agent, batch, whole, tasks))

@@ -25,8 +25,9 @@ class Document(NamedTuple):
         Ranges of seqs above the cursor, both ends inclusive: the partition's events inside are resolved.
     attempts : tuple of (int, int)
         (seq, deliveries that count) of unresolved events that have any.
-    marked : tuple of (int, int) or None
-        The range of seqs that are with handlers: after a crash, its unresolved events are suspects.
+    marked : tuple of (int, int)
+        Ranges of seqs, both ends inclusive: the partition's unresolved events inside are with handlers, or suspects.
+        After a crash they are suspects.
     generation : int
         Raised by a reset.
     """
@@ -37,7 +38,7 @@ class Document(NamedTuple):
     cursor: int = 0
     done: tuple[tuple[int, int], ...] = ()
     attempts: tuple[tuple[int, int], ...] = ()
-    marked: tuple[int, int] | None = None
+    marked: tuple[tuple[int, int], ...] = ()
     generation: int = 0
 
     def resolved(self, seq: int) -> bool:

@@ -18,8 +18,7 @@ __all__ = ["Batch", "ChangeView", "Claim", "Effect", "GiveBack", "Options", "Rel
 class GiveBack(Exception):  # noqa: N818 - a wish, not an error
     """What a handler raises to give its event back, and the rest of its batch, as if they had not been delivered.
 
-    They are delivered again at once: it is for handlers whose processor was asked to stop. The attempt is charged only to
-    an event that is delivered alone, since it may have ended a process before.
+    They are delivered again at once: it is for handlers whose processor was asked to stop. The attempt is not counted.
     """
 
 
@@ -73,9 +72,14 @@ class Options:
     slow_s : float
         When a handler runs longer, the other events of its batch go to others.
     batch : int
-        Events a delivery at most.
+        Events a delivery at most. A batch is as long as its handlers take about `slow_s` for; the first has
+        `batch_least` events.
+    batch_least : int
+        Events that a batch may have however long handlers take. After a crash, what a batch had is delivered alone.
     window : int
         Unresolved events a partition holds at most in memory; of those that wait, the seq only.
+    prefetch_bytes : int
+        Payload bytes that a process reads ahead for the group, at most; one event more always can be.
     letters : int
         Dead and parked events a group keeps at most; then the partitions that need more stop.
     hung : int
@@ -89,7 +93,9 @@ class Options:
     handler_timeout_s: float = 60.0
     slow_s: float = 0.02
     batch: int = 200
+    batch_least: int = 1
     window: int = 10_000
+    prefetch_bytes: int = 16 << 20
     letters: int = 100_000
     hung: int = 16
 
@@ -102,6 +108,8 @@ class Options:
         if self.on_dead not in ("park", "skip"):
             raise ArgumentError("on_dead", "'park' or 'skip'", self.on_dead)
         checked_int("batch", self.batch, 1, 10_000)
+        checked_int("batch_least", self.batch_least, 1, self.batch)
+        checked_int("prefetch_bytes", self.prefetch_bytes, 1, 2**62)
         checked_int("window", self.window, self.batch, 1_000_000)
         checked_int("letters", self.letters, 1, 100_000_000)
         checked_int("hung", self.hung, 0, 10_000)
@@ -149,11 +157,14 @@ class Waits(NamedTuple):
         (partition, after, limit) for `Store.read`, then `Group.fetched`.
     rows, letters : dict of int to list of int
         partition → seqs for `Store.rows` and `Store.bodies`, then `Group.recalled`.
+    size : int or None
+        Payload bytes that the reads may reach, all together.
     """
 
     reads: list[tuple[int, int, int]]
     rows: dict[int, list[int]]
     letters: dict[int, list[int]]
+    size: int | None
 
 
 class Batch:
@@ -176,11 +187,19 @@ class Batch:
         What is not settled, by seq.
     alone : bool
         Whether it is one suspect that nothing else runs beside.
+    count, size : int
+        How many events it had at first, and the bytes of payload that it still holds.
+    began, ended : float or None
+        When its first handler was called, and when the last was over, as far as whoever runs it says so.
+    waited_s : float
+        Of the time between: what was spent waiting for the store.
+    waits : bool
+        Whether a handler waits for the store at this moment.
     """
 
     __slots__ = (
-        *("_stopped", "abandoned", "alone", "done", "epochs", "events", "failed", "gated"),
-        *("left", "marks", "member", "open", "since", "slow"),
+        *("_stopped", "abandoned", "alone", "began", "count", "done", "ended", "epochs", "events", "failed", "gated"),
+        *("hung", "left", "marks", "member", "open", "since", "size", "slow", "waited_s", "waits"),
     )
 
     def __init__(self, member: str, *, alone: bool, now: float) -> None:
@@ -194,9 +213,15 @@ class Batch:
         self.alone = alone
         self.gated = True  # whether it counts at the gate
         self.slow = False
+        self.hung = False
         self.abandoned = False
         self.left = -1  # how many events were left when it was last looked at, and since when
         self.since = now
+        self.count = self.size = 0
+        self.began: float | None = None
+        self.ended: float | None = None
+        self.waited_s = 0.0
+        self.waits = False
         self._stopped: set[tuple[int, bytes]] = set()
 
     def left_to_run(self) -> Iterator[tuple[Row, int]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -27,6 +28,8 @@ __all__ = [
     "headers_from",
     "key_from_bytes",
     "key_to_bytes",
+    "payload_of",
+    "size_of",
 ]
 
 EventKey: TypeAlias = str | bytes | int
@@ -36,8 +39,16 @@ EventId: TypeAlias = str | bytes | int
 # A plain tuple: a batch has hundreds of them, and most are looked at once.
 Row: TypeAlias = tuple[int, int, int, bytes, EventId | None, bytes, str | None, int]
 
+payload_of = itemgetter(5)
+
 # What is appended: a row without its seq and time.
 Entry: TypeAlias = tuple[int, int, bytes, EventId | None, bytes, str | None]
+
+
+def size_of(rows: Sequence[Row]) -> int:
+    """Payload bytes of rows."""
+    return sum(map(len, map(payload_of, rows)))
+
 
 ADDED = "\n"  # between the producer's headers and those that hooks added; JSON text has none
 TEXT, _BYTES, _POSITIVE, _NEGATIVE = range(4)

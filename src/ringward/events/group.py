@@ -17,6 +17,7 @@ from ringward.events.holding import Holding
 from ringward.events.intake import Intake
 from ringward.events.members import Members, RouterLike
 from ringward.events.notices import Claimed, Died, Fenced, Notice, Released, Retried
+from ringward.events.pace import Pace
 from ringward.events.stores.protocol import Settlement
 
 __all__ = ["Group"]
@@ -59,16 +60,21 @@ class Group(Intake):
         chance: Callable[[], float],
         durable: bool = True,
     ) -> None:
-        super().__init__(options)
+        super().__init__(options, durable=durable)
         self.name = name
         self.members = Members(process, middles, router, options)
         self.batches: dict[Batch, None] = {}  # in the order in which they were handed out
+        self.pace = Pace(options)
+        self.concurrent = False  # whether the keys of a batch are handled at once, as coroutines are
         self.retries = self.deaths = self.takeovers = self.fenced = self.handled_count = 0
         self._gate = gate or Gate()
         self._chance = chance
         self._durable = durable
         self._notices: list[Notice] = []
         self._lately_fenced: list[int] = []
+        self._draining: dict[int, Holding] = {}
+        self._missing: set[int] = set()  # partitions that are routed here and not held
+        self._routed: frozenset[int] = frozenset()  # those of which the missing ones were last told apart
 
     # --- members and partitions
 
@@ -77,19 +83,41 @@ class Group(Intake):
     ) -> list[Effect]:
         """What time has brought: leases that ended, waits that are over, handlers that are slow."""
         before = self.members.view
-        change = self.members.tick(now, view, beats, alive, {holding.member for holding in self.holdings.values()})
+        change = self.members.tick(now, view, beats, alive, self._holding_members())
         if self.members.view is not before:
             self._follow_view()
         for batch in list(self.batches):
             self._look_at(batch, now)
-        full = sum(holding.letter_count for holding in self.holdings.values()) >= self.options.letters
-        for holding in self.holdings.values():
-            holding.full = full
-            holding.wake(now)
-            self._queue(holding)
-        if not any(holding.alone for holding in self.holdings.values()):
+        full, self.stock.full = self.stock.full, self.stock.letters >= self.options.letters
+        self._unsure |= full and not self.stock.full  # those who would read were not queued
+        self._wake(now)
+        if not self._suspects_wait():
             self._gate.forgo(self.name)
         return [*self._releases(), *([change] if change is not None else [])]
+
+    def _holding_members(self) -> set[str]:
+        """Who holds partitions; asked for when somebody leaves."""
+        if not any(local.leaving for local in self.members.local.values()):
+            return set()
+        return {holding.member for holding in self.holdings.values()}
+
+    def _suspects_wait(self) -> bool:
+        return any(holding.held and holding.alone for queue in self._alone.values() for holding in queue)
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next tick has something to do, but for members: a wait that ends, or a handler that is slow by then."""
+        dues = [due] if (due := self.stock.next_due) is not None else []
+        for batch in self.batches:
+            if not batch.slow:
+                dues.append(batch.since + self.options.slow_s)
+            elif not batch.hung:
+                dues.append(batch.since + self.options.handler_timeout_s)
+        if self._suspects_wait():
+            dues.append(self._gate.due(alone=True))
+        if any(self._running.values()):
+            dues.append(self._gate.due(alone=False))
+        return min(dues, default=None)
 
     def changed_view(self, view: View) -> None:
         """The proposed view was stored."""
@@ -106,6 +134,7 @@ class Group(Intake):
     def _drain(self, holding: Holding) -> None:
         """Take no more; give back what nobody has begun."""
         holding.drain()
+        self._draining[holding.partition] = holding
         if holding.batch is not None:
             self._give_back_rest(holding.batch)
 
@@ -118,8 +147,8 @@ class Group(Intake):
 
     def _releases(self) -> list[Effect]:
         owners: dict[int, Document] = {}
-        for partition, holding in self.holdings.items():
-            if holding.draining and not holding.flying and not holding.writing and not holding.unsettled:
+        for partition, holding in self._draining.items():
+            if not holding.flying and not holding.writing and not holding.owes_letters:
                 holding.writing = True
                 owners[partition] = holding.next_document(None)
         return [Release(owners)] if owners else []
@@ -128,14 +157,28 @@ class Group(Intake):
         """Partitions were given back, but for those that had been taken over."""
         for partition in stale:
             self._fence(partition)
-        gone = tuple(partition for partition in partitions if self._forget(partition))
+        gone = []
+        for partition in partitions:
+            holding = self._forget(partition)
+            if holding is not None:
+                self._count(holding)
+                gone.append(partition)
         if gone:
-            self._notices.append(Released(self.name, gone))
+            self._notices.append(Released(self.name, tuple(gone)))
 
     @property
     def wanted(self) -> bool:
         """Whether partitions are routed to members of this process and not held."""
-        return not self.members.wanted <= self.holdings.keys()
+        wanted = self.members.wanted
+        if wanted is not self._routed:
+            self._routed, self._missing = wanted, set(wanted - self.holdings.keys())
+        return bool(self._missing)
+
+    def _forget(self, partition: int) -> Holding | None:
+        self._draining.pop(partition, None)
+        if partition in self._routed:
+            self._missing.add(partition)
+        return super()._forget(partition)
 
     def surveyed(self, documents: Mapping[int, Document]) -> list[Claim]:
         """What is stored of all partitions: what was fenced is given up; what can be claimed is to be."""
@@ -154,10 +197,12 @@ class Group(Intake):
         for letter in letters:
             of[letter.partition].append(letter)
         for partition, document in documents.items():
-            holding = Holding(partition, owner, document, of[partition], self.options)
+            holding = Holding(partition, owner, document, of[partition], self.options, self.stock)
             self.holdings[partition] = holding
+            self._missing.discard(partition)
             if self.members.owners[partition] != name or self.members.local[name].leaving:
                 holding.drain()
+                self._draining[partition] = holding
             self._queue(holding)
         if documents:
             taken = tuple(partition for partition in documents if partition in claim.orphans)
@@ -191,10 +236,19 @@ class Group(Intake):
     def _abandon(self, batch: Batch) -> None:
         """Nobody waits for what a handler is at."""
         batch.abandoned = True
+        self._let_go(batch)
         self._ungate(batch)
         local = self.members.local.get(batch.member)
-        if local is not None and sum(each.abandoned for each in self.batches) <= self.options.hung:
+        if local is not None and not self._too_many_abandoned():
             local.hung = False
+
+    def _too_many_abandoned(self) -> bool:
+        return sum(each.abandoned for each in self.batches) > self.options.hung
+
+    def _let_go(self, batch: Batch) -> None:
+        """What a batch has in memory is not counted any more."""
+        self.stock.bytes -= batch.size
+        batch.size = 0
 
     # --- handing out
 
@@ -204,10 +258,10 @@ class Group(Intake):
         if batch is not None:
             return batch
         queue = self._running[member]
-        if not queue or not self._gate.enter(self.name, alone=False):
+        if not queue or not self._gate.enter(self.name, alone=False, now=now):
             return None
         batch = Batch(member, alone=False, now=now)
-        room = self.options.batch
+        room, a_key = self._sizes()
         while queue and room > 0:
             holding = queue.popleft()
             holding.queued_run = False
@@ -215,13 +269,21 @@ class Group(Intake):
                 continue
             if holding.batch is not None or holding.writing or (holding.unsettled and self._owes_letters(holding)):
                 continue  # it is queued again when that is over
-            events = holding.take(room, batch)
+            events = holding.take(room, batch, a_key)
             room -= len(events)
             self._hand(batch, holding, events)
         if batch.events:
             return self._handed(batch)
-        self._gate.leave(alone=False)
+        self._gate.leave(self.name, alone=False)
         return None
+
+    def _sizes(self) -> tuple[int, int]:
+        """How many events a batch may have, and how many of one key."""
+        if not self._durable:
+            return self.options.batch, self.options.batch  # nothing of it would be suspected
+        if self.concurrent:
+            return self.options.batch, self.pace.events
+        return self.pace.events, self.pace.events
 
     def _owes_letters(self, holding: Holding) -> bool:
         if holding.owes_letters:
@@ -236,7 +298,7 @@ class Group(Intake):
             if not holding.held or not holding.alone:
                 queue.popleft().queued_alone = False
                 continue
-            if holding.writing or self._owes_letters(holding) or not self._gate.enter(self.name, alone=True):
+            if holding.writing or self._owes_letters(holding) or not self._gate.enter(self.name, alone=True, now=now):
                 return None
             queue.popleft().queued_alone = False
             event = holding.take_alone()
@@ -244,8 +306,7 @@ class Group(Intake):
                 batch = Batch(member, alone=True, now=now)
                 self._hand(batch, holding, [event])
                 return self._handed(batch)
-            self._buried(holding)
-            self._gate.leave(alone=True)
+            self._gate.leave(self.name, alone=True)
             self._queue(holding)
         return None
 
@@ -258,6 +319,7 @@ class Group(Intake):
 
     def _handed(self, batch: Batch) -> Batch:
         batch.open = {event[0][0]: event[0] for event in batch.events}
+        batch.count = len(batch.open)
         self.batches[batch] = None
         return batch
 
@@ -268,7 +330,7 @@ class Group(Intake):
             if partition in stale:
                 self._fence(partition)
             elif (holding := self._holding_of(batch, partition)) is not None:
-                holding.writing = False
+                self._stored(holding)
 
     def _holding_of(self, batch: Batch, partition: int) -> Holding | None:
         """The holding that a batch was taken from, if it is held under the same epoch still."""
@@ -293,6 +355,7 @@ class Group(Intake):
         """
         partitions = self._noted(batch, done, failed, now)
         self.finished(batch)
+        self.pace.after(batch, now)
         following = None
         for member in members:
             following = self.take(member, now)
@@ -308,7 +371,6 @@ class Group(Intake):
 
     def _noted(self, batch: Batch, done: Sequence[Row], failed: Sequence[tuple[Row, str]], now: float) -> set[int]:
         """Take down the outcomes of a batch; the partitions that have something to store."""
-        self.handled_count += len(done)
         partitions = set()
         for holding, rows in self._by_holding(batch, done):
             partitions.add(holding.partition)
@@ -341,18 +403,12 @@ class Group(Intake):
         for other in rest:
             del batch.open[other[0]]
         holding.give_back(rest)
+        if holding.batch is batch:
+            holding.itemise(other for other in batch.open.values() if other[1] == row[1])
         deaths = len(holding.dead)
         holding.failed(row, error, now, self._chance())
-        if len(holding.dead) > deaths:
-            self._buried(holding)
-        else:
-            self.retries += 1
-            self._notices.append(Retried(self.name, row[1], row[0], holding.attempts[row[0]], error))
-
-    def _buried(self, holding: Holding) -> None:
-        letter = holding.dead[-1]
-        self.deaths += 1
-        self._notices.append(Died(self.name, letter.partition, letter.seq, letter.attempts, letter.error))
+        if len(holding.dead) == deaths:
+            holding.retried.append(Retried(self.name, row[1], row[0], holding.attempts[row[0]], error))
 
     def _settlements(self, partitions: Iterable[int]) -> list[Settlement]:
         """Documents to store; those of partitions that are being written to follow when that is over."""
@@ -381,15 +437,29 @@ class Group(Intake):
     def settled(self, settlements: Iterable[Settlement], stale: Iterable[int]) -> None:
         """Settlements were stored, but for partitions that were taken over."""
         stale = set(stale)
-        for partition, document, *_ in settlements:
+        for partition, document, dead, *_ in settlements:
             holding = self.holdings.get(partition)
             if holding is None or holding.document.epoch != document.epoch:
                 continue
             if partition in stale:
                 self._fence(partition)
             else:
-                holding.writing = False
-                self._queue(holding)
+                self._stored(holding)
+                self.deaths += len(dead)
+                for letter in dead:
+                    self._notices.append(Died(self.name, partition, letter.seq, letter.attempts, letter.error))
+
+    def _stored(self, holding: Holding) -> None:
+        """The last document of a holding is in the store: what it says has happened."""
+        holding.writing = False
+        self._count(holding)
+        self._queue(holding)
+
+    def _count(self, holding: Holding) -> None:
+        handled, retried = holding.counted_as_stored()
+        self.handled_count += handled
+        self.retries += len(retried)
+        self._notices += retried
 
     def lost(self, partitions: Iterable[int]) -> None:
         """It is unknown what is stored of these partitions: they are claimed anew, and what was marked is suspect."""
@@ -406,18 +476,20 @@ class Group(Intake):
             left = self.holdings.get(partition)
             if left is not None:
                 if left.batch is batch:
-                    left.batch = None
+                    left.batch = left.span = None
                 if not left.writing:
                     self._queue(left)
+        self._let_go(batch)
         self._ungate(batch)
         local = self.members.local.get(batch.member)
         if local is not None and local.hung:
-            local.hung = any(each.member == batch.member and each.slow for each in self.batches)
+            hung = any(each.member == batch.member and each.hung and not each.abandoned for each in self.batches)
+            local.hung = hung or self._too_many_abandoned()
 
     def _ungate(self, batch: Batch) -> None:
         if batch.gated:
             batch.gated = False
-            self._gate.leave(alone=batch.alone)
+            self._gate.leave(self.name, alone=batch.alone, more=batch.alone and self._suspects_wait())
 
     # --- slow handlers
 
@@ -429,12 +501,24 @@ class Group(Intake):
         lasted = now - batch.since
         if lasted >= self.options.slow_s and not batch.slow:
             batch.slow = True
+            self.pace.slow(batch)
             self._give_back_rest(batch)
             batch.left = len(batch.events)
-        if lasted >= self.options.handler_timeout_s and not batch.abandoned:
-            local = self.members.local.get(batch.member)
-            if local is not None:
-                local.hung = True
+        if lasted >= self.options.handler_timeout_s and not batch.hung:
+            self._hangs(batch)
+
+    def _hangs(self, batch: Batch) -> None:
+        """Its handlers are taken for hung: their deliveries count, and the member loses its lease."""
+        batch.hung = True
+        for row in batch.open.values():
+            holding = self._holding_of(batch, row[1])
+            if holding is not None:
+                holding.hangs(row)
+                self._unsettled[holding.partition] = holding
+        self._ungate(batch)
+        local = self.members.local.get(batch.member)
+        if local is not None and not batch.abandoned:
+            local.hung = True
 
     def _give_back_rest(self, batch: Batch) -> None:
         """Let others have what a batch has not begun."""
@@ -444,6 +528,9 @@ class Group(Intake):
         for row, _ in _drained(batch.events):
             if batch.open.pop(row[0], None) is not None:
                 rest[row[1]].append(row)
+        given = sum(map(self.stock.size_of, rest.values()))
+        batch.size -= given
+        self.stock.bytes -= given
         at: defaultdict[int, list[Row]] = defaultdict(list)
         for row in batch.open.values():
             at[row[1]].append(row)
@@ -452,7 +539,7 @@ class Group(Intake):
             if holding is not None and holding.batch is batch:
                 holding.slow(at[partition], rest[partition])
                 if holding.draining:
-                    holding.ready.clear()
+                    holding.forget_ready()
                 self._queue(holding)
         if batch.slow:  # what is drained is with its handler still, and a suspect waits for that
             self._ungate(batch)

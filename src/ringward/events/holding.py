@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import repeat
 from operator import itemgetter
@@ -12,6 +12,7 @@ from ringward.events.document import Document, Letter
 from ringward.events.effects import Batch, Options
 from ringward.events.event import Row
 from ringward.events.lane import ASKED, BACKOFF, BUSY, DEAD, FREE, QUEUED, Lane, LaneKey
+from ringward.events.stock import Stock
 
 __all__ = ["Holding"]
 
@@ -23,19 +24,29 @@ class Holding(Account):
     """One claimed partition of a group; every change of it is a method here."""
 
     __slots__ = (
-        *("alone", "asking", "batch", "counted", "dead_seqs", "draining", "fresh", "full", "held", "known", "lanes"),
-        *("letter_count", "options", "queued_alone", "queued_read", "queued_run", "ready", "writing"),
+        *("alone", "asking", "batch", "counted", "dead_seqs", "draining", "fresh", "held", "known", "lanes"),
+        *("letter_count", "mixed", "options", "queued_alone", "queued_read", "queued_run", "ready", "size", "stock"),
+        "writing",
     )
 
     def __init__(
-        self, partition: int, lease: str, document: Document, letters: Iterable[Letter], options: Options
+        self,
+        partition: int,
+        lease: str,
+        document: Document,
+        letters: Iterable[Letter],
+        options: Options,
+        stock: Stock,
     ) -> None:
         super().__init__(partition, lease, document)
         self.held = True  # until it is given back or lost
         self.options = options
+        self.stock = stock
+        self.size = 0  # payload bytes of the rows that can be taken
         self.known = 0  # the highest seq that is said to exist
         self.fresh = True  # whether there may be more than is said
         self.ready: deque[Row] = deque()
+        self.mixed = False  # whether rows of these may be in another order than their seqs
         self.alone: deque[Row] = deque()  # suspects that can be taken
         self.lanes: dict[LaneKey, Lane] = {}
         self.asking: dict[LaneKey, None] = {}  # free lanes whose rows are to be asked for
@@ -46,7 +57,6 @@ class Holding(Account):
         self.queued_read = self.queued_run = self.queued_alone = False  # whether the group has it in a queue already
         self.dead_seqs: set[int] = set()
         self.letter_count = 0
-        self.full = False  # no more letters may be made
         for letter in letters:
             self._adopt(letter)
         for key, lane in self.lanes.items():
@@ -54,8 +64,27 @@ class Holding(Account):
             if lane.state == FREE and self._in_suspect_range(lane.seqs[0]):  # only the first was ever handed out
                 self.suspects.add(lane.seqs[0])
 
+    def forget(self) -> None:
+        """It is given back, or lost."""
+        self.held = False
+        self._count_letters(-self.letter_count)
+        self._remove(self.size)
+
+    def _count_letters(self, change: int) -> None:
+        self.letter_count += change
+        self.stock.letters += change
+
+    def _add(self, rows: Sequence[Row]) -> None:
+        """Rows can be taken now."""
+        self.size += self.stock.add(rows)
+
+    def _remove(self, size: int) -> None:
+        """Rows of this size are not in memory any more."""
+        self.size -= size
+        self.stock.bytes -= size
+
     def _adopt(self, letter: Letter) -> None:
-        self.letter_count += 1
+        self._count_letters(1)
         parks = self.options.on_dead == "park"
         if letter.state == "dead":
             if not parks:
@@ -70,7 +99,7 @@ class Holding(Account):
         """Whether rows should be read: there are some, and there is room."""
         return (
             (self.fresh or self.known > self.position)
-            and not (self.draining or self.full)
+            and not (self.draining or self.stock.full)
             and len(self.ready) < self.options.batch
             and len(self.order) < self.options.window
         )
@@ -83,7 +112,8 @@ class Holding(Account):
             self.fresh = False
         if not rows:
             return
-        if not self.lanes and self.suspect_range is None and not self.claimed.done:
+        if not self.lanes and not self.suspect_ranges and not self.claimed.done:
+            self._add(rows)
             self.ready.extend(rows)
             self.order.extend(map(_seq, rows))
         else:
@@ -107,6 +137,7 @@ class Holding(Account):
         elif lane is not None:
             lane.seqs.append(seq)
         else:
+            self._add((row,))
             self.ready.append(row)
 
     def _wait(self, key: bytes, seq: int) -> None:
@@ -120,7 +151,7 @@ class Holding(Account):
         """Resolve an event by putting it behind its key's dead one."""
         lane.insert(seq)
         self.unsettled = True
-        self.letter_count += 1
+        self._count_letters(1)
         self.parked.append(Letter(seq, self.partition, key, "parked", "", self.attempts.pop(seq, 0)))
         self.resolved.add(seq)
         self.suspects.discard(seq)
@@ -139,7 +170,8 @@ class Holding(Account):
         """The seqs whose rows are needed now: of the log, and of letters."""
         rows: list[int] = []
         letters: list[int] = []
-        while self.asking and len(rows) + len(self.ready) < self.options.batch:
+        most = self.stock.rows
+        while self.asking and len(rows) + len(self.ready) < self.options.batch and len(rows) + len(letters) < most:
             key = next(iter(self.asking))
             del self.asking[key]
             lane = self.lanes.get(key)
@@ -151,13 +183,13 @@ class Holding(Account):
             elif lane.seqs[0] in self.suspects:
                 rows.append(lane.seqs[0])
             else:
-                rows.extend(self._unsuspected(lane))
+                rows.extend(self._unsuspected(lane, most))
         return rows, letters
 
-    def _unsuspected(self, lane: Lane) -> list[int]:
+    def _unsuspected(self, lane: Lane, most: int) -> list[int]:
         seqs: list[int] = []
         for seq in lane.seqs:
-            if seq in self.suspects or len(seqs) == self.options.batch:
+            if seq in self.suspects or len(seqs) == min(self.options.batch, most):
                 break
             seqs.append(seq)
         return seqs
@@ -168,45 +200,58 @@ class Holding(Account):
             if lane.state != ASKED:
                 continue
             if lane.seqs[0] not in rows:
-                lane.state, lane.due = BACKOFF, 0.0  # asked for again at the next tick
+                self._back_off(key, lane, 0.0)  # asked for again at the next tick
             elif lane.letters or lane.seqs[0] in self.suspects:
                 self._queue(key, lane, rows[lane.seqs[0]])
             else:
+                again: list[Row] = []
                 while lane.seqs and lane.seqs[0] in rows and lane.seqs[0] not in self.suspects:
-                    self.ready.append(rows[lane.seqs.popleft()])
+                    again.append(rows[lane.seqs.popleft()])
+                self._add(again)
+                self.mixed |= bool(self.ready)
+                self.ready.extend(again)
                 self._free(key, lane)
 
     def _queue(self, key: LaneKey, lane: Lane, row: Row) -> None:
         lane.state = QUEUED
         if lane.letters:
             self.letter_lanes[row[0]] = key
+        self._add((row,))
+        self.mixed = True
         (self.alone if row[0] in self.suspects else self.ready).append(row)
 
-    def wake(self, now: float) -> None:
-        """Let lanes go on whose wait is over."""
-        for key, lane in list(self.lanes.items()):
-            if lane.state == BACKOFF and lane.due <= now:
-                self._free(key, lane)
+    def _back_off(self, key: LaneKey, lane: Lane, due: float) -> None:
+        lane.state, lane.due = BACKOFF, due
+        self.stock.wait(due, self.partition, key)
 
-    @property
-    def next_due(self) -> float | None:
-        """When the next wait is over."""
-        return min((lane.due for lane in self.lanes.values() if lane.state == BACKOFF), default=None)
+    def wake(self, key: LaneKey, now: float) -> None:
+        """Let a lane go on if its wait is over."""
+        lane = self.lanes.get(key)
+        if lane is not None and lane.state == BACKOFF and lane.due <= now:
+            self._free(key, lane)
 
     # --- with handlers
 
-    def take(self, limit: int, batch: Batch) -> list[tuple[Row, int]]:
-        """Hand out ready rows, in order."""
+    def take(self, limit: int, batch: Batch, a_key: int) -> list[tuple[Row, int]]:
+        """Hand out ready rows, in order, of one key only so many; what is left of a key waits for the batch."""
         ready = self.ready
-        if len(ready) > limit:
+        if a_key < limit:
+            rows = self._some_of_each_key(limit, a_key)
+        elif len(ready) > limit:
             rows = [ready.popleft() for _ in range(limit)]
         else:
             rows = list(ready)
             ready.clear()
         self.batch = batch
         self.flying += len(rows)
-        last = rows[-1] if len(rows) == 1 else max(rows)  # rows of lanes may be ahead of others
-        self.handed = max(self.handed, last[0])
+        size = self.stock.size_of(rows)
+        self.size -= size
+        batch.size += size
+        if self.lanes or self.mixed or (a_key < limit and ready):  # others are in between that are not handed out
+            self.begun.update(map(_seq, rows))
+        else:
+            self.span = (rows[0][0], rows[-1][0])
+        self.mixed &= bool(ready)
         for row in rows if self.letter_lanes else ():
             if (key := self.letter_lanes.get(row[0])) is not None:
                 self.lanes[key].state = BUSY
@@ -214,16 +259,31 @@ class Holding(Account):
         attempts = self.attempts
         return [(row, attempts.get(row[0], 0) + 1) for row in rows] if attempts else list(zip(rows, repeat(1)))
 
+    def _some_of_each_key(self, limit: int, a_key: int) -> list[Row]:
+        rows: list[Row] = []
+        left: deque[Row] = deque()
+        taken: Counter[bytes] = Counter()
+        for row in self.ready:
+            if len(rows) < limit and taken[row[3]] < a_key:
+                taken[row[3]] += 1
+                rows.append(row)
+            else:
+                taken[row[3]] = a_key  # none overtakes another
+                left.append(row)
+        self.ready = left
+        return rows
+
     def take_alone(self) -> tuple[Row, int] | None:
         """Hand out one suspect, its attempt counted beforehand; or bury it when it had all its attempts."""
         row = self.alone.popleft()
+        self._remove(self.stock.size_of((row,)))
         seq = row[0]
         key = self.letter_lanes.get(seq, row[3])
         lane = self.lanes[key]
         if not lane.letters:
             lane.seqs.popleft()
         count = self.attempts.get(seq, 0) + 1
-        if count > self.options.retry.attempts and not self.full:
+        if count > self.options.retry.attempts and not self.stock.full:
             self._bury(row, "the process died, or the handler hung, each time that it was delivered")
             if not lane.letters:
                 self._free(key, lane)
@@ -233,12 +293,27 @@ class Holding(Account):
         lane.state = BUSY
         lane.busy += 1
         self.flying += 1
-        self.handed = max(self.handed, seq)
+        self.begun.add(seq)
         return row, count
+
+    def hangs(self, row: Row) -> None:
+        """The handler of an event does not return: that counts, since whoever has the partition next delivers it again."""
+        seq = row[0]
+        if seq not in self.counted:
+            self.counted.add(seq)
+            self.attempts[seq] = self.attempts.get(seq, 0) + 1
+            self.unsettled = True
+
+    def itemise(self, rows: Iterable[Row]) -> None:
+        """What is with handlers is no longer all that its batch had: these are."""
+        if self.span is not None:
+            self.span = None
+            self.begun.update(map(_seq, rows))
 
     def done(self, rows: Sequence[Row]) -> None:
         """Resolve events that were handled."""
-        if not self.lanes and not self.attempts:  # nothing but seqs to account for
+        self.handled += len(rows)
+        if not (self.lanes or self.attempts or self.begun):  # nothing but seqs to account for
             self.flying -= len(rows)
             self.resolved.update(map(_seq, rows))
             self.unsettled = True
@@ -252,13 +327,14 @@ class Holding(Account):
         self.unsettled = True
         self.flying -= 1
         self.counted.discard(row[0])
+        self.begun.discard(row[0])
 
     def _resolve(self, seq: int) -> None:
         self.attempts.pop(seq, None)
         self.suspects.discard(seq)
         if seq in self.letter_lanes:
             self.drained.append(seq)
-            self.letter_count -= 1
+            self._count_letters(-1)
             self.lanes[self.letter_lanes[seq]].seqs.popleft()
         else:
             self.resolved.add(seq)
@@ -281,18 +357,18 @@ class Holding(Account):
         counted = seq in self.counted
         self._landed(row)
         count = self.attempts[seq] = self.attempts.get(seq, 0) + (0 if counted else 1)
-        if count >= self.options.retry.attempts and not self.full:
+        if count >= self.options.retry.attempts and not self.stock.full:
             self._bury(row, error)
             return
         key, lane = self._lane_of(row)
         if lane is None:
             lane = self.lanes[key] = Lane()
         lane.busy = max(0, lane.busy - 1)
-        self._shut(lane, row, now + self.options.retry.delay_s(count, chance))
+        self._shut(key, lane, row, now + self.options.retry.delay_s(count, chance))
 
-    def _shut(self, lane: Lane, row: Row, due: float) -> None:
+    def _shut(self, key: LaneKey, lane: Lane, row: Row, due: float) -> None:
         """Put an event back at the head of its lane, which waits."""
-        lane.state, lane.due = BACKOFF, due
+        self._back_off(key, lane, due)
         if self.letter_lanes.pop(row[0], None) is None:
             lane.insert(row[0])
             self._sweep({row[3]})
@@ -302,6 +378,7 @@ class Holding(Account):
         kept: deque[Row] = deque()
         for row in self.ready:
             if row[3] in keys and row[0] not in self.letter_lanes:
+                self._remove(self.stock.size_of((row,)))
                 lane = self.lanes[row[3]]
                 if lane.letters:
                     self._park(lane, row[0], row[3])
@@ -320,7 +397,7 @@ class Holding(Account):
         self.dead.append(Letter(seq, self.partition, key, "dead", error[:_ERROR_SIZE_MAX], count))
         again = seq in self.letter_lanes
         if not again:
-            self.letter_count += 1
+            self._count_letters(1)
             self.resolved.add(seq)
         if self.options.on_dead == "skip":
             if again:
@@ -345,6 +422,7 @@ class Holding(Account):
         waiting: set[bytes] = set()
         for row in reversed(rows):
             seq, key = row[0], row[3]
+            self._uncount(seq)
             self._landed(row)
             if seq in self.letter_lanes:
                 self._unblock(row)
@@ -358,9 +436,21 @@ class Holding(Account):
                 waiting.add(key)
                 lane.insert(seq)
                 self._released(key, lane)
-        self.ready.extendleft(kept)
+        self._put_first(kept)
         if waiting:
             self._sweep(waiting)
+
+    def _put_first(self, rows: Sequence[Row]) -> None:
+        self._add(rows)
+        self.mixed |= bool(self.ready)
+        self.ready.extendleft(rows)
+
+    def _uncount(self, seq: int) -> None:
+        """A delivery that was counted beforehand came to nothing."""
+        if seq in self.counted:
+            self.attempts[seq] -= 1
+            if not self.attempts[seq]:
+                del self.attempts[seq]
 
     def _released(self, key: LaneKey, lane: Lane) -> None:
         if lane.state == BUSY and lane.busy:
@@ -370,7 +460,10 @@ class Holding(Account):
 
     def slow(self, open_rows: Sequence[Row], rest: Sequence[Row]) -> None:
         """A handler takes long: its key gets a lane, and all others go on."""
-        self.batch = None
+        self.batch, self.span = None, None
+        self.begun.difference_update(map(_seq, rest))
+        self.begun.update(map(_seq, open_rows))
+        self.unsettled |= self.flying > len(rest) or not self.draining  # the marks are shorter now
         keys = {row[3] for row in open_rows if row[0] not in self.letter_lanes}
         for row in open_rows:
             if row[0] not in self.letter_lanes:  # those have theirs
@@ -382,7 +475,7 @@ class Holding(Account):
             if row[0] in self.letter_lanes:
                 lane = self.lanes[self.letter_lanes[row[0]]]
                 lane.state, lane.busy = QUEUED, lane.busy - 1
-        self.ready.extendleft(reversed(rest))
+        self._put_first(rest[::-1])
         self._sweep(keys)
 
     def drain(self) -> None:
@@ -391,8 +484,7 @@ class Holding(Account):
         Lanes forget too. Otherwise a key that is parked now would have gaps where rows were forgotten.
         """
         self.draining = True
-        self.ready.clear()
-        self.alone.clear()
+        self.forget_ready()
         self.asking.clear()
         for key, lane in list(self.lanes.items()):
             if not lane.letters:
@@ -400,8 +492,14 @@ class Holding(Account):
                 if not lane.busy:
                     del self.lanes[key]
 
+    def forget_ready(self) -> None:
+        """Let go of the rows that can be taken."""
+        self._remove(self.size)
+        self.ready.clear()
+        self.alone.clear()
+
     @property
     def quiet(self) -> bool:
         """Whether nothing is unresolved that is known of, but for what is parked."""
         live = any(lane.state != DEAD for lane in self.lanes.values())
-        return not (self.order or self.ready or live or self.wants_more or self.unsettled)
+        return not (self.order or self.ready or live or self.wants_more or self.unsettled or self.writing)

@@ -9,6 +9,7 @@ from itertools import zip_longest
 from ringward.events.effects import Options, Waits
 from ringward.events.event import Row
 from ringward.events.holding import Holding
+from ringward.events.stock import Stock
 
 __all__ = ["Intake"]
 
@@ -19,19 +20,21 @@ _READ_LEAST = 50  # rows that a read asks for, however small the batches are
 class Intake:
     """Holdings of one group, each in the queues of its member where there is something to do for it."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, *, durable: bool) -> None:
         self.options = options
         self.holdings: dict[int, Holding] = {}
+        self.stock = Stock(options.prefetch_bytes if durable else None)
         self._read_limit = min(max(options.batch, _READ_LEAST), options.window)
         self._reading: defaultdict[str, deque[Holding]] = defaultdict(deque)
         self._running: defaultdict[str, deque[Holding]] = defaultdict(deque)
         self._alone: defaultdict[str, deque[Holding]] = defaultdict(deque)
+        self._unsure = False
         self._unsettled: dict[int, Holding] = {}  # with something to store that no batch will bring along
 
     def _forget(self, partition: int) -> Holding | None:
         holding = self.holdings.pop(partition, None)
         if holding is not None:
-            holding.held = False
+            holding.forget()
         return holding
 
     def appended(self, heads: Iterable[tuple[int, int]]) -> None:
@@ -49,11 +52,15 @@ class Intake:
         holding = self.holdings.get(row[1])
         if holding is None or row[0] <= holding.position:
             return
-        caught_up = not holding.fresh and holding.known <= holding.position
+        caught_up = not holding.fresh and holding.known <= holding.position and self.stock.has_room
         holding.known = max(holding.known, row[0])
-        if caught_up and holding.wants_more:
-            holding.fetched([row], holding.position, 2)
-        self._queue(holding)
+        try:
+            if caught_up and holding.wants_more:
+                holding.fetched([row], holding.position, 2)
+            self._queue(holding)
+        except BaseException:  # it is unknown who is in a queue
+            self._unsure = True
+            raise
 
     def _queue(self, holding: Holding) -> None:
         """Put a holding where it is found when there is something to do."""
@@ -74,17 +81,34 @@ class Intake:
         holding.queued_read = True
         self._reading[holding.member].append(holding)
 
+    def _wake(self, now: float) -> None:
+        """Queue those that have a key whose wait is over; and all, when it is unknown who is in a queue."""
+        if self._unsure:
+            self._unsure = False
+            for holding in self.holdings.values():
+                self._queue(holding)
+        for partition, key in self.stock.due(now):
+            if (waiting := self.holdings.get(partition)) is not None:
+                waiting.wake(key, now)
+                self._queue(waiting)
+
     def has_some(self, member: str) -> bool:
         """Whether there are rows to hand out, or may be."""
         return bool(self._running[member] or self._alone[member])
 
     def waits(self, member: str, room: int) -> Waits:
-        """What a member needs from the store, of no more partitions than there is room for rows."""
+        """What a member needs from the store, of no more partitions than there is room for rows.
+
+        When what was read ahead is as large as it may be, nothing more is read, unless there is nothing else to do.
+        """
         reads: list[tuple[int, int, int]] = []
         rows: dict[int, list[int]] = {}
         letters: dict[int, list[int]] = {}
-        queue = self._reading[member]
-        for _ in range(min(len(queue), _READS, room)):
+        queue, size = self._reading[member], self.stock.room
+        most = _READS
+        if not self.stock.has_room:
+            most = 0 if self.has_some(member) else 1
+        for _ in range(min(len(queue), most, room)):
             holding = queue.popleft()
             holding.queued_read = False
             if holding.draining or not holding.held:
@@ -95,26 +119,28 @@ class Intake:
                 letters.update({holding.partition: bodies} if bodies else {})
             if holding.wants_more:
                 reads.append((holding.partition, holding.position, self._read_limit))
-        return Waits(reads, rows, letters)
+        return Waits(reads, rows, letters, None if size is None else max(1, size))
 
     def fetched(self, reads: Sequence[tuple[int, int, int]], found: Sequence[Sequence[Row]]) -> None:
         """What was read, as it was asked for; reads that were left out are asked for again."""
-        for (partition, after, limit), rows in zip_longest(reads, found):
-            holding = self.holdings.get(partition)
-            if holding is not None:
-                if rows is not None:
-                    holding.fetched(rows, after, limit)
-                self._queue(holding)
+        try:
+            for (partition, after, limit), rows in zip_longest(reads, found):
+                holding = self.holdings.get(partition)
+                if holding is not None:
+                    if rows is not None:
+                        holding.fetched(rows, after, limit)
+                    self._queue(holding)
+        except BaseException:  # it is unknown who is in a queue
+            self._unsure = True
+            raise
 
     def recalled(self, partition: int, rows: Iterable[Row]) -> None:
         """Rows that were asked for by seq were read; all of a partition at once."""
         holding = self.holdings.get(partition)
         if holding is not None:
-            holding.recalled({row[0]: row for row in rows})
-            self._queue(holding)
-
-    @property
-    def next_due(self) -> float | None:
-        """When the next wait for a retry is over."""
-        dues = [due for holding in self.holdings.values() if (due := holding.next_due) is not None]
-        return min(dues, default=None)
+            try:
+                holding.recalled({row[0]: row for row in rows})
+                self._queue(holding)
+            except BaseException:  # it is unknown who is in a queue
+                self._unsure = True
+                raise

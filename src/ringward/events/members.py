@@ -92,6 +92,9 @@ class Members:
         self._seen: dict[str, _Seen] = {}
         self._looked = 0.0
         self._unnamed = 0
+        self._mine: frozenset[str] = frozenset()  # of whom, and of which owners, the next is
+        self._routed_to: list[str | None] = []
+        self._wanted: frozenset[int] = frozenset()
 
     # --- what this process wants
 
@@ -146,10 +149,13 @@ class Members:
         )
 
     @property
-    def wanted(self) -> set[int]:
-        """Partitions that are routed to members of this process which are to stay."""
-        mine = {name for name, local in self.local.items() if self.is_in(name) and not local.leaving}
-        return {partition for partition, owner in enumerate(self.owners) if owner in mine}
+    def wanted(self) -> frozenset[int]:
+        """Partitions that are routed to members of this process which are to stay; the same object while nothing changed."""
+        mine = frozenset(name for name, local in self.local.items() if self.is_in(name) and not local.leaving)
+        if mine != self._mine or self.owners is not self._routed_to:
+            self._mine, self._routed_to = mine, self.owners
+            self._wanted = frozenset(partition for partition, owner in enumerate(self.owners) if owner in mine)
+        return self._wanted
 
     def damped(self, now: float) -> tuple[str, ...]:
         """Local members that wait before they join, as they died often."""

@@ -52,7 +52,12 @@ class _Turns:
             if row[0] != self.running:
                 raise TransactionError("a transaction can be used by its own event's handler only")
             if self._turn is None:
-                self._turn = self._agent.store.turn(self._agent.group.name)
+                began, self._batch.waits = self._now(), True
+                try:
+                    self._turn = self._agent.store.turn(self._agent.group.name)
+                finally:
+                    self._batch.waits = False
+                    self._batch.waited_s += self._now() - began
                 self._here.turn = True
             try:
                 self._turn.begin(row[1], self._batch.epochs[row[1]])
@@ -76,7 +81,9 @@ class _Turns:
         else:
             self._failed.append((row, error))
         if self._turn.over():
+            began = self._now()
             self.commit()
+            self._batch.waited_s += self._now() - began
         return True
 
     def undo(self) -> None:
@@ -157,6 +164,7 @@ class Runner:
 
     def _run_all(self, batch: Batch, delivery: Delivery, turns: _Turns) -> None:
         row: Row | None = None
+        batch.began = self._now()
         try:
             try:
                 for row, attempt in batch.left_to_run():
@@ -168,6 +176,7 @@ class Runner:
                         batch.note(row, error)
             except GiveBack:
                 turns.undo()
+            batch.ended = self._now()
             turns.commit()
         except (TransactionError, StaleEpochError) as error:
             text = self._texts.line(error)

@@ -120,10 +120,10 @@ class Book:
             view = self.ledger.world.base.view(self.name)
             up = [f"{name}#{member.incarnation}" for name, member in (view.members if view else ()) if member.up]
             require(before.owner not in up, "leases are respected", "claimed from who is up:", where)
-        if after.marked is not None:
-            low, high = after.marked
+        suspects = self.suspects[partition, after.epoch] = set()
+        for low, high in after.marked:
             seqs = self.ledger.seqs_between(partition, max(low, after.cursor + 1), high)
-            self.suspects[partition, after.epoch] = {seq for seq in seqs if not after.resolved(seq)}
+            suspects |= {seq for seq in seqs if not after.resolved(seq)}
 
     def _newly_resolved(self, partition, before, after, where):
         outcomes = self.now(partition)
@@ -285,7 +285,7 @@ class Book:
         require(delivery.attempt > before, "attempts are bounded", f"{delivery} after attempt {before}")
         if letter is None:
             require(not document.resolved(seq), "resolved stays resolved", f"{delivery} is resolved")
-            marked = document.marked is not None and document.marked[0] <= seq <= document.marked[1]
+            marked = any(low <= seq <= high for low, high in document.marked)
             require(marked, "marks come first", f"{delivery}, but {document}")
         else:
             require(letter.state != "dead", "dispatch in order", f"{delivery} of the letter {letter}")

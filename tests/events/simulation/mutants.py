@@ -123,7 +123,7 @@ def mark_not_stored(right):
     """The store forgets what is with handlers."""
 
     def mark(self, group, marks):
-        return right(self, group, [(partition, document._replace(marked=None)) for partition, document in marks])
+        return right(self, group, [(partition, document._replace(marked=())) for partition, document in marks])
 
     return mark
 
@@ -250,8 +250,8 @@ def suspects_are_not_suspected(right):
 def a_suspect_beside_others(right):
     """A suspect does not wait until it is alone in its process."""
 
-    def enter(self, who, *, alone):
-        self.running += 1
+    def enter(self, who, *, alone, now):
+        self.running += not alone
         return True
 
     return enter
@@ -264,7 +264,7 @@ def marks_forget_suspects(right):
     def next_document(self, owner):
         right(self, owner)
         if not self.flying:
-            self.document = self.document._replace(marked=None)
+            self.document = self.document._replace(marked=())
         return self.document
 
     return next_document
@@ -316,11 +316,12 @@ def a_slow_key_is_free(right):
 
 @mutant(Holding, "take")
 def marks_up_to_the_last_row(right):
-    """Marks end at the row that was handed out last, not at the highest."""
+    """Marks go from the row that is handed out first to the last, not from the lowest to the highest."""
 
-    def take(self, limit, batch):
-        before, events = self.handed, right(self, limit, batch)
-        self.handed = max(before, events[-1][0][0])
+    def take(self, limit, batch, a_key):
+        events = right(self, limit, batch, a_key)
+        self.begun -= {row[0] for row, _ in events}
+        self.span = (events[0][0][0], events[-1][0][0])
         return events
 
     return take

@@ -79,4 +79,6 @@ def options(random):
         batch=batch,
         window=random.choice((batch, 4 * batch, 1000)),
         letters=random.choice((3, 1000, 1000, 1000)),
+        batch_least=random.choice((1, batch)),
+        prefetch_bytes=random.choice((1, 5, 1000, 1000)),
     )

@@ -17,6 +17,7 @@ from events.simulation.scheduler import Scheduler
 import ringward as rw
 from ringward.events import MemoryStore, Stream
 from ringward.events.event import Receipts
+from ringward.events.gate import ALONE_S
 
 HEAL_S = 200.0  # by then everything is done: a member that died often waits for up to 30 s before it joins
 _START_MS = 1_000_000.0
@@ -161,16 +162,20 @@ class Simulation(Scheduler):
         self.engine.died(host)
 
     def beside(self, delivery):
-        """A suspect runs alone in its process, but for handlers that are slow."""
+        """A suspect begins alone in its process, but for handlers that are slow; others may follow when it takes long."""
         for book in self.ledger.books.values():
             for other in book.running:
                 if other is delivery or other.host is not delivery.host or other.host.handle.upset:
                     continue
-                if other.alone and book.holds(other):
-                    require(holds=False, rule="suspects alone", detail=f"{delivery} beside the suspect {other}")
-                if delivery.alone and book.holds(other):
-                    slow = self.clock - other.began >= self.options.slow_s - 1e-9
-                    require(slow, "suspects alone", f"the suspect {delivery} beside {other}")
+                if not book.holds(other):
+                    continue
+                lasted = self.clock - other.began + 1e-9
+                if other.alone:
+                    most = self.options.handler_timeout_s if delivery.alone else ALONE_S
+                    require(lasted >= most, "suspects alone", f"{delivery} beside the suspect {other}")
+                    self.ledger.saw("an event beside a suspect")
+                elif delivery.alone:
+                    require(lasted >= self.options.slow_s, "suspects alone", f"the suspect {delivery} beside {other}")
 
     # --- events
 

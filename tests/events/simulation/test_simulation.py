@@ -14,7 +14,15 @@ SEEDS = int(os.environ.get("RINGWARD_SEEDS", "600"))
 INTERESTING = {
     *("takeover", "declared dead", "killed from outside", "frozen long", "leave", "left", "an orderly end", "reroute"),
     *("a fenced mark", "a fenced settle", "a stale delivery", "refused outside"),
-    *("a suspect alone", "a dead letter", "parked", "redrive", "a letter delivered", "a letter drained"),
+    *(
+        "an event beside a suspect",
+        "a suspect alone",
+        "a dead letter",
+        "parked",
+        "redrive",
+        "a letter delivered",
+        "a letter drained",
+    ),
     *("a letter died again", "drop", "reset", "prune", "delete", "a duplicate", "a conflict", "a forgotten id"),
     *(f"an event {fate}" for fate in ("fails", "poison", "kills", "slow", "hangs", "publishes")),
     *(

@@ -91,6 +91,13 @@ def ranges_of(value: object, row: str, column: str) -> tuple[tuple[int, int], ..
 def document_of(row: Sequence[Any], group: object, partition: object) -> Document:
     """A document from its row."""
     epoch, revision, owner, cursor, done, attempts, low, high, generation = row
+    spans: tuple[tuple[int, int], ...] = ()
+    if type(high) is str:  # several ranges
+        where = f"group {group}, partition {partition}"
+        spans = _rising(ranges_of(high, where, "high"), where, "high")
+        low, high = spans[0][0] if spans else low, 0
+    elif low is not None:
+        spans = ((low, high),)
     numbers = (epoch, revision, cursor, generation, low or 0, high or 0)
     if any(type(number) is not int or not 0 <= number <= _LIMIT for number in numbers) or (low is None) != (
         high is None
@@ -104,10 +111,14 @@ def document_of(row: Sequence[Any], group: object, partition: object) -> Documen
     if done is not None or attempts is not None:
         where = f"group {group}, partition {partition}"
         done, attempts = ranges_of(done, where, "done"), ranges_of(attempts, where, "attempts")
-        if any(a > b or b <= before for (a, b), before in zip(done, (0, *(b for _, b in done)), strict=False)):
-            refuse("documents", where, "done", "ranges of seqs that rise", done)
-    span = None if low is None else (low, high)
-    return Document(epoch, revision, owner, cursor, done or (), attempts or (), span, generation)
+        _rising(done, where, "done")
+    return Document(epoch, revision, owner, cursor, done or (), attempts or (), spans, generation)
+
+
+def _rising(ranges: tuple[tuple[int, int], ...], where: str, column: str) -> tuple[tuple[int, int], ...]:
+    if any(a > b or b <= before for (a, b), before in zip(ranges, (0, *(b for _, b in ranges)), strict=False)):
+        refuse("documents", where, column, "ranges of seqs that rise", ranges)
+    return ranges
 
 
 def view_of(row: Sequence[Any], group: object) -> View:

@@ -6,11 +6,11 @@ import os
 import threading
 import time
 import uuid
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ringward._core import append_rows, event_digest, untracked
@@ -22,7 +22,7 @@ from ringward.errors import (
     UnsupportedError,
 )
 from ringward.events.document import Document, Letter, View
-from ringward.events.event import ADDED, Entry, EventId, Receipt, Receipts, Row
+from ringward.events.event import ADDED, Entry, EventId, Receipt, Receipts, Row, size_of
 from ringward.events.stores.protocol import Abilities, Faults, GroupState, Settlement, Totals, Turn
 from ringward.events.stores.settings import Retention, Settings, settled
 from ringward.events.stores.stamps import LogTime, WallClock, boot_time
@@ -205,11 +205,15 @@ class MemoryStore:
         return [(row[0], row[1]) for row in self._log[begin : begin + limit]]
 
     @_locked
-    def read(self, partition: int, after: int, limit: int) -> list[Row]:
+    def read(self, partition: int, after: int, limit: int, size: int | None = None) -> list[Row]:
         """As `Store.read`."""
         lane = self._lanes[partition]
         begin = bisect_right(lane.seqs, after)
-        return lane.rows[begin : begin + limit]
+        rows = lane.rows[begin : begin + limit]
+        if size is not None and size_of(rows) > size:
+            reached = bisect_left(list(accumulate(len(row[5]) for row in rows)), size)
+            return rows[: reached + 1]
+        return rows
 
     @_locked
     def rows(self, seqs: Sequence[int]) -> list[Row]:

@@ -187,8 +187,11 @@ class Store(Protocol):
         """(seq, partition) of the events past a seq, in order, at most `limit`."""
         ...
 
-    def read(self, partition: int, after: int, limit: int) -> list[Row]:
-        """A partition's rows past a seq, in order, at most `limit`; fewer only when there are no more."""
+    def read(self, partition: int, after: int, limit: int, size: int | None = None) -> list[Row]:
+        """A partition's rows past a seq, in order, at most `limit`; none after those whose payloads reach `size` bytes.
+
+        There are fewer only when there are no more, or when `size` is reached.
+        """
         ...
 
     def rows(self, seqs: Sequence[int]) -> list[Row]:

@@ -39,7 +39,10 @@ _DEAD_AGAIN = "UPDATE ringward_letters SET state = ?, error = ?, attempts = ? WH
 
 def _values(number: int, partition: int, document: Document) -> tuple[Any, ...]:
     epoch, revision, owner, cursor, done, attempts, marked, _ = document
-    low, high = marked or (None, None)
+    low: int | None = None
+    high: int | str | None = None
+    if marked:  # one range, nearly always
+        low, high = marked[0] if len(marked) == 1 else (marked[0][0], json.dumps(marked))
     texts = (json.dumps(done) if done else None, json.dumps(attempts) if attempts else None)
     return revision, owner, cursor, *texts, low, high, number, partition, epoch, revision - 1, cursor
 

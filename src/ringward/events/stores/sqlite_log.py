@@ -80,10 +80,16 @@ class SqliteLog:
     path: Path
     stream: Stream
 
-    def _read(self, sql: str, values: Sequence[Any] = (), of: Callable[[Any], T] = _as_they_are) -> T:
+    def _read(
+        self,
+        sql: str,
+        values: Sequence[Any] = (),
+        of: Callable[[Any], T] = _as_they_are,
+        fetched: Callable[[apsw.Cursor], list[Any]] = apsw.Cursor.fetchall,
+    ) -> T:
         """What a statement finds, decoded; what cannot have been stored shows that the file is damaged."""
         with self._reading:
-            return self._stable(lambda: of(self._reader.execute(sql, values).fetchall()))
+            return self._stable(lambda: of(fetched(self._reader.execute(sql, values))))
 
     def _stable(self, read: Callable[[], T]) -> T:
         """What something reads from the file, which is in its place, while nobody could change it."""
@@ -209,10 +215,11 @@ class SqliteLog:
         sql = "SELECT seq, partition FROM ringward_log WHERE seq > ? AND partition IS NOT NULL ORDER BY seq LIMIT ?"
         return self._read(sql, (after, limit), lambda rows: heads_of(rows, after))
 
-    def read(self, partition: int, after: int, limit: int) -> list[Row]:
+    def read(self, partition: int, after: int, limit: int, size: int | None = None) -> list[Row]:
         """As `Store.read`."""
         sql = f"SELECT {_ROW} FROM ringward_log WHERE partition = ? AND seq > ? ORDER BY seq LIMIT ?"
-        return self._timely(self._read(sql, (partition, after, limit), lambda rows: rows_of(rows, after)))
+        fetched = apsw.Cursor.fetchall if size is None else _up_to(size)
+        return self._timely(self._read(sql, (partition, after, limit), lambda rows: rows_of(rows, after), fetched))
 
     def rows(self, seqs: Sequence[int]) -> list[Row]:
         """As `Store.rows`."""
@@ -369,6 +376,24 @@ class SqliteLog:
     def _resolved(self) -> int:
         """The highest seq that all groups are past."""
         raise NotImplementedError
+
+
+def _up_to(size: int) -> Callable[[apsw.Cursor], list[Any]]:
+    """Take rows until their payloads reach so many bytes."""
+
+    def taken(rows: apsw.Cursor) -> list[Any]:
+        left = size
+        found: list[Any] = []
+        for row in rows:
+            found.append(row)
+            payload = found[-1][5]
+            left -= len(payload) if type(payload) is bytes else size  # whoever decodes it says what is wrong
+            if left <= 0:
+                break
+        rows.close()  # a read that is not over would hold the write-ahead log
+        return found
+
+    return taken
 
 
 def _timed(chain: int, before: int, at: int) -> int:
