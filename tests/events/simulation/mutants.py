@@ -257,6 +257,27 @@ def a_suspect_beside_others(right):
     return enter
 
 
+@mutant(Gate, "enter", fates={"kills": 20, "slow": 40}, chaos=1.0)
+def a_suspect_beside_another(right):
+    """A suspect that takes long lets the next suspect in."""
+
+    def enter(self, who, *, alone, now):
+        self.suspect &= self._closed_at is not None
+        return right(self, who, alone=alone, now=now)
+
+    return enter
+
+
+@mutant(Gate, "_let_others", fates={"kills": 20, "slow": 20}, chaos=1.0)
+def others_beside_a_suspect_at_once(right):
+    """A suspect has the process to itself for no time."""
+
+    def let_others(self, now):
+        self._closed_at = None
+
+    return let_others
+
+
 @mutant(Account, "next_document", fates={"kills": 40}, trouble=0.03, chaos=0.3, partitions=1)
 def marks_forget_suspects(right):
     """A suspect that is not with a handler is not in the marks any more: a second crash clears it."""
