@@ -64,8 +64,8 @@ class Gate:
             if more:
                 self._waiting.add(who)
 
-    def due(self, *, alone: bool) -> float:
-        """When whoever was refused may try again, if nobody goes before."""
+    def due(self, *, alone: bool) -> float | None:
+        """When whoever is refused may pass, if nobody goes before; None when that is not a matter of time."""
         if self._closed_at is not None:
             return self._opens_at
-        return self._others_until if alone else 0.0
+        return self._others_until if alone and not self.suspect else None

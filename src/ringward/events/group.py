@@ -107,16 +107,17 @@ class Group(Intake):
     @property
     def next_due(self) -> float | None:
         """When the next tick has something to do, but for members: a wait that ends, or a handler that is slow by then."""
-        dues = [due] if (due := self.stock.next_due) is not None else []
+        waits = [
+            self.stock.next_due,
+            self._gate.due(alone=True) if self._suspects_wait() else None,
+            self._gate.due(alone=False) if any(self._running.values()) else None,
+        ]
+        dues = [due for due in waits if due is not None]
         for batch in self.batches:
             if not batch.slow:
                 dues.append(batch.since + self.options.slow_s)
             elif not batch.hung:
                 dues.append(batch.since + self.options.handler_timeout_s)
-        if self._suspects_wait():
-            dues.append(self._gate.due(alone=True))
-        if any(self._running.values()):
-            dues.append(self._gate.due(alone=False))
         return min(dues, default=None)
 
     def changed_view(self, view: View) -> None:
