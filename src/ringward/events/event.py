@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ringward.errors import ArgumentTypeError, KeyTypeError, KeyValueError, UnsupportedError
+from ringward.errors import ArgumentTypeError, KeyTypeError, KeyValueError, StoreFormatError, UnsupportedError
 
 if TYPE_CHECKING:
     from ringward.events.stores.protocol import Transaction
@@ -75,7 +75,10 @@ def key_to_bytes(key: EventKey) -> tuple[int, bytes]:
 def key_from_bytes(kind: int, data: bytes) -> EventKey:
     """The key that `key_to_bytes` took apart."""
     if kind == TEXT:
-        return data.decode()
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            raise StoreFormatError("a stored key that is text must be UTF-8: the file is damaged") from None
     if kind == _BYTES:
         return data
     return int.from_bytes(data, "little", signed=kind == _NEGATIVE)
@@ -86,8 +89,14 @@ def headers_from(text: str | None) -> dict[str, str]:
     if not text:
         return {}
     own, _, added = text.partition(ADDED)
-    headers: dict[str, str] = json.loads(added) if added else {}
-    headers.update(json.loads(own) if own else {})
+    try:
+        headers: dict[str, str] = json.loads(added) if added else {}
+        headers.update(json.loads(own) if own else {})
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        headers = {"": None}  # type: ignore[dict-item]
+    for value in headers.values():
+        if type(value) is not str:
+            raise StoreFormatError("stored headers must be a JSON object of texts: the file is damaged")
     return headers
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import apsw
 
 from ringward.errors import RingwardError, StoreFailedError
-from ringward.events.stores import schema
+from ringward.events.stores import fingerprint, schema
 from ringward.events.stores.mending import Mending
 from ringward.events.stream import Stream
 
@@ -25,6 +25,11 @@ __all__ = ["renew", "sync", "unfinished"]
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _PROBES = 20_000  # failed looks at a table, at most
 _WHOLE, _SALVAGED = "-whole", "-salvaged"  # copies that are complete and synced, and only have to take the file's place
+_DEFINITIONS = {
+    *(apsw.SQLITE_CREATE_TABLE, apsw.SQLITE_CREATE_INDEX, apsw.SQLITE_CREATE_VIEW, apsw.SQLITE_CREATE_TRIGGER),
+    *(apsw.SQLITE_REINDEX, apsw.SQLITE_FUNCTION, apsw.SQLITE_READ),
+}
+_OF_SCHEMA = {apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE}
 _log = logging.getLogger("ringward.events")
 
 
@@ -62,6 +67,9 @@ def _copied(path: Path, fresh: Path, stream: Stream | None) -> list[str]:
     """Copy what can be read, and check it; what is lost."""
     try:
         with closing(_damaged(path)) as old:
+            version: int = old.pragma("user_version")
+            with fingerprint.bounded(old):
+                fingerprint.check(old, schema.STEPS[: max(0, version)])
             lost: list[str] = []
             highest = 0
             try:
@@ -70,9 +78,45 @@ def _copied(path: Path, fresh: Path, stream: Stream | None) -> list[str]:
                 fresh.unlink(missing_ok=True)
                 lost, highest = _copy_rows(old, fresh), _highest(old)
         with closing(_new(fresh)) as new:
-            return lost + Mending(new, schema.stored_stream(new, stream), highest).run()
+            return lost + _mended(new, schema.stored_stream(new, stream), highest)
     except (apsw.Error, RingwardError, TypeError, ValueError) as error:
         raise StoreFailedError(f"the file cannot be trusted, and too little of it can be read: {error}") from error
+
+
+def _mended(new: apsw.Connection, stream: Stream, highest: int) -> list[str]:
+    try:
+        return Mending(new, stream, highest).run()
+    except UnicodeDecodeError:
+        lost = _drop_garbled(new)
+        return lost + Mending(new, stream, highest).run()
+
+
+def _drop_garbled(new: apsw.Connection) -> list[str]:
+    """Take out texts that are no UTF-8: nothing can read them."""
+    lost = []
+    function: Any = _garbled
+    new.create_scalar_function("ringward_garbled", function, 1)
+    for table, column in new.execute(
+        "SELECT t.name, c.name FROM pragma_table_list t JOIN pragma_table_info(t.name) c"
+        " WHERE t.type = 'table' AND t.name LIKE 'ringward^_%' ESCAPE '^'"
+    ).fetchall():
+        wrong = f"WHERE typeof({column}) = 'text' AND ringward_garbled(CAST({column} AS BLOB))"
+        with new:
+            try:
+                new.execute(f"UPDATE {table} SET {column} = NULL {wrong}")
+            except apsw.ConstraintError:
+                new.execute(f"DELETE FROM {table} {wrong}")
+            if new.changes():
+                lost.append(f"table {table}: {new.changes()} texts in {column} are garbled, and lost")
+    return lost
+
+
+def _garbled(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def _damaged(path: Path) -> apsw.Connection:
@@ -101,22 +145,41 @@ def _copy_rows(old: apsw.Connection, fresh: Path) -> list[str]:
         for pragma in ("application_id", "user_version"):
             new.pragma(pragma, old.pragma(pragma))
         new.execute("DELETE FROM ringward_anchor")
-        listed: Any = old.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
-        theirs = [entry for entry in listed if not entry[1].startswith(("ringward_", "sqlite_"))]
-        for kind, name, sql in theirs:
-            if kind == "table" and sql.upper().startswith("CREATE VIRTUAL"):
+        listed: Any = old.execute(
+            "SELECT type, name, sql FROM sqlite_schema WHERE typeof(name) = 'text' AND typeof(sql) = 'text'"
+        ).fetchall()
+        theirs = [entry for entry in listed if not entry[1].lower().startswith(("ringward_", "sqlite_"))]
+        tables = [entry for entry in theirs if entry[0] == "table"]
+        for _, name, sql in tables:
+            if sql.upper().startswith("CREATE VIRTUAL"):
                 lost.append(f"table {name}: a virtual table is not copied; its shadow tables are")
-            elif kind == "table":
-                new.execute(sql)
+            else:
+                lost += _define(new, "table", name, sql)
         for (name,) in new.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"):
             lost += _copy_table(old, new, str(name))
         for kind, name, sql in theirs:
             if kind != "table":
-                try:
-                    new.execute(sql)
-                except apsw.Error as error:
-                    lost.append(f"{kind} {name}: {error}")
+                lost += _define(new, kind, name, sql)
     return lost
+
+
+def _define(new: apsw.Connection, kind: str, name: str, sql: str) -> list[str]:
+    """Make what a text of the old file defines, and do nothing else that it may say."""
+    new.authorizer = _only_defines
+    try:
+        new.execute(sql)
+    except apsw.Error as error:
+        return [f"{kind} {name}: {error}"]
+    finally:
+        new.authorizer = None
+    return []
+
+
+def _only_defines(action: int, first: str | None, second: str | None, _database: str | None, _by: str | None) -> int:
+    inside = first is not None and first.lower().startswith("sqlite_")  # the schema itself
+    allowed = action in _DEFINITIONS or (inside and action in _OF_SCHEMA)
+    ours = any(name is not None and name.lower().startswith(fingerprint.OURS) for name in (first, second))
+    return int(apsw.SQLITE_OK if allowed and not ours else apsw.SQLITE_DENY)
 
 
 def _highest(old: apsw.Connection) -> int:

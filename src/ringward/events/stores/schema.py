@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 
 from ringward.errors import RingwardError, StoreFormatError, UnsupportedError
+from ringward.events.stores import fingerprint
 from ringward.events.stores.checked import json_of, refuse
 from ringward.events.stores.protocol import Faults
 from ringward.events.stream import Stream
@@ -79,7 +80,9 @@ def connect(path: Path, *, write: bool) -> apsw.Connection:
     """A connection to an existing file."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=200)
     connection.set_busy_timeout(BUSY_MS)
+    connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     connection.pragma("trusted_schema", value=False)
+    connection.pragma("cell_size_check", value=True)
     connection.pragma("cache_size", -65536)
     if write:
         connection.pragma("wal_autocheckpoint", 4000)
@@ -94,7 +97,7 @@ def refusing_foreign() -> Iterator[None]:
     """Say that a file is no SQLite file, or a damaged one."""
     try:
         yield
-    except (apsw.NotADBError, apsw.CorruptError) as error:
+    except (apsw.NotADBError, apsw.CorruptError, UnicodeDecodeError) as error:
         raise StoreFormatError(f"path must be a file of ringward.events (was {error})") from error
 
 
@@ -103,13 +106,17 @@ def create(connection: apsw.Connection, stream: Stream, others: Callable[[], int
 
     Each step is one transaction; a file that other processes have open is not changed.
     """
-    with refusing_foreign():
+    with refusing_foreign(), fingerprint.bounded(connection):
         kind, version = connection.pragma("application_id"), connection.pragma("user_version")
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
         if kind != APPLICATION_ID and (kind or version or tables):
             raise StoreFormatError(f"path must be a file of ringward.events or a new one (was of application {kind})")
+        if version < 0 or (not version and tables):
+            raise StoreFormatError(f"the file must be of version 1 at least (was {version})")
         if version > VERSION:
             raise StoreFormatError(f"the file must be of version {VERSION} at most (was {version}): upgrade ringward")
+        if version:
+            fingerprint.check(connection, STEPS[:version])
         if connection.pragma("journal_mode", "wal") != "wal":
             raise UnsupportedError("the file system must allow SQLite's write-ahead log")
         if 0 < version < VERSION and (count := others()):
@@ -127,7 +134,8 @@ def create(connection: apsw.Connection, stream: Stream, others: Callable[[], int
 
 def stored_stream(connection: apsw.Connection, asked: Stream | None) -> Stream:
     """The stream that the file holds; `asked` must be the same, and is needed for a secret hash."""
-    said = _described(connection.execute("SELECT value FROM ringward_meta WHERE name = 'stream'").get)
+    with refusing_foreign():
+        said = _described(connection.execute("SELECT value FROM ringward_meta WHERE name = 'stream'").get)
     if asked is not None:
         if asked.describe() != said:
             raise StoreFormatError(f"stream must be the one in the file, {said} (was {asked.describe()})")

@@ -20,6 +20,7 @@ from ringward.errors import (
     ConflictError,
     DeduplicationExpiredError,
     RingwardError,
+    StoreFailedError,
     StoreFormatError,
 )
 from ringward.events.event import Entry, EventId, Receipt, Receipts, Row, key_from_bytes
@@ -165,7 +166,12 @@ class SqliteLog:
         at = max(before, self._log_time.stamp_at(int(self._clock() * 1000)))
         chain = _timed(chain % _WHOLE, before, at)
         rows, receipts = log_rows(list(entries), Receipt, producer, first, at, volume, chain)
-        self._writer.connection.executemany(_APPEND, rows)
+        connection = self._writer.connection
+        before_all = connection.total_changes()
+        connection.executemany(_APPEND, rows)
+        if connection.total_changes() - before_all != len(rows):
+            # Another program has made a trigger on our table: nothing that it swallows may get a receipt.
+            raise StoreFailedError("something else than ringward changes what is stored: look for triggers in the file")
         return Receipts(receipts, self._timely([(first + 1, *entries[0], at)])[0]) if len(entries) == 1 else receipts
 
     def _append_slowly(self, producer: int, highest: int, entries: Sequence[Entry]) -> list[Receipt]:

@@ -26,7 +26,11 @@ INTERRUPT_S = 0.002  # between two interrupts of a handler whose time is up
 _OURS = "ringward_"
 _REFUSED = {
     *(apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT, apsw.SQLITE_PRAGMA, apsw.SQLITE_ATTACH, apsw.SQLITE_DETACH),
+    # What is temporary is there in one process only, and a name of ours in it would stand before our table.
+    *(apsw.SQLITE_CREATE_TEMP_TABLE, apsw.SQLITE_CREATE_TEMP_VIEW, apsw.SQLITE_CREATE_TEMP_TRIGGER),
+    apsw.SQLITE_CREATE_TEMP_INDEX,
 }
+_BY_TEXT = {apsw.SQLITE_ALTER_TABLE, apsw.SQLITE_CREATE_TRIGGER}  # these do not say which names they bring in
 
 
 class Guard:
@@ -34,12 +38,14 @@ class Guard:
 
     def __init__(self) -> None:
         self.handler = False  # whether a handler's statement is being prepared
+        self.text = ""  # that statement
 
     def __call__(self, action: int, first: str | None, second: str | None, database: str | None, by: str | None) -> int:
         """Authorise one action of a statement."""
         if not self.handler:
             return int(apsw.SQLITE_OK)
         ours = any(name is not None and name.lower().startswith(_OURS) for name in (first, second))
+        ours |= action in _BY_TEXT and _OURS in self.text.lower()
         if ours or action in _REFUSED or (action == apsw.SQLITE_FUNCTION and second == "load_extension"):
             return int(apsw.SQLITE_DENY)
         return int(apsw.SQLITE_OK)
@@ -114,9 +120,11 @@ class SqliteTransaction:
         with self._lock:
             if not self.alive:
                 raise TransactionError(self.over or "a transaction can be used by its own event's handler only")
-            self._guard.handler = True
+            self._guard.handler, self._guard.text = True, sql
+            # The second of several statements would be found among those that were prepared for the store itself.
+            several = ";" in sql.rstrip("; \n")
             try:
-                return run(HANDLER + sql, parameters)
+                return run(HANDLER + sql, parameters, can_cache=not several)
             except apsw.AuthError as error:
                 raise TransactionError(f"not allowed in a handler's transaction: {sql}") from error
             except apsw.InterruptError as error:
@@ -136,13 +144,15 @@ class SqliteTransaction:
             What SQLite says of the statement.
         """
         rows: list[tuple[Any, ...]] = self._run(
-            lambda text, values: self._connection.execute(text, values).fetchall(), sql, parameters
+            lambda text, values, **how: self._connection.execute(text, values, **how).fetchall(), sql, parameters
         )
         return rows
 
     def executemany(self, sql: str, parameters: Sequence[Sequence[Any] | Mapping[str, Any]]) -> None:
         """Run one statement for each of the parameters; raises as `execute`."""
-        self._run(lambda text, values: self._connection.executemany(text, values).fetchall(), sql, parameters)
+        self._run(
+            lambda text, values, **how: self._connection.executemany(text, values, **how).fetchall(), sql, parameters
+        )
 
 
 class SqliteTurn:
