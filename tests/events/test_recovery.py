@@ -227,6 +227,15 @@ def test_a_slow_suspect_lets_others_in_and_no_other_suspect():
     assert gate.enter("other", alone=True, now=100.0)
 
 
+def test_when_nobody_came_for_long_no_suspect_has_to_wait_for_that():
+    gate = Gate()
+    assert gate.enter("g", alone=True, now=0.0)
+    assert gate.enter("other", alone=False, now=59.0)
+    gate.leave("other", alone=False)
+    gate.leave("g", alone=True)
+    assert gate.enter("g", alone=True, now=59.0)
+
+
 def test_a_suspect_that_waits_for_long_batches_keeps_nobody_out_for_ever():
     gate = Gate()
     assert gate.enter("other", alone=False, now=0.0)
@@ -253,6 +262,23 @@ def test_events_of_another_group_are_handled_while_a_suspect_takes_long(world):
     fresh.runner.run(suspect)
     world.advance(ALONE_S, fresh, other)
     assert fresh.take().alone
+
+
+def test_a_suspect_that_hangs_lets_the_next_one_in(world):
+    process = world.process()
+    append(process.store, *(key_in(process.store, partition) for partition in range(2)))
+    process.tick()
+    process.take()
+    fresh = successor(world, process)
+    hung = fresh.take()
+    fresh.begin(hung)
+    fresh.tick()
+    world.advance(59.0, fresh)
+    assert fresh.take() is None
+    world.advance(2.0, fresh)
+    following = fresh.take()
+    assert following.alone
+    assert following.open.keys() != hung.open.keys()
 
 
 # --- how much is read ahead

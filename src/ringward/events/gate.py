@@ -46,7 +46,8 @@ class Gate:
     def _let_others(self, now: float) -> None:
         """Open for others when their time has come."""
         if self._closed_at is not None and (now >= self._opens_at or not (self.suspect or self._waiting)):
-            self._others_until = now + (now - self._closed_at)
+            opened = min(now, self._opens_at)  # also when nobody has come since
+            self._others_until = opened + (opened - self._closed_at)
             self._closed_at = None
 
     def forgo(self, who: object) -> None:
