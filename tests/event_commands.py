@@ -45,4 +45,4 @@ class Program(subprocess.Popen):
 def program(*args, **options):
     """Start `python -m ringward events`."""
     command = [sys.executable, "-m", "ringward", "events", *map(str, args)]
-    return Program(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    return Program(command, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})

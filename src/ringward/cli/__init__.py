@@ -9,6 +9,7 @@ import sys
 __all__ = ["main"]
 
 _CUT_OFF = 4  # as in `output`, which needs click
+_INTERRUPTED = 130
 _STDERR = 2
 _NEEDED = ("click", "rich")
 _ALLOCATIONS_BEFORE_COLLECTION = 1 << 20
@@ -16,6 +17,18 @@ _ALLOCATIONS_BEFORE_COLLECTION = 1 << 20
 
 def main() -> None:
     """Run the command line, and exit with its code."""
+    try:
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except SystemExit as ended:
+        if ended.code == _CUT_OFF:  # a thread that was left behind may hold what the interpreter waits for at its end
+            os._exit(_CUT_OFF)
+        raise
+
+
+def _run() -> None:
+    _open_standard_files()
     try:
         from ringward.cli.group import group  # noqa: PLC0415 - click and rich are an optional extra
     except ModuleNotFoundError as error:
@@ -25,13 +38,7 @@ def main() -> None:
         sys.exit(1)
     # Rows are lists of text, which hold no cycles: to look for some again and again takes as long as all the rest.
     gc.set_threshold(_ALLOCATIONS_BEFORE_COLLECTION)
-    _open_standard_files()
-    try:
-        group(prog_name="ringward")
-    except SystemExit as ended:
-        if ended.code == _CUT_OFF:  # a thread that was left behind may hold what the interpreter waits for at its end
-            os._exit(_CUT_OFF)
-        raise
+    group(prog_name="ringward")
 
 
 def _open_standard_files() -> None:

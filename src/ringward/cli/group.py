@@ -40,19 +40,27 @@ class _Group(click.Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            # What is still buffered has no reader: Python must not try to write it at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             ctx.exit(0)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)  # as shells count it; a command that has something to say about it says it before
         except click.ClickException as error:
             vars(error).update(message=tidy(error.message))  # its class and context say how it is shown
+            try:
+                sys.stdout.flush()
+            except OSError:
+                _drop_output()
             raise
         except OSError as error:
             raise click.ClickException(f"{error.filename or 'the output'}: {error.strerror or error}") from error
         except (InputError, rw.RingwardError) as error:
             raise click.ClickException(tidy(str(error).replace("\n", "\\n"))) from error
         return result
+
+
+def _drop_output() -> None:
+    """What is still buffered has no reader: Python must not try to write it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

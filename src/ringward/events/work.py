@@ -138,8 +138,8 @@ def handle(
         As `work`.
     """
     over = processor.run(until, timeout_s, stop_timeout_s=stop_timeout_s)
-    if not processor.stop():
-        raise StopTimeoutError(stop_timeout_s, processor.running())
+    if not processor.stop() and ((running := processor.running()) or processor.stats().groups[group].hung):
+        raise StopTimeoutError(stop_timeout_s, running)
     return 0 if over else outstanding(processor, group)
 
 

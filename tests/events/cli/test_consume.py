@@ -6,8 +6,12 @@ import base64
 import csv
 import io
 import json
+import re
 import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from command import process, run
@@ -102,3 +106,25 @@ def test_verbose_logs_who_has_what(filled):
     assert len(done.stdout.splitlines()) == 30
     assert b"INFO ringward.events: group g: member-1 claimed 256 partitions, 0 of them taken over" in done.stderr
     assert b"released 256 partitions" in done.stderr
+
+
+@POSIX
+@pytest.mark.parametrize("where", ["closed", "full"])
+def test_what_cannot_be_written_is_not_acknowledged(filled, where):
+    """A stdout that is closed, or a disk that is full: one line, exit code 1, and all of it comes later."""
+    if where == "full" and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    target = ">&-" if where == "closed" else ">/dev/full"
+    command = f"exec {sys.executable} -m ringward events consume e.db --group g --until idle {target}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert re.fullmatch(r"Error: (stdout: closed: .*|the output: No space left on device)\n", done.stderr)
+    assert sorted(event["seq"] for event in consumed()) == list(range(1, 31))
+
+
+@POSIX
+def test_files_get_no_number_of_a_stream_that_is_closed(filled):
+    """With stdin, stdout and stderr closed a file of ours would be fd 2, and take what is written there."""
+    command = f"exec {sys.executable} -m ringward events publish e.db rows.csv --key tail <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], timeout=60, check=False).returncode == 0
+    assert run("events", "verify", "e.db").startswith("e.db: 60 events")

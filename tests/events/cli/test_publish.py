@@ -129,3 +129,15 @@ def test_rows_that_are_none_are_one_line_of_error(data, flags, message):
     """With file, line and what is stored, and exit code 1."""
     Path("in.csv").write_bytes(data if isinstance(data, bytes) else data.encode())
     assert message in fails("events", "publish", "e.db", "in.csv", *flags)
+
+
+def test_what_cannot_be_read_makes_no_file(table):
+    """A typo is mended and tried again, perhaps with other partitions; and --no-create makes none at all."""
+    assert "no column 'tial'" in fails("events", "publish", "new.db", "rows.csv", "--key", "tial")
+    assert "No such file" in fails("events", "publish", "new.db", "none.csv", "--key", "tail")
+    assert fails("events", "publish", "new.db", "rows.csv", "--key", "tail", "--no-create") == "new.db: no such file"
+    assert "stdin and stdout cannot be" in fails("events", "publish", "-", "rows.csv", "--key", "tail")
+    assert "Processor()" in fails("events", "publish", ":memory:", "rows.csv", "--key", "tail")
+    assert [path.name for path in Path().iterdir()] == ["rows.csv"]
+    assert run_json("events", "publish", "new.db", "rows.csv", "--key", "tail", "--partitions", "16")["events"] == 30
+    assert run_json("events", "publish", "new.db", "rows.csv", "--key", "tail", "--no-create")["events"] == 30

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from command import fails, process, run
-from event_commands import POSIX, handlers, program
+from event_commands import POSIX, Program, handlers, program
 
 from ringward.events import Processor
 
@@ -59,8 +62,11 @@ def test_what_is_in_flight_is_finished_after_a_signal():
         assert {document.owner for document in p.store.documents("g").values()} == {None}
 
 
-@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
-@pytest.mark.parametrize("code", [SLOW, SLOW_TURN], ids=["plain", "in its turn"])
+@pytest.mark.parametrize(
+    ("code", "number"),
+    [(SLOW, "SIGTERM"), (SLOW, "SIGHUP"), (SLOW_TURN, "SIGINT")],
+    ids=["SIGTERM", "SIGHUP", "SIGINT in its turn"],
+)
 def test_a_handler_that_is_cut_off_is_told_by_the_exit_code(code, number):
     """4, with the seq; the event is delivered again, as the same attempt."""
     handlers(code.replace("SECONDS", "60"))
@@ -164,3 +170,94 @@ def test_dead_events_fail_where_that_is_asked_for():
     assert process("events", *dead).returncode == 3
     run("events", "drop", "e.db", "--group", "g", "--all", "--yes")
     assert process("events", *dead, "--until", "idle").returncode == 0
+
+
+def test_a_signal_before_there_is_anything_to_stop_ends_at_once():
+    """While the handler's module is imported, or the file waits for somebody's lock; nothing was in flight."""
+    handlers("import time\nfrom pathlib import Path\nPath('importing').touch()\ntime.sleep(60)\n")
+    published()
+    with program(*WORK) as running:
+        until(lambda: Path("importing").exists())
+        running.terminate()
+        assert running.communicate(timeout=30) == (b"", b"")
+        assert running.returncode == 0
+    handlers("from pathlib import Path\nPath('imported').touch()\ndef handle(event): pass\n")
+    with Processor("e.db") as p:
+        p.store._turnstile.enter()
+        try:
+            with program(*WORK) as running:
+                until(lambda: Path("imported").exists())
+                time.sleep(0.2)
+                running.terminate()
+                assert running.communicate(timeout=30) == (b"", b"")
+                assert running.returncode == 0
+        finally:
+            p.store._turnstile.leave()
+
+
+def test_a_stop_without_time_is_no_failure_where_nothing_runs():
+    """--stop-timeout 0: only what is cut off is told."""
+    handlers("def handle(event): pass\n")
+    published(3)
+    assert run("events", *WORK, "--until", "idle", "--stop-timeout", "0") == "g: 3 handled, 0 retried, 0 dead\n"
+
+
+def test_ctrl_c_tells_what_publish_has_stored():
+    """Exit code 130, and one line."""
+    with program("publish", "e.db", "--key", "k", "--batch", "2", stdin=subprocess.PIPE) as running:
+        running.stdin.write(b"k\n" + b"a\n" * 5)
+        running.stdin.flush()
+        until(lambda: Path("e.db").exists())
+        with Processor("e.db") as p:
+            until(lambda: p.stats().tail == 4)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(30) == 130
+        told = running.stderr.read().decode()
+        assert told == "Error: interrupted; the 4 rows before are stored, and perhaps one commit more\n"
+
+
+@pytest.mark.parametrize("command", [["tail", "e.db", "--follow"], ["lag", "e.db"]])
+def test_ctrl_c_of_a_command_that_looks_is_silent(command):
+    """Exit code 130, here while it waits for somebody's lock."""
+    published()
+    with Processor("e.db") as p:
+        p.store._turnstile.enter()
+        try:
+            with program(*command) as running:
+                until(p.store._presence.others)
+                running.send_signal(signal.SIGINT)
+                assert running.communicate(timeout=30)[1] == b""
+                assert running.returncode == 130
+        finally:
+            p.store._turnstile.leave()
+
+
+def test_an_exit_code_survives_a_reader_that_is_gone():
+    """The summary has no reader; the code still tells."""
+    handlers("def handle(event):\n    raise ValueError\n")
+    published()
+    flags = ["--until", "idle", "--attempts", "1", "--fail-on-dead"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with program(*WORK, *flags, stdout=writer) as running:
+        os.close(writer)
+        assert running.wait(60) == 3
+
+
+def test_whoever_interrupts_a_stop_is_gone_at_once():
+    """The second Ctrl-C does not wait for the rest of the time."""
+    script = SLOW.replace("SECONDS", "60") + (
+        "from ringward.events import Processor\n"
+        "p = Processor('e.db')\n"
+        "p.consumer('g')(handle)\n"
+        "p.publish('k', b'x')\n"
+        "p.run()\n"
+    )
+    with Program([sys.executable, "-c", script], stderr=subprocess.PIPE) as running:
+        until(lambda: Path("began-1").exists())
+        running.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=20)
+        assert running.returncode not in (0, None)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from command import fails, run, run_json
+import pytest
+from command import fails, process, run, run_json
 from event_commands import POSIX, consumed, handlers, lines, program
 
 from ringward.events import Processor
@@ -143,3 +147,104 @@ def test_two_workers_share_and_one_that_is_told_to_end_hands_over(table):
             assert second.wait(60) == 0
     seqs = [int(line.split()[0]) for name in "ab" for line in Path(f"{name}.log").read_text().splitlines()]
     assert sorted(seqs) == list(range(1, 201))
+
+
+def test_a_handler_is_looked_for_where_it_is_told(filled):
+    """--path, not the working directory; the error says so."""
+    handlers("def handle(event): pass\n")
+    command = [sys.executable, "-P", "-m", "ringward", "events", "work", "e.db", "--group", "g", "--until", "idle"]
+    command += ["--handler", "my_handlers:handle"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "there is no my_handlers" in done.stderr
+    assert "--path . is the working directory" in done.stderr
+    done = subprocess.run([*command, "--path", "."], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "g: 30 handled, 0 retried, 0 dead\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("import no_such_package", "No module named 'no_such_package'"),
+        ("def handle(event:", "SyntaxError"),
+        ("raise ValueError('\\x1b[2J\\n')", r"ValueError: \x1b[2J"),
+        ("async def handle(event): pass", "a coroutine function needs ringward.events.aio"),
+        ("def handle(event): yield", "generator"),
+        ("def handle(): pass", "must "),
+        ("class handle: pass", "must "),
+        ("handle = 7", "the name of something callable"),
+    ],
+)
+def test_a_handler_that_is_none_is_one_line_and_exit_code_2(filled, text, reason):
+    """Whatever its module does; nothing is delivered."""
+    handlers(text + "\n")
+    flags = ["--handler", "my_handlers:handle", "--path", ".", "--until", "idle"]
+    message = fails("events", "work", "e.db", "--group", "g", *flags, code=2)
+    assert reason in message
+    assert message.isprintable()
+
+
+def test_a_failed_attempt_is_a_line_and_with_verbose_a_traceback(filled):
+    """Neutral, whatever the error says; nothing is logged where the handler's module sets up logging."""
+    raising = "def handle(event):\n    if event.seq == 4:\n        raise ValueError('no\\x1b[2J\\nuser')\n"
+    flags = ["--handler", "my_handlers:handle", "--path", ".", "--until", "idle", "--attempts", "1"]
+    handlers(raising)
+    done = process("events", "work", "e.db", "--group", "g", *flags)
+    assert done.returncode == 0
+    assert done.stderr.decode().splitlines() == [
+        r"WARNING group g, seq 4, attempt 1: ValueError: no\x1b[2J\nuser",
+        r"ERROR group g: seq 4 is dead after 1 attempts: ValueError: no\x1b[2J\nuser",
+    ]
+    done = process("events", "work", "e.db", "--group", "h", *flags, "--verbose")
+    assert b"Traceback (most recent call last):" in done.stderr
+    assert b"INFO ringward.events: group h: member-1 claimed" in done.stderr
+    assert b"\x1b" not in done.stderr
+    handlers("import logging\nlogging.basicConfig(format='mine: %(message)s')\n" + raising)
+    done = process("events", "work", "e.db", "--group", "i", *flags, "--quiet")
+    assert done.stdout == b""
+    assert done.stderr.startswith(b"mine: ")
+    assert b"WARNING" not in done.stderr
+
+
+@POSIX
+def test_progress_shows_on_a_terminal_only(filled):
+    """On stderr, so that stdout stays what it is; not with --quiet."""
+    import pty  # noqa: PLC0415 - is of POSIX
+
+    handlers("import time\ndef handle(event): time.sleep(0.05)\n")
+    for group, flags in {"g": [], "h": ["--quiet"]}.items():
+        ours, terminal = pty.openpty()
+        arguments = ["--group", group, "--handler", "my_handlers:handle", "--path", ".", "--until", "idle", *flags]
+        with program("work", "e.db", *arguments, stderr=terminal, env={**os.environ, "COLUMNS": "200"}) as running:
+            os.close(terminal)
+            shown = b""
+            with suppress(OSError):  # the other end is closed
+                while data := os.read(ours, 4096):
+                    shown += data
+            assert running.wait(30) == 0
+            assert running.stdout.read() == (b"" if flags else b"g: 30 handled, 0 retried, 0 dead\n")
+        os.close(ours)
+        assert (b" a second; " in shown) is not bool(flags)
+        assert (b"g is a new group" in shown) is not bool(flags)
+
+
+@POSIX
+def test_dropping_all_is_asked_first_on_a_terminal(filled):
+    """No is no; --yes and scripts are not asked."""
+    import pty  # noqa: PLC0415 - is of POSIX
+
+    handlers(FAILING)
+    flags = ["--handler", "my_handlers:handle", "--path", ".", "--until", "idle", "--attempts", "1"]
+    run("events", "work", "e.db", "--group", "g", *flags)
+    for answer, code in {b"n\n": 1, b"y\n": 0}.items():
+        ours, terminal = pty.openpty()
+        with program("drop", "e.db", "--group", "g", "--all", stdin=terminal) as running:
+            os.write(ours, answer)
+            out, err = running.communicate(timeout=60)
+        os.close(ours)
+        os.close(terminal)
+        assert running.returncode == code
+        assert b"delete 6 dead and parked events for good?" in err
+        assert out == (b"" if code else b"g: 6 dropped\n")
+    assert run("events", "drop", "e.db", "--group", "g", "--all") == "g: 0 dropped\n"

@@ -130,7 +130,7 @@ def _worker(name: str, file: Path) -> Iterator[_Worker]:
     """A process that runs `ringward events work`, ended in an orderly way where the platform has signals."""
     errors = file.with_name(f"{name}.err")
     command = [
-        *(sys.executable, "-m", "ringward", "events", "work", str(file)),
+        *(sys.executable, "-P", "-m", "ringward", "events", "work", str(file)),
         *("--group", GROUP, "--member", name, "--handler", f"{logbook.__name__}:{logbook.record.__name__}"),
     ]
     with (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -101,6 +102,8 @@ def publish(
     fresh = not os.path.lexists(file)
     if fresh and no_create:
         raise InputError(file, "no such file")
+    if source == "-" and sys.stdin is not None and sys.stdin.isatty():
+        note("rows are read from the terminal; Ctrl-D ends them")
     with byte_source(source) as raw:
         events = _events(raw, wanted)
         try:

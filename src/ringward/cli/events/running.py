@@ -77,23 +77,28 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+class _Left(BaseException):
+    """The command was told to end before there was anything to hand over."""
+
+
 class Leaving:
-    """Whether the command was told to end; it may be before there is a processor."""
+    """What is to be done when the command is told to end."""
 
     def __init__(self) -> None:
-        self.told = False
         self._processor: Processor | None = None
+        self._told = False
 
     def __call__(self) -> None:
-        """Ask to end."""
-        self.told = True
-        if self._processor is not None:
-            self._processor.ask_to_stop()
+        """Ask to end; at once, while there is no processor yet: opening a file may have to wait for others."""
+        self._told = True
+        if self._processor is None:
+            raise _Left
+        self._processor.ask_to_stop()
 
     def of(self, processor: Processor) -> None:
         """This is what has to stop."""
         self._processor = processor
-        if self.told:
+        if self._told:  # what was being imported has swallowed it
             processor.ask_to_stop()
 
 
@@ -101,8 +106,11 @@ class Leaving:
 def leaving() -> Iterator[Leaving]:
     """The first signal asks to end, from here on; the second ends the process at once."""
     leave = Leaving()
-    with until_told(leave, last=signal.SIG_DFL):
-        yield leave
+    try:
+        with until_told(leave, last=signal.SIG_DFL):
+            yield leave
+    except _Left:
+        click.get_current_context().exit(0)
 
 
 def finished(processor: Processor, group: str, within: Within, *, alive: bool = False) -> None:

@@ -126,9 +126,11 @@ def work(
                     finished(processor, group, within, alive=fail_on_dead)
                 except click.ClickException as error:
                     end = error
-            _summary(processor, group, as_json=as_json, quiet=quiet)
-            if end is not None:
-                raise end
+            try:
+                _summary(processor, group, as_json=as_json, quiet=quiet)
+            finally:
+                if end is not None:  # more than that nobody reads the summary
+                    raise end
 
 
 def _loaded(name: str, folders: tuple[str, ...]) -> Handler:
