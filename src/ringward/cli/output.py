@@ -51,10 +51,10 @@ class StoppedError(click.ClickException):
     exit_code = INTERRUPTED
 
 
-def tidy(message: str) -> str:
+def tidy(message: str, most: int = _MESSAGE_MOST) -> str:
     """An error's text, of bounded length, and without characters that a terminal would act on."""
-    if len(message) > _MESSAGE_MOST:
-        half = _MESSAGE_MOST // 2
+    if len(message) > most:
+        half = most // 2
         message = f"{message[:half]} … {message[-half:]}"
     return "\n".join(plain_name(line) for line in message.split("\n"))
 

@@ -116,7 +116,7 @@ def test_what_cannot_be_written_is_not_acknowledged(filled, where):
         pytest.skip("there is no /dev/full")
     target = ">&-" if where == "closed" else ">/dev/full"
     command = f"exec {sys.executable} -m ringward events consume e.db --group g --until idle {target}"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert re.fullmatch(r"Error: (stdout: closed: .*|the output: No space left on device)\n", done.stderr)
     assert sorted(event["seq"] for event in consumed()) == list(range(1, 31))
@@ -126,5 +126,5 @@ def test_what_cannot_be_written_is_not_acknowledged(filled, where):
 def test_files_get_no_number_of_a_stream_that_is_closed(filled):
     """With stdin, stdout and stderr closed a file of ours would be fd 2, and take what is written there."""
     command = f"exec {sys.executable} -m ringward events publish e.db rows.csv --key tail <&- >&- 2>&-"
-    assert subprocess.run(["sh", "-c", command], timeout=60, check=False).returncode == 0
+    assert subprocess.run(["/bin/sh", "-c", command], timeout=60, check=False).returncode == 0
     assert run("events", "verify", "e.db").startswith("e.db: 60 events")

@@ -200,6 +200,10 @@ def test_a_failed_attempt_is_a_line_and_with_verbose_a_traceback(filled):
     assert b"Traceback (most recent call last):" in done.stderr
     assert b"INFO ringward.events: group h: member-1 claimed" in done.stderr
     assert b"\x1b" not in done.stderr
+    handlers("import no_such_package")
+    done = process("events", "work", "e.db", "--group", "h", *flags, "--verbose")
+    assert done.returncode == 2
+    assert b'my_handlers.py", line 1, in <module>' in done.stderr
     handlers("import logging\nlogging.basicConfig(format='mine: %(message)s')\n" + raising)
     done = process("events", "work", "e.db", "--group", "i", *flags, "--quiet")
     assert done.stdout == b""

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import click
 
+from ringward.cli.events.logs import logged
 from ringward.cli.events.records import CSV_COLUMNS, PAYLOADS, as_csv, json_line
 from ringward.cli.events.running import Within, finished, leaving, run_options
 from ringward.cli.events.store import file_options, group_option, opened
@@ -51,6 +52,7 @@ def consume(
     start: Start,
     within: Within,
     lease: dict[str, Any],
+    verbose: bool,
     as_json: bool,
 ) -> None:
     """Write the events of FILE to stdout, each once for the group.
@@ -63,7 +65,7 @@ def consume(
     encode = functools.partial(as_csv if format == "csv" else json_line, payload=payload)
     if sys.stdout.name == os.devnull:  # not the caller's /dev/null, which has another name: there is no stdout
         raise InputError("stdout", "closed: what nobody reads is not to be acknowledged")
-    with leaving() as leave, opened(file, stream) as processor:
+    with leaving() as leave, logged(verbose=verbose), opened(file, stream) as processor:
         leave.of(processor)
         writer = _Writer(sys.stdout.buffer, encode, limit, processor.ask_to_stop)
         if format == "csv":

@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 
 import click
 
-from ringward.cli.events.logs import logged
 from ringward.cli.events.store import Seconds, start_from
 from ringward.cli.output import CutOffError, DeadError
 from ringward.errors import StopTimeoutError
@@ -66,13 +65,10 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option("-v", "--verbose", is_flag=True, help="Log who claims and releases what, and tracebacks, to stderr.")
     @functools.wraps(command)
-    def wrapped(
-        *, until: Any, timeout_s: float | None, stop_timeout_s: float, lease_s: float, verbose: bool, **options: Any
-    ) -> Any:
+    def wrapped(*, until: Any, timeout_s: float | None, stop_timeout_s: float, lease_s: float, **options: Any) -> Any:
         within = Within(until, timeout_s, stop_timeout_s)
         lease = {"lease_s": lease_s, "beat_s": min(1.0, lease_s / 5)}
-        with logged(verbose=verbose):
-            return command(within=within, lease=lease, **options)
+        return command(within=within, lease=lease, **options)
 
     return wrapped
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import traceback
 from typing import Any
 
 import click
 
+from ringward.cli.events.logs import logged
 from ringward.cli.events.running import Leaving, Within, finished, leaving, run_options
 from ringward.cli.events.store import file_options, group_option, json_option, opened
 from ringward.cli.events.watch import watched
-from ringward.cli.output import echo_json, note, plain_name
+from ringward.cli.output import echo_json, note, plain_name, tidy
 from ringward.errors import ArgumentError, ArgumentTypeError
 from ringward.events import Hooks, Processor, Retry, Stream
 from ringward.events.notices import Died
@@ -21,7 +22,7 @@ from ringward.events.work import load_handler
 
 __all__ = ["work"]
 
-_log = logging.getLogger("ringward.events")
+_TRACE_MOST = 10_000  # characters
 
 
 class _FirstDeath(Hooks):
@@ -97,6 +98,7 @@ def work(
     start: Start,
     within: Within,
     lease: dict[str, Any],
+    verbose: bool,
     as_json: bool,
 ) -> None:
     """Handle the events of FILE by a function, beside all other processes that do so for the group.
@@ -107,9 +109,10 @@ def work(
     """
     path = os.path.abspath(file)  # noqa: PTH100 - the module of the handler may change the working directory
     with leaving() as leave:
-        function = _loaded(handler, folders)
+        function = _loaded(handler, folders, verbose=verbose)
         hooks = _FirstDeath(leave) if fail_on_dead and within.until is None else None
-        with opened(file, stream, path=path, codec=codec, hooks=hooks) as processor:
+        # Only now may logging be set up: had the handler's module found it done, its own would count for nothing.
+        with logged(verbose=verbose), opened(file, stream, path=path, codec=codec, hooks=hooks) as processor:
             leave.of(processor)
             _tell_new(processor, group, quiet=quiet)
             options = {"retry": Retry(attempts=attempts), "on_dead": on_dead, **lease}
@@ -133,13 +136,14 @@ def work(
                     raise end
 
 
-def _loaded(name: str, folders: tuple[str, ...]) -> Handler:
+def _loaded(name: str, folders: tuple[str, ...], *, verbose: bool) -> Handler:
     try:
         return load_handler(name, folders)
     except ArgumentError as error:
         if error.argument == "folders":
             raise click.BadParameter(_reason(error), param_hint="--path") from error
-        _log.info("the handler is not loaded", exc_info=error.__cause__)
+        if verbose and error.__cause__ is not None:
+            click.echo(tidy("".join(traceback.format_exception(error.__cause__)), most=_TRACE_MOST), err=True)
         lost = isinstance(error.__cause__, ModuleNotFoundError)
         hint = "; --path DIR says where else to look, --path . is the working directory" if lost else ""
         raise click.BadParameter(_reason(error) + hint, param_hint="--handler") from error
