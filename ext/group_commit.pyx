@@ -41,14 +41,16 @@ cdef class Job:
     cdef double until  # how long it waits for others
     cdef long long served_in  # the commit before, if its thread was in that: then it has come back
 
+    def __cinit__(self, *args, **kwargs):
+        self.gate = _new_gate()  # locked while its thread waits
+        self.gate.acquire()
+
     def __init__(self, operation, otherwise=None, *, bint sync=True, bint alone=False, thread=None):
         self.operation = operation
         self.otherwise = otherwise
         self.sync = sync
         self.alone = alone  # whether it is no part of a commit of several
         self.thread = _get_ident() if thread is None else thread
-        self.gate = _new_gate()  # locked while its thread waits
-        self.gate.acquire()
 
 
 cdef inline bint hasty(Job job) noexcept:
@@ -281,18 +283,20 @@ cdef class GroupCommit:
     cdef bint _synchronous, _committed
     cdef readonly double committed_at  # by `perf_counter`; 0: never yet
 
+    def __cinit__(self, *args, **kwargs):
+        self.lead = Lead()  # one whose __init__ never ran fails, and crashes nothing
+        self._late = set()
+
     def __init__(self, connection, turnstile, headroom, faults, watch=None):
         import apsw  # the extra `events`
 
         self.connection = connection
         self.faults = faults
-        self.lead = Lead()
         self._execute = connection.execute
         self.turnstile = turnstile
         self.watch = watch
         self._headroom = headroom
         self._apsw = apsw
-        self._late = set()
         self._synchronous = True
 
     def run(self, operation, otherwise=None, *, bint sync=True, bint joins=False):

@@ -68,6 +68,8 @@ cdef Part raw(bytes data):
 cdef uint64_t body_digest(_Scratch scratch, int kind, bytes key, object id, bytes payload, str headers,
                           uint64_t seed) except? 0:
     """The digest of `ringward.events.stream.body_of` of an event."""
+    if key is None or payload is None:
+        raise TypeError("key and payload must be bytes")
     cdef Part tag = Part(NULL, 0)
     cdef Part text = Part(NULL, 0)
     cdef Part name = raw(key)
@@ -110,12 +112,18 @@ cdef uint64_t body_digest(_Scratch scratch, int kind, bytes key, object id, byte
     return xxh3_bytes(scratch.data, size, seed, derived)
 
 
+cdef int refuse_other(type receipt) except -1:
+    if not issubclass(receipt, tuple):
+        raise TypeError("receipt must be a subclass of tuple")
+    return 0
+
+
 cdef inline void set_item(object made, Py_ssize_t place, object item) noexcept:
     Py_INCREF(item)
     PyTuple_SET_ITEM(made, place, item)
 
 
-def event_digest(int kind, bytes key, object id, bytes payload, str headers):
+def event_digest(int kind, bytes key, object id, bytes payload, str headers or None):
     """What is kept of an event to tell whether a repeat is one: 8 bytes."""
     cdef uint64_t digest = body_digest(_Scratch(), kind, key, id, payload, headers, 0)
     return (<object>digest).to_bytes(8, "big")
@@ -137,8 +145,11 @@ def log_rows(object entries, type receipt, int64_t producer, int64_t seq, int64_
     cdef object number, made
     cdef tuple entry
     cdef bytes key, payload
+    refuse_other(receipt)
     for entry in entries:
         partition, kind, key, id, payload, headers = entry
+        if payload is None:
+            raise TypeError("payload must be bytes")
         seq += 1
         volume += PyBytes_GET_SIZE(payload)
         chain = body_digest(scratch, kind, key, id, payload, headers, chain)
@@ -187,8 +198,11 @@ def append_rows(object entries, type receipt, object digest, int64_t seq, object
     cdef int64_t size = 0
     cdef tuple entry, row
     cdef Py_ssize_t before = len(log)
+    refuse_other(receipt)
     for entry in entries:
         partition, kind, key, id, payload, headers = entry
+        if type(payload) is not bytes:
+            raise TypeError("payload must be bytes")
         seq += 1
         size += PyBytes_GET_SIZE(payload)
         number = seq

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
 
 from ringward.errors import ArgumentError, ArgumentTypeError
 
-__all__ = ["checked_float", "checked_int", "checked_text", "checked_type"]
+__all__ = ["checked_callable", "checked_float", "checked_int", "checked_text", "checked_type"]
 
+F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")
 _POWERS = {2**64 - 1: "2**64 - 1"}
 _BOOLS = bool, np.bool_
@@ -57,4 +59,11 @@ def checked_type(argument: str, value: object, kind: type[T]) -> T:
     """`value`, which is an object of a class."""
     if not isinstance(value, kind):
         raise ArgumentTypeError(argument, f"of type {kind.__name__}", value)
+    return value
+
+
+def checked_callable(argument: str, value: F) -> F:
+    """`value`, which can be called."""
+    if not callable(value):
+        raise ArgumentTypeError(argument, "callable", value)
     return value

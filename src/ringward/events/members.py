@@ -38,6 +38,11 @@ def _counter_of(name: str, member: Member) -> str:
     return f"{lease_of(name, member.incarnation)}@{member.process}"
 
 
+def _check_router(router: object) -> None:
+    if not isinstance(router, Router) and not callable(router):
+        raise ArgumentTypeError("router", "a Router or a function of names", router)
+
+
 class _Seen(NamedTuple):
     beats: int
     since: float
@@ -77,8 +82,8 @@ class Members:
     def __init__(
         self, process: str, middles: npt.NDArray[np.uint64], router: RouterLike | None, options: Options
     ) -> None:
-        if router is not None and not isinstance(router, Router) and not callable(router):
-            raise ArgumentTypeError("router", "a Router or a function of names", router)
+        if router is not None:
+            _check_router(router)
         self.process = process
         self.options = options
         self.view: View | None = None
@@ -124,6 +129,7 @@ class Members:
 
     def reroute(self, router: RouterLike) -> None:
         """The group is to be routed by another router."""
+        _check_router(router)
         self._given = router
         self._rerouting = True
 

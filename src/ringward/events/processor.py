@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from ringward.checks import checked_float, checked_int, checked_text, checked_type
+from ringward.checks import checked_callable, checked_float, checked_int, checked_text, checked_type
 from ringward.errors import ArgumentError, ArgumentTypeError, InsideHandlerError, StoreClosedError, UnknownGroupError
 from ringward.events.admission import UNRESOLVED_BYTES, UNRESOLVED_COUNT, Admission
 from ringward.events.agent import Agent
@@ -25,7 +25,7 @@ from ringward.events.group import Group
 from ringward.events.health import Health, health_within
 from ringward.events.hooks import Hooks, Observer
 from ringward.events.members import RouterLike
-from ringward.events.registration import member_names, options_from
+from ringward.events.registration import checked_seqs, member_names, options_from
 from ringward.events.reports import DeadEvent, GroupStats, Meter, Stats
 from ringward.events.runner import Handler, Handling, Runner
 from ringward.events.stores.memory import MemoryStore
@@ -112,8 +112,8 @@ class Processor:
         self._codec = codec_from(codec)
         if retention is not None:
             checked_type("retention", retention, Retention)
-        self._now = now
-        self._chance = chance
+        self._now = checked_callable("now", now)
+        self._chance = checked_callable("chance", chance)
         if stream is not None:
             checked_type("stream", stream, Stream)
         self.store = _opened(store, stream, create=create)
@@ -480,22 +480,24 @@ class Processor:
 
     def dead(self, group: str) -> list[DeadEvent]:
         """The dead-letter queue of a group, by seq, with what is parked in it."""
-        letters = self.store.letters(group)
+        letters = self.store.letters(checked_text("group", group))
         rows = {row[0]: row for row in self.store.bodies(group, [letter.seq for letter in letters])}
         return [DeadEvent.of(letter, rows[letter.seq]) for letter in letters if letter.seq in rows]
 
     def redrive(self, group: str, seqs: Sequence[int] | None = None) -> int:
         """Deliver dead events again, and what is parked behind them; all, unless told which. How many are dead."""
-        chosen = (
-            [letter.seq for letter in self.store.letters(group) if letter.state == "dead"] if seqs is None else seqs
-        )
+        checked_text("group", group)
+        if seqs is None:
+            chosen = [letter.seq for letter in self.store.letters(group) if letter.state == "dead"]
+        else:
+            chosen = checked_seqs(seqs)
         count = self.store.redrive(group, chosen)
         self._crew.wake()
         return count
 
     def drop(self, group: str, seqs: Sequence[int]) -> int:
         """Delete entries of the dead-letter queue for good; what is parked behind them goes on. How many there were."""
-        count = self.store.drop(group, seqs)
+        count = self.store.drop(checked_text("group", group), checked_seqs(seqs))
         self._crew.wake()
         return count
 
@@ -504,7 +506,7 @@ class Processor:
 
         Its epochs rise, so what is in flight counts no more; it is a new generation.
         """
-        self.store.reset(group, self._seq_of(to))
+        self.store.reset(checked_text("group", group), self._seq_of(to))
         self._crew.wake()
 
     def configure(self, *, retention: Retention | None = None, id_window_s: float | None = None) -> Settings:
@@ -668,7 +670,7 @@ def _opened(store: str | os.PathLike[str] | Store | None, stream: Stream | None,
         from ringward.events import SqliteStore  # noqa: PLC0415 - needs the extra
 
         return SqliteStore(store, stream, create=create)
-    if not hasattr(store, "append"):
+    if isinstance(store, type) or not hasattr(store, "append"):
         raise ArgumentTypeError("store", "a path, a Store or None", store)
     if stream is not None and stream != store.stream:
         raise ArgumentError("stream", f"the store's, {store.stream!r}", stream)

@@ -11,9 +11,10 @@ from ringward.checks import checked_int, checked_text
 from ringward.errors import ArgumentError, ArgumentTypeError
 from ringward.events.effects import Options
 
-__all__ = ["MEMBERS_MOST", "member_names", "options_from"]
+__all__ = ["MEMBERS_MOST", "checked_seqs", "member_names", "options_from"]
 
 MEMBERS_MOST = 10_000
+SEQ_MOST = 2**63 - 1
 
 
 def options_from(options: Options | None, fields: Mapping[str, Any]) -> Options:
@@ -43,7 +44,7 @@ def options_from(options: Options | None, fields: Mapping[str, Any]) -> Options:
 
 def member_names(members: int | Sequence[str]) -> tuple[list[str] | None, int]:
     """The names of members, None where they have none; and how many there are."""
-    if hasattr(members, "__index__"):
+    if hasattr(members, "__index__") and not hasattr(members, "__iter__"):  # an array has both
         return None, checked_int("members", members, 1, MEMBERS_MOST)
     if isinstance(members, str | bytes | Mapping) or not isinstance(members, Iterable):
         raise ArgumentTypeError("members", "an int or a sequence of names", members)
@@ -51,3 +52,10 @@ def member_names(members: int | Sequence[str]) -> tuple[list[str] | None, int]:
     if len(set(names)) != len(names):
         raise ArgumentError("members", "names that are given once", names)
     return names, checked_int("members", len(names), 1, MEMBERS_MOST)
+
+
+def checked_seqs(seqs: Iterable[int]) -> list[int]:
+    """Sequence numbers, as ints."""
+    if isinstance(seqs, str | bytes | Mapping) or not isinstance(seqs, Iterable):
+        raise ArgumentTypeError("seqs", "a sequence of ints", seqs)
+    return [checked_int("seqs", seq, 0, SEQ_MOST) for seq in seqs]

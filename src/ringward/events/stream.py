@@ -88,6 +88,8 @@ class Stream:
         partitions = self.partitions_of(keys).tolist()
         count = len(partitions)
         for name, column in (("payloads", payloads), ("ids", ids), ("headers", headers)):
+            if name == "payloads" or column is not None:
+                _check_column(name, column)
             if column is not None and len(column) != count:
                 raise ArgumentError(name, f"as many as the keys, {count}", len(column))
         entries: list[Entry] = []
@@ -145,6 +147,12 @@ def body_of(kind: int, key: bytes, id: EventId | None, payload: bytes, headers: 
         tag = b"b" + id if isinstance(id, bytes) else b"i" + str(id).encode()
     text = b"" if headers is None else headers.encode()
     return b"".join((_FRAME(kind, len(tag), len(key), len(text)), tag, key, text, payload))
+
+
+def _check_column(name: str, column: object) -> None:
+    """Refuse what is one thing, or none, in place of many."""
+    if isinstance(column, str | bytes | bytearray | Mapping) or not hasattr(column, "__len__"):
+        raise ArgumentTypeError(name, "a sequence with one for each key", column)
 
 
 def _checked_payload(payload: object) -> bytes:

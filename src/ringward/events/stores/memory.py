@@ -14,6 +14,7 @@ from itertools import accumulate, pairwise
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ringward._core import append_rows, event_digest, untracked
+from ringward.checks import checked_callable, checked_type
 from ringward.errors import (
     ConflictError,
     DeduplicationExpiredError,
@@ -111,10 +112,10 @@ class MemoryStore:
         now: Callable[[], float] = boot_time,
         faults: Faults = lambda _: None,
     ) -> None:
-        self.stream = stream or Stream()
+        self.stream = Stream() if stream is None else checked_type("stream", stream, Stream)
         self.process = uuid.uuid4().hex
         self._settings: dict[str, Any] = settled({}, None, id_window_s, initial=True)
-        self._clock = WallClock(clock, now)
+        self._clock = WallClock(checked_callable("clock", clock), checked_callable("now", now))
         self._log_time = LogTime()
         self._faults = faults
         self._lock = threading.RLock()

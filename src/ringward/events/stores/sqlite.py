@@ -12,7 +12,7 @@ from typing import Any
 
 import apsw
 
-from ringward.checks import checked_float, checked_text
+from ringward.checks import checked_callable, checked_float, checked_text, checked_type
 from ringward.errors import StoreClosedError, StoreFailedError, StoreUnavailableError, TransactionError
 from ringward.events.stores import salvage, schema
 from ringward.events.stores.backup import back_up
@@ -108,9 +108,11 @@ class SqliteStore(SqliteGroups):
     ) -> None:
         settled({}, None, id_window_s, initial=True)
         self._timeout_s = checked_float("transaction_timeout_s", transaction_timeout_s, zero=False)
-        self._clock = WallClock(clock, now)
+        self._clock = WallClock(checked_callable("clock", clock), checked_callable("now", now))
         self._log_time = LogTime()
         self._said = set()
+        if stream is not None:
+            checked_type("stream", stream, Stream)
         self.path = resolved_path(path)
         schema.check_library()
         refuse_nested(self.path)
