@@ -30,9 +30,11 @@ def shortened(text: str, most: int) -> str:
 def shown(value: object, most: int = SHOWN_MOST) -> str:
     """A value as `repr` shows it, short and neutral, also where its `repr` raises."""
     if isinstance(value, str | bytes) and len(value) > most:
-        return f"{neutral(repr(value[:most]))}… ({len(value):,} {'characters' if isinstance(value, str) else 'bytes'})"
+        unit = "characters" if isinstance(value, str) else "bytes"
+        return f"{neutral(repr(value[:most]))[:most]}… ({len(value):,} {unit})"
     try:
         text = repr(value)
     except BaseException as error:  # noqa: BLE001 - it is somebody else's code; recursion, too many digits, anything
         return f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
-    return neutral(shortened(text, most))
+    told = neutral(text[: most + 1])
+    return told if len(told) <= most else f"{told[:most]}… ({len(text):,} characters)"

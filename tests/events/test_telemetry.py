@@ -233,3 +233,25 @@ def test_without_the_api_the_import_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "pip install 'ringward[otel]'" in done.stderr.splitlines()[-1]
+
+
+def test_spans_tell_of_an_error_what_may_be_told(observed):
+    """Its text went into spans as it was: of any length, with escape sequences, and not redacted."""
+    text = "secret \x1b[2J" + "x" * 100_000
+    with Processor(hooks=observed.hooks, redact=lambda text: text.replace("secret", "***")) as p:
+
+        @p.consumer("g", retry=Retry(attempts=1))
+        def handle(event):
+            raise ValueError(text)
+
+        p.publish("k", b"", id="secret")
+        with pytest.raises(rw.ConflictError):
+            p.publish("k", b"other", id="secret")
+        assert p.run(until="idle", timeout_s=30)
+    failed = [span for span in observed.exporter.get_finished_spans() if span.events]
+    assert len(failed) == 2
+    for span in failed:
+        for told in (span.status.description, *span.events[0].attributes.values()):
+            assert "secret" not in told
+            assert "\x1b" not in told
+            assert len(told) < 12_000

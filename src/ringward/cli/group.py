@@ -16,6 +16,7 @@ from ringward.cli.inspect import explain, report
 from ringward.cli.output import INTERRUPTED, tidy
 from ringward.cli.plan import plan
 from ringward.cli.sources import InputError
+from ringward.texts import neutral
 
 __all__ = ["group"]
 
@@ -52,9 +53,10 @@ class _Group(click.Group):
                 _drop_output()
             raise
         except OSError as error:
-            raise click.ClickException(f"{error.filename or 'the output'}: {error.strerror or error}") from error
+            where = error.filename or "the output"
+            raise click.ClickException(tidy(f"{where}: {error.strerror or error}")) from error
         except (InputError, rw.RingwardError) as error:
-            raise click.ClickException(tidy(str(error).replace("\n", "\\n"))) from error
+            raise click.ClickException(tidy(neutral(str(error)))) from error
         return result
 
 

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ringward.texts import neutral
+
 __all__ = [
     "INTERRUPTED",
     "CutOffError",
@@ -77,7 +79,7 @@ def percent(share: float) -> str:
 
 def plain_name(name: str) -> str:
     """A name without characters that a terminal would act on."""
-    return name if name.isprintable() else ascii(name)[1:-1]
+    return neutral(name)
 
 
 def echo_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()) -> None:

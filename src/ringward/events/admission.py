@@ -10,12 +10,18 @@ from ringward.checks import checked_float, checked_int
 from ringward.errors import BackpressureError
 from ringward.events.stores.protocol import Store
 
-__all__ = ["UNRESOLVED_BYTES", "UNRESOLVED_COUNT", "Admission"]
+__all__ = ["UNRESOLVED_BYTES", "UNRESOLVED_COUNT", "Admission", "check_bounds"]
 
 UNRESOLVED_BYTES = 1 << 30
 UNRESOLVED_COUNT = 100_000_000
 MEASURE_S = 1.0
 POLL_S = 0.005
+
+
+def check_bounds(count_most: int, bytes_most: int) -> None:
+    """Refuse bounds that are none."""
+    checked_int("unresolved_count", count_most, 1, 2**62)
+    checked_int("unresolved_bytes", bytes_most, 1, 2**62)
 
 
 class Admission:
@@ -27,8 +33,9 @@ class Admission:
 
     def __init__(self, store: Store, count_most: int, bytes_most: int, now: Callable[[], float]) -> None:
         self._store = store
-        self._count_most = checked_int("unresolved_count", count_most, 1, 2**62)
-        self._bytes_most = checked_int("unresolved_bytes", bytes_most, 1, 2**62)
+        check_bounds(count_most, bytes_most)
+        self._count_most = int(count_most)
+        self._bytes_most = int(bytes_most)
         self._now = now
         self._lock = threading.Lock()
         self._count = self._bytes = 0  # room that is left

@@ -106,6 +106,9 @@ class Observer:
     def __init__(self, hooks: Hooks | None, texts: Texts = Texts()) -> None:
         self.hooks = _checked(hooks)
         self._texts = texts
+        own: Any = hooks
+        if texts.redact is not None and getattr(own, "redact", texts.redact) is None:
+            own.redact = texts.redact  # hooks that tell of errors themselves
 
     def tell(self, notice: Notice) -> None:
         """Tell what happened to a group."""

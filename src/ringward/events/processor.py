@@ -12,8 +12,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from ringward.checks import checked_callable, checked_float, checked_int, checked_text, checked_type
-from ringward.errors import ArgumentError, ArgumentTypeError, InsideHandlerError, StoreClosedError, UnknownGroupError
-from ringward.events.admission import UNRESOLVED_BYTES, UNRESOLVED_COUNT, Admission
+from ringward.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    InsideHandlerError,
+    StoreClosedError,
+    UnknownGroupError,
+)
+from ringward.events.admission import UNRESOLVED_BYTES, UNRESOLVED_COUNT, Admission, check_bounds
 from ringward.events.agent import Agent
 from ringward.events.callables import check_handler
 from ringward.events.codecs import CodecLike, codec_from, encoded
@@ -110,22 +116,25 @@ class Processor:
     ) -> None:
         self.producer = checked_text("producer", producer)
         self._codec = codec_from(codec)
+        self._texts = Texts(redact)
+        self._observer = Observer(hooks, self._texts)
         if retention is not None:
             checked_type("retention", retention, Retention)
         self._now = checked_callable("now", now)
         self._chance = checked_callable("chance", chance)
         if stream is not None:
             checked_type("stream", stream, Stream)
+        check_bounds(unresolved_count, unresolved_bytes)  # before anything is opened, as all that may be wrong
         self.store = _opened(store, stream, create=create)
         self._begin_with(retention, close=self.store is not store)
+        self._entry = self._texts.hiding(self.store.stream.entry)
+        self._entries = self._texts.hiding(self.store.stream.entries)
         self._admission = Admission(self.store, unresolved_count, unresolved_bytes, now)
         self._agents: dict[str, Agent] = {}
         self._lock = threading.Lock()
         self._gate = Gate()
         self._here = Handling()
-        self._texts = Texts(redact)
-        self._observer = Observer(hooks, self._texts)
-        self._store_entries = self._observer.append(partial(self.store.append, self.producer))
+        self._store_entries = self._observer.append(self._texts.hiding(partial(self.store.append, self.producer)))
         self._crew = Crew(now, self._upkeep, partial(self._in_hook, self._observer.failed))
         self._troubles = Troubles(chance)
         self._accepted = Meter()
@@ -181,7 +190,7 @@ class Processor:
             When it is unknown whether the event is stored: publish it again, with the same id.
         """
         body = payload if self._codec is None else encoded(self._codec, payload)
-        return self._append([self.store.stream.entry(key, body, id, headers)], wait_s)[0]
+        return self._append([self._entry(key, body, id, headers)], wait_s)[0]
 
     def publish_many(
         self,
@@ -212,7 +221,7 @@ class Processor:
         """
         if self._codec is not None:
             payloads = [encoded(self._codec, payload) for payload in payloads]
-        entries = self.store.stream.entries(keys, payloads, ids, headers)
+        entries = self._entries(keys, payloads, ids, headers)
         return self._append(entries, wait_s) if entries else []
 
     def _append(self, entries: list[Any], wait_s: float | None) -> list[Receipt]:

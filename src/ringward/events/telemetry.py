@@ -21,6 +21,7 @@ from ringward.events.hooks import Hooks
 from ringward.events.notices import Claimed, Died, Fenced, Released, Retried
 from ringward.events.processor import Processor
 from ringward.events.reports import GroupStats
+from ringward.events.texts import Redact, Texts
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -46,6 +47,8 @@ class OpenTelemetry(Hooks):
         The global ones, unless given.
     stream : str
         The name of the stream in metrics and spans.
+    redact : callable, optional
+        What may be told of the text of an error in spans; that of the processor, unless given.
 
     Raises
     ------
@@ -73,7 +76,9 @@ class OpenTelemetry(Hooks):
         tracer_provider: TracerProvider | None = None,
         *,
         stream: str = "events",
+        redact: Redact | None = None,
     ) -> None:
+        self._texts = Texts(redact)
         self._tracer = trace.get_tracer(_SCOPE, ringward.__version__, tracer_provider)
         self._meter = metrics.get_meter(_SCOPE, ringward.__version__, meter_provider)
         self._stream = stream
@@ -115,13 +120,16 @@ class OpenTelemetry(Hooks):
             f"publish {self._stream}",
             kind=SpanKind.PRODUCER,
             attributes={**about, "messaging.batch.message_count": count},
-        ):
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
             headers: dict[str, str] = {}
             propagate.inject(headers)
             try:
                 yield headers
             except BaseException as error:
                 about["error.type"] = type(error).__qualname__
+                self._record(span, error)
                 raise
             finally:
                 self._sending.record(time.perf_counter() - began, about)
@@ -156,17 +164,35 @@ class OpenTelemetry(Hooks):
                 "ringward.events.attempt": event.attempt,
                 "ringward.events.epoch": event.epoch,
             },
+            record_exception=False,
+            set_status_on_exception=False,
         ) as span:
             try:
                 yield span
             except BaseException as error:
                 about["error.type"] = type(error).__qualname__
-                if not isinstance(error, Exception):  # the span sees to the others itself
-                    span.set_status(Status(StatusCode.ERROR, repr(error)))
+                self._record(span, error)
                 raise
             finally:
                 self._consumed.add(1, about)
                 self._processing.record(time.perf_counter() - began, about)
+
+    def _record(self, span: Span, error: BaseException) -> None:
+        """The error of a span, as `record_exception` would have it; its texts are shortened, neutral and redacted."""
+        name, _, text = self._texts.error(error).partition(": ")
+        span.set_status(Status(StatusCode.ERROR, f"{name}: {text}"))
+        trace = self._texts.trace(error)
+        attributes = {"exception.type": name, "exception.message": text, "exception.stacktrace": trace}
+        span.add_event("exception", attributes)
+
+    @property
+    def redact(self) -> Redact | None:
+        """What may be told of the texts of errors."""
+        return self._texts.redact
+
+    @redact.setter
+    def redact(self, redact: Redact | None) -> None:
+        self._texts = Texts(redact)
 
     # --- what happens to a group
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from typing import ParamSpec, TypeVar
 
-from ringward.errors import ArgumentTypeError
+from ringward.errors import ArgumentTypeError, RingwardError
 from ringward.texts import neutral, shortened, shown
 
 __all__ = ["ERROR_MOST", "Redact", "Texts"]
 
 Redact = Callable[[str], str]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 ERROR_MOST = 2000  # characters of an error in the dead-letter queue
 _TRACEBACK_MOST = 10_000
@@ -49,6 +52,28 @@ class Texts:
     def value(self, value: object) -> str:
         """A key, an id or a payload, on one line."""
         return shown(value) if self.redact is None else shown(self.redacted(_plain(value)))
+
+    def hiding(self, work: Callable[P, T]) -> Callable[P, T]:
+        """What lets errors of ours tell of their values only what may be told; itself, where all may be."""
+        if self.redact is None:
+            return work
+
+        def hidden(*args: P.args, **options: P.kwargs) -> T:
+            try:
+                return work(*args, **options)
+            except RingwardError as error:
+                self._hide(error)
+                raise
+
+        return hidden
+
+    def _hide(self, error: RingwardError) -> None:
+        """Change what an error says; what it carries as data stays as it is."""
+        for name in ("id", "value"):
+            value = error.__dict__.get(name)
+            if value is not None and error.args:
+                text = str(error.args[0]).replace(shown(value), self.value(value))
+                error.args = (text, *error.args[1:])
 
     def error(self, error: BaseException) -> str:
         """Type and text of an error: valid UTF-8, at most `ERROR_MOST` characters, with a mark where some were left out."""

@@ -7,10 +7,11 @@ import signal
 import sqlite3
 from contextlib import closing
 
+import pytest
 from command import process, run, run_json
 from event_commands import POSIX, consumed, lines, program
 
-from ringward.events import Processor
+from ringward.events import Processor, Retry
 
 
 def test_lag_tells_what_waits(filled):
@@ -76,3 +77,26 @@ def test_tail_follows(table):
         running.send_signal(signal.SIGINT)
         assert running.communicate(timeout=60) == (b"", b"")
         assert running.returncode == 0
+
+
+def test_no_payload_stops_a_look_at_it():
+    deep = b"[" * 200_000 + b"]" * 200_000
+    payloads = [deep, b"NaN", b"1e999", b"9" * 5000, b'"\\ud800"', b"\xff\xfe", b"", '"é"'.encode() * 50, b"[1]"]
+    with Processor("e.db") as p:
+        p.publish_many([f"k{n}\x1b[2J" for n in range(len(payloads))], payloads)
+        p.consumer("g", retry=Retry(attempts=1))(fail)
+        assert p.run(until="idle", timeout_s=30)
+    for command in (["tail", "-n", "20"], ["dead", "--group", "g"]):
+        assert "\x1b" not in run("events", command[0], "e.db", *command[1:])
+        for form in ("text", "json", "base64"):
+            lines = run("events", command[0], "e.db", *command[1:], "--json", "--payload-as", form).splitlines()
+            assert len(lines) == len(payloads)
+            for line in lines:
+                json.loads(line, parse_constant=pytest.fail) if len(line) < 100_000 else line.isascii()
+    for seq in range(1, len(payloads) + 1):
+        assert "\x1b" not in run("events", "dead", "e.db", "--group", "g", "--seq", str(seq), "--payload-as", "json")
+
+
+def fail(event):
+    """Fail with what must not reach a terminal."""
+    raise ValueError(f"\x1b[2J{event.seq}")

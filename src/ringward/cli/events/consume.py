@@ -62,7 +62,8 @@ def consume(
     """
     if as_json and format != "jsonl":
         raise click.UsageError("--json is --format jsonl")
-    encode = functools.partial(as_csv if format == "csv" else json_line, payload=payload)
+    row = functools.partial(as_csv, safe=sys.stdout.isatty())
+    encode = functools.partial(row if format == "csv" else json_line, payload=payload)
     if sys.stdout.name == os.devnull:  # not the caller's /dev/null, which has another name: there is no stdout
         raise InputError("stdout", "closed: what nobody reads is not to be acknowledged")
     with leaving() as leave, logged(verbose=verbose), opened(file, stream) as processor:

@@ -63,7 +63,7 @@ def _list(group: str, letters: list[Letter], entries: list[tuple[Letter, Row]]) 
     rows = []
     for letter, row in entries:
         event = event_of(row)
-        error = letter.error.partition("\n")[0]
+        error = plain_name(letter.error.partition("\n")[0])
         error = error if len(error) <= _ERROR_WIDTH else error[: _ERROR_WIDTH - 1] + "…"
         name = "" if event.id is None else plain(event.id)
         rows.append([str(letter.seq), letter.state, plain(event.key), name, str(letter.attempts), error])

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import click
 
-from ringward.cli.events.records import PAYLOADS, event_of, iso_time, json_line, plain
+from ringward.cli.events.records import PAYLOADS, beginning, event_of, iso_time, json_line, plain
 from ringward.cli.events.store import file_options, json_option, opened
 from ringward.cli.output import echo_json, echo_table, plain_name
 from ringward.errors import UnknownGroupError
@@ -117,7 +117,7 @@ def _shown_past(processor: Processor, seen: int, payload: str, as_json: bool) ->
         if as_json:
             click.echo(json_line(event, payload).decode(), nl=False)
         else:
-            body = plain_name(plain(event.payload[:_WIDTH]))[:_WIDTH]
+            body = beginning(event.payload, _WIDTH)
             click.echo(
                 f"{event.seq:>8}  {iso_time(event.at_ms)}  {event.partition:>5}  {plain_name(plain(event.key))}  {body}"
             )

@@ -14,6 +14,7 @@ import apsw
 from ringward.errors import StaleEpochError, TransactionError
 from ringward.events.stores.protocol import Settlement
 from ringward.events.stores.writer import HANDLER, Writer
+from ringward.texts import shown
 
 __all__ = ["Guard", "SqliteTransaction", "SqliteTurn", "Watchdog"]
 
@@ -126,7 +127,7 @@ class SqliteTransaction:
             try:
                 return run(HANDLER + sql, parameters, can_cache=not several)
             except apsw.AuthError as error:
-                raise TransactionError(f"not allowed in a handler's transaction: {sql}") from error
+                raise TransactionError(f"not allowed in a handler's transaction: {shown(sql)}") from error
             except apsw.InterruptError as error:
                 raise TransactionError("the handler was interrupted: it took too long") from error
             finally:
