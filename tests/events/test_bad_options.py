@@ -55,7 +55,7 @@ CONSTRUCTED = [
     (Processor, "producer", BAD_TEXT),
     (Processor, "stream", [3, "stream", Stream]),
     (Processor, "codec", ["yaml", 7, JsonCodec, Half(), MsgspecCodec]),
-    (Processor, "retention", [None, 3, {}, Retention]),
+    (Processor, "retention", [3, {}, Retention]),
     (Processor, "unresolved_bytes", [*BAD_INT, 0, -1]),
     (Processor, "unresolved_count", [*BAD_INT, 0, -1]),
     (Processor, "hooks", [3, object(), Hooks, type("Own", (Hooks,), {}), {}, lambda _: None]),
