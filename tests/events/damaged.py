@@ -62,7 +62,8 @@ def template(path):
         documents = p.store.documents("g")
         claimed = p.store.claim("g", "m#1", {number: d.epoch for number, d in documents.items()})
         marks = [
-            (n, d._replace(revision=d.revision + 1, marked=(81, 90), attempts=((85, 2),))) for n, d in claimed.items()
+            (n, d._replace(revision=d.revision + 1, marked=((81, 83), (85, 90)), attempts=((85, 2),)))
+            for n, d in claimed.items()
         ]
         p.store.mark("g", marks)
     with apsw.Connection(str(path)) as connection:

@@ -98,7 +98,7 @@ def document_of(row: Sequence[Any], group: object, partition: object) -> Documen
         low, high = spans[0][0] if spans else low, 0
     elif low is not None:
         spans = ((low, high),)
-    numbers = (epoch, revision, cursor, generation, low or 0, high or 0)
+    numbers = (epoch, revision, cursor, generation, 0 if low is None else low, 0 if high is None else high)
     if any(type(number) is not int or not 0 <= number <= _LIMIT for number in numbers) or (low is None) != (
         high is None
     ):

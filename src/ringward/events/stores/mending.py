@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apsw
 
 from ringward.errors import StoreFormatError
-from ringward.events.stores.checked import document_of
+from ringward.events.document import Document
+from ringward.events.event import headers_from, key_from_bytes
+from ringward.events.stores.checked import document_of, knots_of, letter_of, settings_of, tail_of, view_of
 from ringward.events.stores.sqlite_log import belongs, chained, digest
 from ringward.events.stream import Stream
 
@@ -19,7 +21,9 @@ _EVENTS = (
     "SELECT seq, partition, kind, key, id, payload, headers, at, chain, volume FROM ringward_log"
     " WHERE seq > ? ORDER BY seq"
 )
+_DOCUMENT = "epoch, revision, owner, cursor, done, attempts, low, high, generation"
 _LOST = "REPLACE INTO ringward_log VALUES (?, NULL, 0, 0, ?, ?, ?, NULL, NULL, NULL, NULL)"
+_ROW_LEAST = 16  # bytes that a row takes at least
 _NEW_EPOCH = 1 << 20  # more than can have been claimed since a document that is lost was written
 
 
@@ -37,11 +41,13 @@ class Mending:
         self._stream = stream
         self._highest = highest
         self._anchored = True
+        self._most = 0  # no seq can be higher
         self._lost: list[str] = []
 
     def run(self) -> list[str]:
         """Do it all in one transaction; what is lost, in words."""
         with self._connection:
+            self._mend_settings()
             self._mend_anchor()
             self._mend_producers()
             self._mend_groups()
@@ -52,15 +58,40 @@ class Mending:
 
     # --- the log
 
+    def _mend_settings(self) -> None:
+        for row in self._rows("SELECT name, value FROM ringward_settings"):
+            try:
+                settings_of([row])
+                knots_of([row])
+            except StoreFormatError as error:
+                self._execute("DELETE FROM ringward_settings WHERE name = ?", (row[0],))
+                self._lost.append(f"what is set is lost: {error}")
+
+    def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        return self._execute(sql, values).fetchall()
+
     def _mend_anchor(self) -> None:
-        if self._execute("SELECT count(*) FROM ringward_anchor").get:
-            return
-        self._anchored = False
-        first = self._execute("SELECT coalesce(min(seq), 1) FROM ringward_log WHERE partition IS NOT NULL").get
-        self._execute("INSERT INTO ringward_anchor VALUES (0, ?, 0, 0, 0)", (first - 1,))
-        self._lost.append(f"the prune anchor is lost: the log is taken to begin with seq {first}")
+        # Rows are numbered densely, so the file would have to be larger for higher ones.
+        room = self._execute("PRAGMA page_count").get * self._execute("PRAGMA page_size").get // _ROW_LEAST
+        try:
+            seq = tail_of((self._rows("SELECT seq, at, volume, chain FROM ringward_anchor") or [None])[0])[0]
+        except StoreFormatError:
+            self._anchored = False
+            sql = "SELECT coalesce(min(seq), 1) FROM ringward_log WHERE partition IS NOT NULL AND seq > 0"
+            first = self._execute(sql).get
+            self._execute("DELETE FROM ringward_anchor")
+            self._execute("INSERT INTO ringward_anchor VALUES (0, ?, 0, 0, 0)", (first - 1,))
+            self._lost.append(f"the prune anchor is lost: the log is taken to begin with seq {first}")
+            seq = first - 1
+        self._most = seq + room
+        self._execute("DELETE FROM ringward_log WHERE seq <= 0 OR seq > ?", (self._most,))
+        if self._connection.changes():
+            self._lost.append(f"{self._connection.changes()} rows have no seq that was given out, and are left out")
 
     def _mend_producers(self) -> None:
+        for number, name, highest in self._rows("SELECT number, name, highest FROM ringward_producers"):
+            if type(highest) is not int or type(name) is not str:
+                self._execute("DELETE FROM ringward_producers WHERE number = ?", (number,))
         sql = (
             "SELECT producer, max(CASE typeof(id) WHEN 'integer' THEN id ELSE -1 END) FROM ringward_log"
             " WHERE id IS NOT NULL AND producer NOT IN (SELECT number FROM ringward_producers) GROUP BY producer"
@@ -82,9 +113,9 @@ class Mending:
     def _tail(self) -> int:
         """The highest seq that anything speaks of."""
         letters: int = self._execute("SELECT coalesce(max(seq), 0) FROM ringward_letters").get
-        highest = max(letters, self._highest)
-        for cursor, done, high in self._execute("SELECT cursor, done, high FROM ringward_documents"):
-            highest = max(highest, cursor, high or 0, *(range[1] for range in json.loads(done or "[]")))
+        highest = max(letters, min(self._highest, self._most))
+        for row in self._rows(f"SELECT {_DOCUMENT} FROM ringward_documents"):
+            highest = max(highest, _highest_of(document_of(row, "", "")))
         return highest
 
     # --- the groups
@@ -95,32 +126,54 @@ class Mending:
             for (number,) in self._execute(f"SELECT DISTINCT grp {orphans}").fetchall():
                 self._lost.append(f"group {number}: its name is lost, and so are its {table}")
             self._execute(f"DELETE {orphans}")
-        self._execute("DELETE FROM ringward_views WHERE NOT json_valid(members) OR typeof(router) != 'blob'")
-        groups: list[Any] = self._execute("SELECT number, name, start, generation FROM ringward_groups").fetchall()
-        for number, name, start, generation in groups:
+        self._execute(
+            "DELETE FROM ringward_beats WHERE typeof(count) != 'integer' OR typeof(owner) != 'text' OR count < 0"
+        )
+        for group, *view in self._rows("SELECT grp, number, members, router FROM ringward_views"):
+            if not _is_right(lambda view=view: view_of(view, "")):
+                self._execute("DELETE FROM ringward_views WHERE grp = ?", (group,))
+        for number, *state in self._rows("SELECT number, name, start, generation FROM ringward_groups"):
+            name, start, generation = self._mended_group(number, *state)
             self._mend_letters(number, name)
             self._mend_documents(number, name, start, generation)
 
+    def _mended_group(self, number: int, name: Any, start: Any, generation: Any) -> tuple[str, int, int]:
+        """A group's own entry, with what can be known of it."""
+        named = name if type(name) is str else f"lost-{number}"
+        begun = start if type(start) is int and 0 <= start <= self._most else 0
+        times = generation if type(generation) is int and 0 <= generation < _NEW_EPOCH else _NEW_EPOCH
+        if (named, begun, times) != (name, start, generation):
+            self._execute(
+                "UPDATE ringward_groups SET name = ?, start = ?, generation = ? WHERE number = ?",
+                (named, begun, times, number),
+            )
+            self._lost.append(f"group {named!r}: its entry is lost; it begins after seq {begun}, where its own is lost")
+        return named, begun, times
+
     def _mend_letters(self, number: int, name: str) -> None:
-        sql = "SELECT seq, kind, key, id, payload, headers, digest FROM ringward_letters WHERE grp = ?"
-        rows: list[Any] = self._execute(sql, (number,)).fetchall()
-        for seq, *event, right in rows:
-            try:
-                same = digest(*event) == right
-            except (TypeError, ValueError):
-                same = False
-            if not same:
+        sql = (
+            "SELECT seq, partition, key, state, error, attempts, kind, id, payload, headers, digest"
+            " FROM ringward_letters WHERE grp = ?"
+        )
+        for *letter, kind, id, payload, headers, right in self._rows(sql, (number,)):
+            seq, key = letter[0], letter[2]
+
+            def check(letter: Any = letter, key: Any = key, event: Any = (kind, id, payload, headers)) -> Any:
+                kind, id, payload, headers = event
+                letter_of(letter, "")
+                headers_from(headers)
+                key_from_bytes(kind, key)
+                return digest(kind, key, id, payload, headers)
+
+            if not _is_right(check, right) or seq > self._most:
                 self._execute("DELETE FROM ringward_letters WHERE grp = ? AND seq = ?", (number, seq))
                 self._lost.append(f"group {name!r}: letter {seq} is lost")
 
     def _mend_documents(self, number: int, name: str, start: int, generation: int) -> None:
         wrong = set(range(self._stream.partitions))
-        sql = (
-            "SELECT partition, epoch, revision, owner, cursor, done, attempts, low, high, generation"
-            " FROM ringward_documents WHERE grp = ?"
-        )
+        sql = f"SELECT partition, {_DOCUMENT} FROM ringward_documents WHERE grp = ?"
         for partition, *row in self._execute(sql, (number,)).fetchall():
-            if _is_document(row):
+            if self._is_document(row):
                 wrong.discard(partition)
         if not wrong:
             return
@@ -138,13 +191,25 @@ class Mending:
                 f"group {name!r}, partition {partition}: how far it was is lost; it goes on after seq {cursor}"
             )
 
+    def _is_document(self, row: list[Any]) -> bool:
+        try:
+            return _highest_of(document_of(row, "", "")) <= self._most
+        except StoreFormatError:
+            return False
 
-def _is_document(row: list[Any]) -> bool:
+
+def _is_right(check: Callable[[], object], right: object = None) -> bool:
+    """Whether a value can be decoded, and is the right one where that is known."""
     try:
-        document_of(row, "", "")
+        found = check()
     except StoreFormatError:
         return False
-    return True
+    return right is None or found == right
+
+
+def _highest_of(document: Document) -> int:
+    """The highest seq that a document speaks of."""
+    return max((document.cursor, *(high for _, high in (*document.done, *document.marked))))
 
 
 class _Walk:
