@@ -140,6 +140,15 @@ def _checksum(body: bytes) -> bytes:
     return bytes(xxhash.xxh3_64_digest(body))
 
 
+def is_intact(data: bytes) -> bool:
+    """Whether bytes are those of a snapshot, of whatever router and hash, as they were made."""
+    try:
+        _opened(data)
+    except SnapshotError:
+        return False
+    return True
+
+
 def _opened(data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """Header and arrays of bytes that are intact."""
     if len(data) < _HEADER.size + _CHECKSUM_BYTES:

@@ -93,6 +93,7 @@ def test_what_verify_says_is_bounded(path):
         ("DELETE FROM ringward_documents WHERE partition = 2", "partition 2: its document is missing"),
         ("UPDATE ringward_letters SET state = 'lost'", "column state: must be dead, parked or redrive"),
         ("UPDATE ringward_views SET members = '[[1]]'", "table ringward_views, group 1, column members"),
+        ("UPDATE ringward_views SET router = x'00ff'", "column router: must be a router's snapshot"),
         ("UPDATE ringward_settings SET value = '{}x'", "table ringward_settings, name"),
         ("UPDATE ringward_log SET headers = CAST(x'ff61' AS TEXT) WHERE seq = 85", "seq 85: cannot be read"),
         ("UPDATE ringward_log SET volume = 'x' WHERE seq = 85", "seq 85: volume must be at least"),

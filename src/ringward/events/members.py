@@ -238,7 +238,7 @@ class Members:
         mine = type(self._given) if isinstance(self._given, Router) else None
         named: Any = getattr(ringward, snapshot.strategy, None)
         kind = mine if mine is not None and mine.__name__ == snapshot.strategy else named
-        if kind is None:
+        if not (isinstance(kind, type) and hasattr(kind, "resume")):
             raise ArgumentError("router", f"a {snapshot.strategy}, as the group has one", self._given)
         router: Router = kind.resume(snapshot)
         return router

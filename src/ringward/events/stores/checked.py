@@ -18,6 +18,7 @@ from ringward.events.event import Row
 from ringward.events.stores.protocol import Totals
 from ringward.events.stores.settings import Settings, retention_from
 from ringward.events.stores.stamps import KNOTS_MOST, LogTime
+from ringward.snapshot import is_intact
 
 __all__ = [
     "AT_MOST",
@@ -121,13 +122,15 @@ def _rising(ranges: tuple[tuple[int, int], ...], where: str, column: str) -> tup
     return ranges
 
 
-def view_of(row: Sequence[Any], group: object) -> View:
-    """A view from its row."""
+def view_of(row: Sequence[Any], group: object, known: bytes = b"") -> View:
+    """A view from its row; a router that is `known` is not looked at again."""
     number, members, router = row
     where = f"group {group}"
     number_of(number, "views", where, "number")
     if type(router) is not bytes:
         refuse("views", where, "router", "bytes", router)
+    if router != known and router and not is_intact(router):
+        refuse("views", where, "router", "a router's snapshot", router)
     found = json_of(members, "views", where, "members")
     try:
         made = tuple((name, Member(*member)) for name, member in found)
