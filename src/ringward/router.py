@@ -13,6 +13,7 @@ from ringward._core import Hasher, Reader, State
 from ringward.checks import checked_text
 from ringward.cluster import Cluster, Node, Nodes, as_nodes
 from ringward.errors import ArgumentError, ArgumentTypeError, ChangeError, RingwardError, SnapshotError
+from ringward.mutex import Mutex
 from ringward.transfer import Transfer
 from ringward.view import Placed, View, effective_table
 
@@ -52,7 +53,7 @@ class Router(View, metaclass=ABCMeta):
 
     def _begin(self, options: dict[str, Any]) -> None:
         self._options = options
-        self._lock = threading.Lock()
+        self._lock = Mutex()
         self._changing: set[int] = set()  # threads inside a change() of this router
         _ROUTERS[id(self)] = self
 
@@ -290,7 +291,7 @@ _ROUTERS: WeakValueDictionary[int, Router] = WeakValueDictionary()  # by address
 def _forked() -> None:
     """In the child of a fork there is one thread: no other will ever leave its change, or let go of a lock."""
     for router in list(_ROUTERS.values()):
-        router._lock = threading.Lock()
+        router._lock = Mutex()
         router._changing &= {threading.get_ident()}
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
 from ringward.checks import checked_float, checked_int
 from ringward.errors import BackpressureError
 from ringward.events.stores.protocol import Store
+from ringward.mutex import Mutex
 
 __all__ = ["UNRESOLVED_BYTES", "UNRESOLVED_COUNT", "Admission", "check_bounds"]
 
@@ -37,7 +37,7 @@ class Admission:
         self._count_most = int(count_most)
         self._bytes_most = int(bytes_most)
         self._now = now
-        self._lock = threading.Lock()
+        self._lock = Mutex()
         self._count = self._bytes = 0  # room that is left
         self._due = 0.0
 

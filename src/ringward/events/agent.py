@@ -14,6 +14,7 @@ from ringward.events.event import Row, size_of
 from ringward.events.group import Group
 from ringward.events.notices import Notice
 from ringward.events.stores.protocol import Settlement, Store, Turn
+from ringward.mutex import Mutex
 
 __all__ = ["Agent"]
 
@@ -32,7 +33,7 @@ class Agent:
     ----------
     store : Store
     group : Group
-    lock : threading.Lock, optional
+    lock : Mutex, optional
         Held while the group is asked, never while the store works. Groups that share a gate share it.
     tell : callable, optional
         Is told each notice of the group at the end of a tick, without the lock.
@@ -46,12 +47,12 @@ class Agent:
         self,
         store: Store,
         group: Group,
-        lock: threading.Lock | None = None,
+        lock: Mutex | None = None,
         tell: Callable[[Notice], None] | None = None,
     ) -> None:
         self.store = store
         self.group = group
-        self.lock = lock or threading.Lock()
+        self.lock = lock or Mutex()
         self._tell = tell
         self._seen = store.totals().tail
         self._told: deque[tuple[Sequence[tuple[int, int]], Row | None]] = deque(maxlen=_TOLD)

@@ -11,6 +11,7 @@ from functools import partial
 from ringward.errors import StoreClosedError
 from ringward.events.agent import Agent
 from ringward.events.runner import Runner
+from ringward.mutex import Mutex
 
 __all__ = ["Crew"]
 
@@ -43,6 +44,10 @@ class _Sleepers:
             while self._gates and most != 0:
                 self._gates.popleft().release()
                 most = None if most is None else most - 1
+
+
+def _alive(thread: threading.Thread) -> bool:
+    return thread.is_alive()
 
 
 class _Post:
@@ -81,7 +86,7 @@ class Crew:
         self._upkeep = upkeep
         self._failed = failed
         self._posts: dict[str, _Post] = {}
-        self._lock = threading.Lock()
+        self._lock = Mutex()
         self._news = 0
         self._waiting = _Sleepers()
         self._stopping = threading.Event()
@@ -97,7 +102,8 @@ class Crew:
     def ended(self) -> bool:
         """Whether no thread of it runs, also none that was left behind."""
         with self._lock:
-            return not any(thread.is_alive() for post in list(self._posts.values()) for thread in post.threads)
+            threads = set().union(*[post.threads for post in self._posts.values()])
+        return not any(thread.is_alive() for thread in threads)
 
     def add(self, agent: Agent, runner: Runner, members: int) -> None:
         """Let a group be worked on, with a thread for each of its members."""
@@ -157,7 +163,7 @@ class Crew:
         wanted = post.members + min(post.slow, post.members * 4 + post.agent.group.options.hung)
         name = f"ringward-{post.agent.group.name}"
         with self._lock:
-            post.threads = {thread for thread in post.threads if thread.is_alive()}
+            post.threads = set(filter(_alive, post.threads))
             for _ in range(wanted - len(post.threads)):
                 thread = threading.Thread(target=self._work, args=(post,), name=name, daemon=True)
                 post.threads.add(thread)

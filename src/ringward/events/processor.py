@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -39,6 +38,7 @@ from ringward.events.stores.protocol import READ_TIMEOUT_S, Retention, Settings,
 from ringward.events.stream import Stream
 from ringward.events.texts import Redact, Texts
 from ringward.events.troubles import Troubles
+from ringward.mutex import Mutex
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -131,7 +131,7 @@ class Processor:
         self._entries = self._texts.hiding(self.store.stream.entries)
         self._admission = Admission(self.store, unresolved_count, unresolved_bytes, now)
         self._agents: dict[str, Agent] = {}
-        self._lock = threading.Lock()
+        self._lock = Mutex()
         self._gate = Gate()
         self._here = Handling()
         self._store_entries = self._observer.append(self._texts.hiding(partial(self.store.append, self.producer)))
@@ -360,7 +360,10 @@ class Processor:
 
     def _left(self) -> bool:
         with self._lock:
-            return not any(agent.group.members.present for agent in self._agents.values())
+            return not self._present()
+
+    def _present(self) -> bool:  # apart from the lock: see `Mutex`
+        return any(agent.group.members.present for agent in self._agents.values())
 
     def _outside(self, call: str) -> None:
         """Refuse what waits for handlers where one, or a hook, waits for it."""
@@ -457,9 +460,12 @@ class Processor:
 
     def _idle(self) -> bool:
         with self._lock:
-            if not all(agent.group.quiet for agent in self._agents.values()):
+            if not self._quiet():
                 return False
         return all(self._resolved(name) for name in self._agents)
+
+    def _quiet(self) -> bool:  # apart from the lock: see `Mutex`
+        return all(agent.group.quiet for agent in self._agents.values())
 
     def _resolved(self, group: str) -> bool:
         """Whether nothing of a group is unresolved, in whatever process, but for what is parked."""

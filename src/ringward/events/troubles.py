@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 from ringward.errors import RingwardError
+from ringward.mutex import Mutex
 
 __all__ = ["Trouble", "Troubles", "passes"]
 
@@ -64,7 +64,7 @@ class Troubles:
 
     def __init__(self, chance: Callable[[], float]) -> None:
         self._chance = chance
-        self._lock = threading.Lock()
+        self._lock = Mutex()
         self._met: dict[str, Trouble] = {}
         self.last: tuple[BaseException, int] | None = None  # and when it was, in milliseconds since 1970
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import IO, Any
@@ -20,6 +19,7 @@ from ringward.cli.sources import InputError
 from ringward.cli.written import delimited
 from ringward.events import Event, GiveBack, Stream
 from ringward.events.processor import Start
+from ringward.mutex import Mutex
 
 __all__ = ["consume"]
 
@@ -88,7 +88,7 @@ class _Writer:
         self._encode = encode
         self._left = limit
         self._stop = stop
-        self._lock = threading.Lock()
+        self._lock = Mutex()
 
     def __call__(self, event: Event) -> None:
         with self._lock:

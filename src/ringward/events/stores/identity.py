@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from threading import get_ident
@@ -12,12 +11,13 @@ from typing import Self
 
 from ringward._core import NESTED, FileWatch
 from ringward.errors import StoreFailedError, StoreFormatError, TransactionError
+from ringward.mutex import Mutex
 
 __all__ = ["Held", "held", "refuse_nested"]
 
 _WITNESSES_FROM = 1 << 41  # far behind all bytes that SQLite locks
 _held: dict[tuple[int, int], Held] = {}
-_changing = threading.Lock()  # held while a file is opened first or closed last
+_changing = Mutex()  # held while a file is opened first or closed last
 
 
 class Held(FileWatch):
@@ -87,7 +87,7 @@ def refuse_nested(path: Path) -> None:
 def _after_fork() -> None:
     """The parent's descriptors are none of this process: its locks are not dropped by closing copies of them."""
     global _changing  # noqa: PLW0603 - another thread of the parent may have held it
-    _changing = threading.Lock()
+    _changing = Mutex()
     for each in list(_held.values()):
         each.close()
     _held.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 import uuid
 from bisect import bisect_left, bisect_right
@@ -28,6 +27,7 @@ from ringward.events.stores.protocol import Abilities, Faults, GroupState, Settl
 from ringward.events.stores.settings import Retention, Settings, settled
 from ringward.events.stores.stamps import LogTime, WallClock, boot_time
 from ringward.events.stream import Stream
+from ringward.mutex import Mutex
 
 __all__ = ["MemoryStore"]
 
@@ -37,11 +37,7 @@ T = TypeVar("T")
 
 
 def _locked(method: Callable[Concatenate[MemoryStore, P], T]) -> Callable[Concatenate[MemoryStore, P], T]:
-    """With the store's lock.
-
-    An interrupt in a call is an interrupt in the block. In some other places it is not: in CPython 3.12 and 3.13 the
-    backward jump of a comprehension with an `if` leaves the block without unlocking.
-    """
+    """With the store's lock. An interrupt in a call is an interrupt in the block, which in other places it may not be: see `Mutex`."""
 
     @wraps(method)
     def run(self: MemoryStore, /, *args: P.args, **named: P.kwargs) -> T:
@@ -118,7 +114,7 @@ class MemoryStore:
         self._clock = WallClock(checked_callable("clock", clock), checked_callable("now", now))
         self._log_time = LogTime()
         self._faults = faults
-        self._lock = threading.RLock()
+        self._lock = Mutex()
         self._lanes = [_Lane() for _ in range(self.stream.partitions)]
         self._log: list[Row] = untracked([])  # of seqs first, first + 1 ...
         self._first = 1

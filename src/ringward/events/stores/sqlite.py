@@ -30,6 +30,7 @@ from ringward.events.stores.turns import TRANSACTION_TIMEOUT_S, Guard, SqliteTur
 from ringward.events.stores.verifying import Verification
 from ringward.events.stores.writer import Writer, translated
 from ringward.events.stream import Stream
+from ringward.mutex import Mutex
 
 __all__ = ["SqliteStore"]
 
@@ -119,7 +120,7 @@ class SqliteStore(SqliteGroups):
         folder = prepare_path(self.path, create=create)
         self._numbers: dict[str, int] = {}
         self._routers: dict[str, bytes] = {}
-        self._reading: contextlib.AbstractContextManager[Any] = threading.Lock()
+        self._reading: contextlib.AbstractContextManager[Any] = Mutex()
         self._closed = False
         self._look_due = 0.0
         with contextlib.ExitStack() as opened:

@@ -14,6 +14,7 @@ import apsw
 from ringward.errors import StaleEpochError, TransactionError
 from ringward.events.stores.protocol import Settlement
 from ringward.events.stores.writer import HANDLER, Writer
+from ringward.mutex import Mutex
 from ringward.texts import shown
 
 __all__ = ["Guard", "SqliteTransaction", "SqliteTurn", "Watchdog"]
@@ -56,7 +57,8 @@ class Watchdog:
     """One thread that ends what has lasted too long; it starts with the first thing to watch."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = Mutex()  # taken by itself: a condition's own `__exit__` is in Python, and can be interrupted
+        self._changed = threading.Condition(self._lock)
         self._watched: tuple[float, Callable[[], None]] | None = None
         self._thread: threading.Thread | None = None
         self._sleeping = False
@@ -69,7 +71,7 @@ class Watchdog:
             self._thread = threading.Thread(target=self._run, name="ringward-watchdog", daemon=True)
             self._thread.start()
         elif self._sleeping:
-            with self._changed:
+            with self._lock:
                 self._changed.notify()
 
     def done(self) -> None:
@@ -78,7 +80,7 @@ class Watchdog:
 
     def close(self) -> None:
         """End the thread."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify()
         if self._thread is not None and self._thread is not threading.current_thread():
@@ -86,7 +88,7 @@ class Watchdog:
 
     def _run(self) -> None:
         while not self._closed:
-            with self._changed:
+            with self._lock:
                 watched = self._watched
                 if watched is None:
                     self._sleeping = True
@@ -110,7 +112,7 @@ class Watchdog:
 class SqliteTransaction:
     """What `event.transaction` is: statements on the store's own file, within the turn."""
 
-    def __init__(self, connection: apsw.Connection, guard: Guard, lock: threading.RLock) -> None:
+    def __init__(self, connection: apsw.Connection, guard: Guard, lock: Mutex) -> None:
         self._connection = connection
         self._guard = guard
         self._lock = lock
@@ -173,8 +175,8 @@ class SqliteTurn:
         self._epoch_of = epoch_of
         self._settle = settle
         self._timeout_s = timeout_s
-        self._lock = threading.RLock()
-        self._ending = threading.Lock()  # held while an event is closed or interrupted, and never for long
+        self._lock = Mutex()
+        self._ending = Mutex()  # held while an event is closed or interrupted, and never for long
         self._epochs: dict[int, int] = {}
         self._events = 0
         self.lost = False
