@@ -122,14 +122,14 @@ def _rising(ranges: tuple[tuple[int, int], ...], where: str, column: str) -> tup
     return ranges
 
 
-def view_of(row: Sequence[Any], group: object, known: bytes = b"") -> View:
-    """A view from its row; a router that is `known` is not looked at again."""
+def view_of(row: Sequence[Any], group: object, *, whole: bool = False) -> View:
+    """A view from its row; whether its router is a snapshot is looked at for a check of the whole file."""
     number, members, router = row
     where = f"group {group}"
     number_of(number, "views", where, "number")
     if type(router) is not bytes:
         refuse("views", where, "router", "bytes", router)
-    if router != known and router and not is_intact(router):
+    if whole and router and not is_intact(router):
         refuse("views", where, "router", "a router's snapshot", router)
     found = json_of(members, "views", where, "members")
     try:

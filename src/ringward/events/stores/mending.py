@@ -130,7 +130,7 @@ class Mending:
             "DELETE FROM ringward_beats WHERE typeof(count) != 'integer' OR typeof(owner) != 'text' OR count < 0"
         )
         for group, *view in self._rows("SELECT grp, number, members, router FROM ringward_views"):
-            if not _is_right(lambda view=view: view_of(view, "")):  # type: ignore[misc]
+            if not _is_right(lambda view=view: view_of(view, "", whole=True)):  # type: ignore[misc]
                 self._execute("DELETE FROM ringward_views WHERE grp = ?", (group,))
         for number, *state in self._rows("SELECT number, name, start, generation FROM ringward_groups"):
             name, start, generation = self._mended_group(number, *state)

@@ -119,7 +119,6 @@ class SqliteStore(SqliteGroups):
         refuse_nested(self.path)
         folder = prepare_path(self.path, create=create)
         self._numbers: dict[str, int] = {}
-        self._routers: dict[str, bytes] = {}
         self._reading: contextlib.AbstractContextManager[Any] = Mutex()
         self._closed = False
         self._look_due = 0.0

@@ -51,7 +51,6 @@ class SqliteGroups(SqliteLog):
     """What is stored for groups."""
 
     _numbers: dict[str, int]
-    _routers: dict[str, bytes]  # of each group the last that was looked at
     _presence: Presence
 
     def _number(self, group: str) -> int:
@@ -251,11 +250,7 @@ class SqliteGroups(SqliteLog):
         """As `Store.view`."""
         sql = "SELECT number, members, router FROM ringward_views WHERE grp = ?"
         number = self._number(group)
-        known = self._routers.get(group, b"")
-        view = self._read(sql, (number,), lambda rows: view_of(rows[0], repr(group), known) if rows else None)
-        if view is not None:
-            self._routers[group] = view.router
-        return view
+        return self._read(sql, (number,), lambda rows: view_of(rows[0], repr(group)) if rows else None)
 
     def change_view(self, group: str, view: View) -> bool:
         """As `Store.change_view`."""

@@ -155,7 +155,7 @@ class Verification:
 
     def _views(self) -> None:
         for group, *row in self._look("SELECT grp, number, members, router FROM ringward_views"):
-            self._try(lambda row=row, group=group: view_of(row, group))  # type: ignore[misc]
+            self._try(lambda row=row, group=group: view_of(row, group, whole=True))  # type: ignore[misc]
 
     def _structures(self) -> None:
         for row in self._look("PRAGMA integrity_check"):
