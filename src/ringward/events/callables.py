@@ -116,8 +116,10 @@ def _says_awaitable(handler: object) -> bool:
     with suppress(Exception):  # a chain of wrappers that is a circle
         if inspect.iscoroutinefunction(inspect.unwrap(function)):  # type: ignore[arg-type]
             return True
-    returned: object = getattr(function, "__annotations__", {}).get("return", "")
-    with suppress(Exception):  # names that are there for type checkers only
+    returned: object = ""
+    with suppress(Exception):  # names that are there for type checkers only, which newer versions look up here
+        returned = getattr(function, "__annotations__", {}).get("return", "")
+    with suppress(Exception):
         returned = get_type_hints(function).get("return", "")
     return any(name in str(returned) for name in _AWAITABLES)
 
