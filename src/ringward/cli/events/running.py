@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,40 +74,29 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-class _Left(BaseException):
-    """The command was told to end before there was anything to hand over."""
-
-
 class Leaving:
     """What is to be done when the command is told to end."""
 
     def __init__(self) -> None:
         self._processor: Processor | None = None
-        self._told = False
 
     def __call__(self) -> None:
-        """Ask to end; at once, while there is no processor yet: opening a file may have to wait for others."""
-        self._told = True
+        """Ask to end; while there is no processor yet, end at once: nothing is in flight, and the file may be waited for."""
         if self._processor is None:
-            raise _Left
+            os._exit(0)  # an exception might be swallowed, by whatever is being imported
         self._processor.ask_to_stop()
 
     def of(self, processor: Processor) -> None:
         """This is what has to stop."""
         self._processor = processor
-        if self._told:  # what was being imported has swallowed it
-            processor.ask_to_stop()
 
 
 @contextmanager
 def leaving() -> Iterator[Leaving]:
     """The first signal asks to end, from here on; the second ends the process at once."""
     leave = Leaving()
-    try:
-        with until_told(leave, last=signal.SIG_DFL):
-            yield leave
-    except _Left:
-        click.get_current_context().exit(0)
+    with until_told(leave, last=signal.SIG_DFL):
+        yield leave
 
 
 def finished(processor: Processor, group: str, within: Within, *, alive: bool = False) -> None:
