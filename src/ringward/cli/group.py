@@ -53,7 +53,7 @@ class _Group(click.Group):
                 _drop_output()
             raise
         except OSError as error:
-            where = error.filename or "the output"
+            where = "the output" if error.filename is None else os.fsdecode(error.filename)
             raise click.ClickException(tidy(f"{where}: {error.strerror or error}")) from error
         except (InputError, rw.RingwardError) as error:
             raise click.ClickException(tidy(neutral(str(error)))) from error
