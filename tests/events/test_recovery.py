@@ -303,10 +303,11 @@ def test_what_is_read_ahead_is_bounded_in_bytes(world, size):
     assert process.group.stock.bytes == 0
 
 
-def test_what_waits_behind_a_failed_event_is_read_again_within_the_bound(world):
+@pytest.mark.parametrize("keys", [1, 8])
+def test_what_waits_behind_a_failed_event_is_read_again_within_the_bound(world, keys):
     process = world.process(options=Options(batch=10, batch_least=10, prefetch_bytes=1000))
-    fill(process.store, 30, 400, keys=1)
-    world.fails = dict.fromkeys(range(1, 31, 3), 1)
+    fill(process.store, 30, 400, keys=keys)
+    world.fails = dict.fromkeys(range(1, 31), 1)
     process.tick()
     most = 0
     for _ in range(100):

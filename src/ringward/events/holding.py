@@ -166,11 +166,10 @@ class Holding(Account):
             lane.state = FREE
             self.asking[key] = None
 
-    def asks(self) -> tuple[list[int], list[int]]:
-        """The seqs whose rows are needed now: of the log, and of letters."""
+    def asks(self, most: int) -> tuple[list[int], list[int]]:
+        """The seqs whose rows are needed now, so many: of the log, and of letters."""
         rows: list[int] = []
         letters: list[int] = []
-        most = self.stock.rows
         while self.asking and len(rows) + len(self.ready) < self.options.batch and len(rows) + len(letters) < most:
             key = next(iter(self.asking))
             del self.asking[key]
@@ -183,7 +182,7 @@ class Holding(Account):
             elif lane.seqs[0] in self.suspects:
                 rows.append(lane.seqs[0])
             else:
-                rows.extend(self._unsuspected(lane, most))
+                rows.extend(self._unsuspected(lane, most - len(rows) - len(letters)))
         return rows, letters
 
     def _unsuspected(self, lane: Lane, most: int) -> list[int]:

@@ -108,18 +108,24 @@ class Intake:
         most = _READS
         if not self.stock.has_room:
             most = 0 if self.has_some(member) else 1
+        left = self.stock.rows
         for _ in range(min(len(queue), most, room)):
+            if left <= 0:
+                break
             holding = queue.popleft()
             holding.queued_read = False
             if holding.draining or not holding.held:
                 continue
             if holding.asking:
-                asked, bodies = holding.asks()
+                asked, bodies = holding.asks(left)
+                left -= len(asked) + len(bodies)
                 rows.update({holding.partition: asked} if asked else {})
                 letters.update({holding.partition: bodies} if bodies else {})
-            if holding.wants_more:
+            if holding.wants_more and left > 0:  # otherwise it is queued again with what it asked for
                 reads.append((holding.partition, holding.position, self._read_limit))
-        return Waits(reads, rows, letters, None if size is None else max(1, size))
+        if size is not None:
+            size = max(1, min(size, left * self.stock.largest) if rows or letters else size)
+        return Waits(reads, rows, letters, size)
 
     def fetched(self, reads: Sequence[tuple[int, int, int]], found: Sequence[Sequence[Row]]) -> None:
         """What was read, as it was asked for; reads that were left out are asked for again."""

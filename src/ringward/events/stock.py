@@ -24,20 +24,22 @@ class Stock:
     ----------
     bytes : int
         Of payloads that were read and are not handled yet.
+    largest : int
+        Payload bytes of the largest event of late.
     letters : int
         Dead and parked events.
     full : bool
         No more letters may be made.
     """
 
-    __slots__ = ("_count", "_largest", "_most", "_waits", "bytes", "full", "letters")
+    __slots__ = ("_count", "_most", "_waits", "bytes", "full", "largest", "letters")
 
     def __init__(self, most: int | None) -> None:
         self.bytes = 0
         self.letters = 0
         self.full = False
         self._most = most
-        self._largest = 1  # payload bytes, of late
+        self.largest = 1
         self._waits: list[tuple[float, int, int, LaneKey]] = []
         self._count = count()  # keys are not to be compared
 
@@ -54,7 +56,7 @@ class Stock:
     @property
     def rows(self) -> int:
         """How many rows may be asked for whose size is not known; one always can be."""
-        return 2**62 if self._most is None else max(1, (self._most - self.bytes) // self._largest)
+        return 2**62 if self._most is None else max(1, (self._most - self.bytes) // self.largest)
 
     def size_of(self, rows: Sequence[Row]) -> int:
         """Payload bytes of rows; 0 where they do not count."""
@@ -65,7 +67,7 @@ class Stock:
         if self._most is None:
             return 0
         sizes = list(map(len, map(payload_of, rows)))
-        self._largest = max(1, max(sizes, default=0), self._largest - self._largest // 8)
+        self.largest = max(1, max(sizes, default=0), self.largest - self.largest // 8)
         size = sum(sizes)
         self.bytes += size
         return size
