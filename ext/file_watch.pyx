@@ -65,7 +65,18 @@ cdef extern from *:
         lock.l_len = (off_t)size;
         return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid == getpid();
     }
+    static int rw_shared(int fd, long long at, long long size)  /* by whomever */
+    {
+        struct flock lock;
+        memset(&lock, 0, sizeof lock);
+        lock.l_type = F_WRLCK;
+        lock.l_whence = SEEK_SET;
+        lock.l_start = (off_t)at;
+        lock.l_len = (off_t)size;
+        return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    }
     #else
+    static int rw_shared(int fd, long long at, long long size) { return 0; }
     static int rw_lock(int fd, int own, int kind, long long at, long long size) { return 0; }
     static int rw_locked(int fd, long long at, long long size) { return 1; }
     #endif
@@ -75,6 +86,7 @@ cdef extern from *:
     bint rw_pread(int fd, void *to, size_t size, long long at) nogil
     bint rw_lock(int fd, int own, int kind, long long at, long long size) nogil
     bint rw_locked(int fd, long long at, long long size) nogil
+    bint rw_shared(int fd, long long at, long long size) nogil
 
 cdef enum:
     MAIN, WAL, SHM  # which file
@@ -90,6 +102,7 @@ cdef enum:
 cdef long long SHARED_AT = 0x40000002
 cdef long long SHARED_SIZE = 510
 cdef long long WRITING_AT = 120
+cdef long long RECOVERING_AT = 122
 cdef long long MAPPED_AT = 128
 
 
@@ -187,6 +200,10 @@ cdef class FileWatch:
         """Whether something else in this process still has SQLite's lock on the main file."""
         return self._fds[MAIN] >= 0 and rw_locked(self._fds[MAIN], SHARED_AT, SHARED_SIZE)
 
+    def shared(self):
+        """Whether somebody has SQLite's lock on the main file, in whatever process."""
+        return self._fds[MAIN] >= 0 and rw_shared(self._fds[MAIN], SHARED_AT, SHARED_SIZE)
+
     cdef int _look(self, int which, unsigned long long *place, long long *shape) except -3:
         """Where what has a path lies now; 0 when that can be told."""
         cdef bytes path = self.paths[which]
@@ -214,7 +231,8 @@ cdef class FileWatch:
         """A transaction has begun: what is wrong with the files, in a number.
 
         As `displaced`; 4 when the -wal is shorter than what was committed to it, 5 when it is another's, 6 when the main
-        file was written over. Only whoever may write to the file is to ask.
+        file was written over, 7 when another SQLite is just making the index anew. Only whoever may write to the file is
+        to ask. Until `ended`, nobody makes the index anew: one in this process might, without waiting for us.
         """
         cdef unsigned long long[2] place
         cdef long long[2] shape
@@ -226,14 +244,14 @@ cdef class FileWatch:
         for which in (MAIN, SHM, WAL):
             if self._look(which, place, shape) or place[0] != self._places[which][0] or place[1] != self._places[which][1]:
                 return which + 1
-            if not self.locks:
-                continue
             if which == MAIN:
                 changed = shape[0] != self._shape[0] or shape[1] != self._shape[1]
-            elif which == SHM and not rw_pread(self._fds[SHM], index, INDEX, 0):
-                return SHM + 1
         if not self.locks:
             return 0
+        if not rw_lock(self._fds[SHM], True, 1, RECOVERING_AT, 1):
+            return 7
+        if not rw_pread(self._fds[SHM], index, INDEX, 0):
+            return SHM + 1
         if changed and not self._checkpointed(index):
             return 6
         memcpy(&frames, index + 16, 4)
@@ -263,6 +281,10 @@ cdef class FileWatch:
         memcpy(self._head, head, PAGE_HEAD)
         self._shape[0], self._shape[1] = shape[0], shape[1]
         return True
+
+    cpdef bint ended(self) noexcept:
+        """The transaction is over."""
+        return not self.locks or rw_lock(self._fds[SHM], True, 0, RECOVERING_AT, 1)
 
     cpdef bint writing(self) noexcept:
         """Whether this process holds SQLite's lock for writing, and nobody has written since `begun`."""

@@ -434,8 +434,8 @@ cdef class GroupCommit:
             self._execute("BEGIN IMMEDIATE")
             if self.watch is not None:
                 self._generation = self.watch.generation
-                if wrong := self.watch.begun():
-                    raise self.displaced(wrong)
+                while wrong := self.watch.begun():
+                    self.displaced(wrong)
             self._headroom.keep()
         except BaseException:
             self._cancel()
@@ -466,9 +466,10 @@ cdef class GroupCommit:
         self._execute("COMMIT")
         self._committed = True
         if wrong := self.watch.displaced():
-            raise self.displaced(wrong)
+            self.displaced(wrong)
         if not self.watch.witnessed() or self.watch.generation != self._generation:
             self.reconfirm(version)
+        self.watch.ended()
 
     cdef object _cancel(self):
         try:
@@ -479,6 +480,8 @@ cdef class GroupCommit:
                 self._execute("ROLLBACK")
             raise
         finally:
+            if self.watch is not None:
+                self.watch.ended()
             self.turnstile.leave()
 
     def take(self, lock):

@@ -73,7 +73,7 @@ def seqs_in(path):
     """What is stored under a path."""
     with closing(SqliteStore(path, create=False)) as store:
         assert store.verify() == []
-        return [seq for seq, _ in store.heads(0, 1000)]
+        return [seq for seq, _ in store.heads(0, 100_000)]
 
 
 # --- moved, replaced, deleted
@@ -213,6 +213,42 @@ def test_a_file_that_is_made_anew_beside_the_log_of_a_deleted_one_is_refused(pat
     SqliteStore(path).close()
 
 
+@posix
+def test_a_file_in_the_place_of_one_that_a_process_died_with_does_not_get_its_log(path, tmp_path):
+    """SQLite would apply it, and neither file would be whole."""
+    with Processor(tmp_path / "new.db") as p:
+        p.publish("other", b"")
+    before, _, _ = crash(path, "pass")  # the -wal stays
+    shutil.copytree(path.parent, tmp_path / "copied")  # also a copy of all of it may be opened
+    path.rename(path.with_name("moved.db"))
+    (tmp_path / "new.db").rename(path)
+    with pytest.raises(
+        rw.StoreFormatError, match=r"was put in the place of another file, whose store\.db-wal is still there"
+    ):
+        SqliteStore(path)
+    path.rename(tmp_path / "new.db")
+    path.with_name("moved.db").rename(path)
+    assert len(seqs_in(path)) == 2 * len(before)
+    assert len(seqs_in(tmp_path / "copied" / "store.db")) == 2 * len(before)
+
+
+@posix
+def test_a_file_in_the_place_of_one_that_is_open_waits_for_who_has_that(path, tmp_path):
+    with Processor(tmp_path / "new.db") as p:
+        p.publish("other", b"")
+    old = SqliteStore(path)
+    old.append("p", [old.stream.entry("key", b"", None, None)])
+    (tmp_path / "new.db").rename(path)
+    with pytest.raises(
+        rw.StoreFailedError, match="1 processes have the file open that was there before: stop them first"
+    ):
+        SqliteStore(path)
+    with pytest.raises(rw.StoreFailedError, match="moved, replaced or deleted"):
+        old.append("p", [old.stream.entry("key", b"", None, None)])
+    old.close()
+    assert seqs_in(path) == [1]
+
+
 def test_a_path_stays_the_same_when_the_working_directory_changes(path, monkeypatch):
     monkeypatch.chdir(path.parent)
     with closing(SqliteStore("store.db")) as first, closing(SqliteStore(path)) as second:
@@ -283,12 +319,14 @@ def test_locks_that_are_dropped_again_and_again_while_two_processes_write_lose_n
         try:
             with subprocess.Popen([sys.executable, "-c", script, path]) as other:
                 seqs = [p.publish("k", b"x" * 999).seq for _ in range(300)]
-                while not (counts["regain"] and counts["reconfirm"]):
+                end = time.monotonic() + 20
+                while not (counts["regain"] and counts["reconfirm"]) and time.monotonic() < end:
                     seqs.append(p.publish("k", b"x" * 999).seq)
                 assert other.wait(30) == 0
         finally:
             over.set()
             closer.join()
+        assert counts["reconfirm"]
         assert len(set(seqs)) == len(seqs)
     assert seqs_in(path) == list(range(1, len(seqs) + 302))
 
@@ -349,7 +387,7 @@ def test_the_log_is_put_away_when_the_last_store_closes_and_nothing_stays_open(p
     second.append("p", [second.stream.entry("key", b"", None, None)])
     second.close()
     assert not path.with_name("store.db-wal").exists()
-    assert identity._held == {}
+    assert not [held for held in identity._held.values() if held.path == path]
     assert not [fd for fd in Path("/proc/self/fd").iterdir() if str(path) in _target(fd)]
 
 
@@ -373,9 +411,9 @@ def test_the_locks_of_a_connection_that_the_application_has_open_stay(path):
         mine.execute("INSERT INTO mine VALUES (1)")
         again = SqliteStore(path)
         again.close()
-    assert identity._held  # it waits for the next store
+    assert [held for held in identity._held.values() if held.path == path]  # it waits for the next store
     SqliteStore(path).close()
-    assert identity._held == {}
+    assert not [held for held in identity._held.values() if held.path == path]
 
 
 @posix

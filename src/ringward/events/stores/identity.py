@@ -13,7 +13,7 @@ from ringward._core import NESTED, FileWatch
 from ringward.errors import StoreFailedError, StoreFormatError, TransactionError
 from ringward.mutex import Mutex
 
-__all__ = ["Held", "held", "refuse_nested"]
+__all__ = ["Held", "held", "in_use", "refuse_nested"]
 
 _WITNESSES_FROM = 1 << 41  # far behind all bytes that SQLite locks
 _held: dict[tuple[int, int], Held] = {}
@@ -82,6 +82,20 @@ def refuse_nested(path: Path) -> None:
     found = _held.get((place.st_dev, place.st_ino))
     if found is not None and found.in_turn == get_ident():
         raise TransactionError(NESTED)
+
+
+def in_use(path: Path) -> bool:
+    """Whether somebody has the file open, as far as SQLite's own locks tell; for a file that is about to be replaced."""
+    with _changing:
+        place = path.stat()
+        found = _held.get((place.st_dev, place.st_ino))
+        if found is not None:
+            return found.users > 0
+        probe = Held(path)
+        try:
+            return probe.shared()
+        finally:
+            probe.close()
 
 
 def _after_fork() -> None:

@@ -42,6 +42,7 @@ else:
 
 
 OLD_S = 3600.0  # how long the sign of a dead process stays: it is the proof of its death
+_NOTED = 3  # numbers in the sign of a process
 TOUCH_S = 1.0  # how often files are looked after
 
 
@@ -188,6 +189,7 @@ class Presence:
         self._folder = folder
         self.name = uuid.uuid4().hex
         self.known = False  # whether others may have noted the name
+        self._place: tuple[int, int] | None = None  # of the file that this process has open
         self._lock = self._shown()
         self._looking = threading.Lock()
         self._looked = time.monotonic()
@@ -206,8 +208,39 @@ class Presence:
             return lock
         lock = FileLock(self._folder / f"new-{uuid.uuid4().hex}")
         lock.acquire()
+        self._note(lock)
         lock.moved(self._path)
         return lock
+
+    def opens(self, place: tuple[int, int]) -> None:
+        """Note which file this process has open, by device and inode, for those who find another under its path."""
+        self._place = place
+        self._note(self._lock)
+
+    def _note(self, lock: FileLock) -> None:
+        """What is noted is of this place: a copy of the folder says nothing."""
+        if self._place is not None and sys.platform != "win32":
+            text = " ".join(map(str, (*self._place, os.fstat(lock.fd).st_ino)))
+            os.ftruncate(lock.fd, 0)
+            os.pwrite(lock.fd, text.encode(), 0)
+
+    def strangers(self, place: tuple[int, int]) -> tuple[int, bool]:
+        """How many live processes have another file open here, and whether the last one that died had."""
+        alive, last, newest = 0, place, 0
+        for name in self.others():
+            path = self._folder / f"alive-{name}"
+            try:
+                found = path.stat()
+                noted = tuple(map(int, path.read_bytes().split()))
+            except (OSError, ValueError):
+                continue
+            if len(noted) != _NOTED or noted[2] != found.st_ino:
+                continue
+            if self.alive(name):
+                alive += noted[:2] != place
+            elif found.st_mtime_ns > newest:
+                last, newest = (noted[0], noted[1]), found.st_mtime_ns
+        return alive, last != place
 
     def look_after(self) -> None:
         """See to it that others find the file, and that nobody takes it for an old one; from time to time."""

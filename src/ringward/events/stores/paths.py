@@ -105,6 +105,8 @@ def prepare_path(path: Path, *, create: bool) -> Path:
             raise StoreFormatError(
                 f"path must be a file (was a {'folder' if stat.S_ISDIR(mode) else 'device or pipe'}: {str(path)!r})"
             )
+        elif not create and not path.stat().st_size:
+            raise StoreNotFoundError(str(path), f"no events in {str(path)!r}: it is empty (create=True would use it)")
         _check_access(path)
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:

@@ -13,11 +13,17 @@ from typing import Any
 import apsw
 
 from ringward.checks import checked_callable, checked_float, checked_text, checked_type
-from ringward.errors import StoreClosedError, StoreFailedError, StoreUnavailableError, TransactionError
+from ringward.errors import (
+    StoreClosedError,
+    StoreFailedError,
+    StoreFormatError,
+    StoreUnavailableError,
+    TransactionError,
+)
 from ringward.events.stores import salvage, schema
 from ringward.events.stores.backup import back_up
 from ringward.events.stores.headroom import Headroom
-from ringward.events.stores.identity import held, refuse_nested
+from ringward.events.stores.identity import held, in_use, refuse_nested
 from ringward.events.stores.locks import Presence, Turnstile
 from ringward.events.stores.paths import access_error, prepare_path, resolved_path
 from ringward.events.stores.protocol import READ_TIMEOUT_S, Abilities, Faults
@@ -155,6 +161,7 @@ class SqliteStore(SqliteGroups):
         try:
             if self._turnstile.marked() or salvage.unfinished(self.path):
                 self._renew(stream)
+            self._refuse_mixture()
             self._watch = held(self.path)
             with contextlib.ExitStack() as opened:
                 connections: list[apsw.Connection] = []
@@ -171,13 +178,29 @@ class SqliteStore(SqliteGroups):
         finally:
             self._turnstile.leave()
 
+    def _refuse_mixture(self) -> None:
+        """SQLite takes the -wal that lies beside a file for a part of it; it may be of a file that was there before."""
+        found = self.path.stat()
+        alive, last = self._presence.strangers((found.st_dev, found.st_ino))
+        if alive:
+            raise StoreFailedError(
+                f"{self.path} was replaced, and {alive} processes have the file open that was there before: stop them first"
+            )
+        log = self.path.with_name(self.path.name + "-wal")
+        if last and log.exists() and log.stat().st_size:
+            raise StoreFormatError(
+                f"{self.path} was put in the place of another file, whose {log.name} is still there: remove that, or put the"
+                " other file back"
+            )
+        self._presence.opens((found.st_dev, found.st_ino))
+
     def _others(self) -> int:
         """How many other processes have the file open."""
         return sum(self._presence.alive(name) is True for name in self._presence.others())
 
     def _renew(self, stream: Stream | None) -> None:
         """The file cannot be trusted: what can be read of it goes into a new one, once nobody has it open."""
-        if others := self._others():
+        if others := self._others() or int(in_use(self.path)):
             raise StoreFailedError(f"the file has to be copied anew, and {others} other processes still have it open")
         salvage.renew(self.path, stream)
         self._turnstile.fail(failed=False)

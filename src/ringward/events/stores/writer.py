@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 
 import apsw
@@ -37,6 +38,8 @@ _WRONG = {
     6: "it was written over",
 }
 _RESCUE_MS = 200  # how long to wait for readers, to put into the main file what was accepted
+_RECOVERING = 7
+_WAITS, _WAIT_S = 2000, 0.001
 _DROPPED_MOST = 100  # so often are locks taken again, at most, for one commit
 
 
@@ -47,6 +50,7 @@ class Writer(GroupCommit):
     """
 
     gone: StoreFailedError | None = None  # why nothing may be read either
+    _waited = 0
 
     def failure(self, error: Exception) -> Exception:
         """The error to raise when an operation met one; a damaged file is the end of all writing."""
@@ -54,13 +58,17 @@ class Writer(GroupCommit):
             return self.condemned(f"the file is damaged: {error}")
         return translated(error) if isinstance(error, apsw.Error) else error
 
-    def displaced(self, wrong: int) -> StoreFailedError:
+    def displaced(self, wrong: int) -> None:
         """The files are not those that were opened: nothing is written to them any more.
 
         What was accepted before is in the write-ahead log that we have open. Where nobody else can have taken
         its place, it goes into the main file now, wherever that is. A file that somebody has put in the place of
         ours is not condemned for it.
         """
+        if wrong == _RECOVERING:
+            self._wait()
+            return
+        self._waited = 0
         why, connection = _WRONG[wrong], self.connection
         main, *beside = (path.decode(errors="replace") for path in self.watch.paths)
         with suppress(apsw.Error):
@@ -74,9 +82,16 @@ class Writer(GroupCommit):
                 connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if wrong == _MOVED else 'FULL'})").fetchall()
         text = f"{main}: {why}; what was accepted last may be missing there"
         if wrong != _MOVED:
-            return self.condemned(text)
+            raise self.condemned(text)
         self.closed = self.gone = failed = StoreFailedError(text)
-        return failed
+        raise failed
+
+    def _wait(self) -> None:
+        self._waited += 1
+        if self._waited > _WAITS:
+            self._waited = 0
+            raise BackpressureError("store", "free of other programs' locks", "one on its -shm")
+        time.sleep(_WAIT_S)
 
     def regain(self) -> None:
         """Another SQLite in this process has dropped our locks in the midst of a transaction: take them again."""

@@ -1,0 +1,238 @@
+"""What a path means, what is said when it cannot be meant, and the files of locks that somebody tidies up."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import ringward as rw
+from ringward.events import Processor, SqliteStore
+from ringward.events.stores import locks, paths
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="there, what is open cannot be deleted")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "store.db"
+
+
+def publish(store):
+    return store.append("p", [store.stream.entry("key", b"", None, None)])[0].seq
+
+
+# --- paths
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        (":memory:", rw.ArgumentError, r"Processor\(\) or MemoryStore\(\)"),
+        ("file::memory:?cache=shared", rw.ArgumentError, r"Processor\(\) or MemoryStore\(\)"),
+        ("sqlite://", rw.ArgumentError, r"Processor\(\) or MemoryStore\(\)"),
+        ("sqlite:///:memory:", rw.ArgumentError, r"Processor\(\) or MemoryStore\(\)"),
+        ("", rw.ArgumentError, "not empty"),
+        ("a\0b", rw.ArgumentError, "without NUL"),
+        ("sqlite:///orders.db", rw.ArgumentError, r"a path without a scheme, here 'orders\.db'"),
+        ("sqlite:////var/orders.db", rw.ArgumentError, r"here '/var/orders\.db'"),
+        ("sqlite+aiosqlite:///orders.db", rw.ArgumentError, r"here 'orders\.db'"),
+        ("file:orders.db?mode=ro", rw.ArgumentError, r"here 'orders\.db'"),
+        (Path("sqlite:///orders.db"), rw.ArgumentError, "a path without a scheme"),
+        ("postgresql://host/db", rw.UnsupportedError, "no store for postgresql:// yet"),
+        ("nats://host", rw.UnsupportedError, "no store for nats:// yet"),
+        ("orders/", rw.ArgumentError, "this is a folder's"),
+    ],
+)
+def test_what_is_no_path_of_a_file_is_an_error_that_says_what_is_meant(given, error, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=said):
+        Processor(given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bytes_are_no_path():
+    with pytest.raises(rw.ArgumentTypeError, match=r"os\.fsdecode"):
+        SqliteStore(b"store.db")
+    with pytest.raises(rw.ArgumentTypeError):
+        Processor(b"store.db")
+
+
+def test_a_missing_folder_is_named_and_never_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for given in (tmp_path / "none" / "store.db", "none/deep/store.db"):
+        with pytest.raises(rw.StoreNotFoundError, match=r"no such folder: .*none") as raised:
+            Processor(given)
+        assert isinstance(raised.value, FileNotFoundError)
+    with pytest.raises(rw.StoreNotFoundError, match=r"~ is taken as it is: os\.path\.expanduser"):
+        Processor("~/store.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_file_is_made_unless_told_otherwise(path):
+    with pytest.raises(rw.StoreNotFoundError, match=r"no such file: .*create=True would make it") as raised:
+        Processor(path, create=False)
+    assert raised.value.path == str(path)
+    path.touch()
+    with pytest.raises(rw.StoreNotFoundError, match="it is empty"):
+        SqliteStore(path, create=False)
+    path.unlink()
+    assert list(path.parent.iterdir()) == []
+    Processor(path).close()
+    Processor(path, create=False).close()
+
+
+@posix
+def test_what_is_no_plain_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for given in ("/dev/null", tmp_path / "pipe", tmp_path):
+        with pytest.raises(rw.StoreFormatError, match="must be a file"):
+            SqliteStore(given)
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(rw.RingwardError):
+        SqliteStore(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(errno.EACCES, "this user has no permission for"), (errno.EROFS, "mounted read-only")]
+)
+def test_a_missing_permission_is_one_error_that_names_the_path(path, monkeypatch, code, said):
+    SqliteStore(path).close()
+
+    def refused(*_, **__):
+        raise OSError(code, os.strerror(code), str(path) + "-locks/next")
+
+    monkeypatch.setattr(locks, "_open", refused)
+    with pytest.raises(rw.StoreAccessError, match=said) as raised:
+        SqliteStore(path)
+    assert isinstance(raised.value, PermissionError)
+    assert raised.value.path.endswith("next")
+
+
+def test_a_folder_in_which_no_files_can_be_made_is_named(path, monkeypatch):
+    SqliteStore(path).close()
+    real = os.access
+    monkeypatch.setattr(paths.os, "access", lambda given, mode: real(given, mode) and Path(given) != path.parent)
+    with pytest.raises(rw.StoreAccessError, match="no permission to make files"):
+        SqliteStore(path)
+
+
+@posix
+def test_a_symbolic_link_leads_to_the_same_locks(path):
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    with closing(SqliteStore(link)) as first, closing(SqliteStore(path)) as second:
+        assert first.path == second.path
+        assert first.alive(second.process) is True
+    assert not link.with_name("link.db-locks").exists()
+
+
+# --- locks that somebody tidies up
+
+
+def tidied(store, what):
+    """Remove files of locks, as a cleaner of old files does; then let time pass."""
+    folder = store.path.with_name(store.path.name + "-locks")
+    if what == "all":
+        shutil.rmtree(folder)
+    else:
+        for each in folder.glob(what):
+            each.unlink()
+    store._presence._looked = store._turnstile._looked = 0.0
+
+
+@posix
+@pytest.mark.parametrize("what", ["alive-*", "write", "next", "*", "all"])
+def test_locks_that_were_removed_are_no_proof_of_death_and_are_made_again(path, what):
+    """A missing file counted as a dead process: 80,000 takeovers in 5 s."""
+    with closing(SqliteStore(path)) as first, closing(SqliteStore(path)) as second:
+        tidied(first, what)
+        assert second.alive(first.process) in (True, None)
+        assert publish(first) == 1
+        assert second.alive(first.process) is True
+        tidied(second, "nothing")
+        assert publish(second) == 2
+        assert first.alive(second.process) is True
+        assert first._turnstile._write.in_place()
+        assert second._turnstile._write.in_place()
+        assert first._turnstile._next.in_place()
+    with closing(SqliteStore(path)) as store:
+        assert store.verify() == []
+
+
+@posix
+def test_members_are_not_taken_over_when_their_locks_are_removed(path):
+    with closing(SqliteStore(path)) as first, closing(SqliteStore(path)) as second:
+        assert first.alive("0" * 32) is None
+        for each in path.with_name("store.db-locks").glob("alive-*"):
+            each.unlink()
+        assert first.alive(second.process) is None
+        assert second.alive(first.process) is None
+
+
+@posix
+def test_who_reads_looks_after_the_locks_too_and_keeps_them_young(path):
+    with closing(SqliteStore(path)) as store:
+        sign = path.with_name("store.db-locks") / f"alive-{store.process}"
+        os.utime(sign, (1, 1))
+        store._presence._looked = store._look_due = 0.0
+        store.totals()
+        assert time.time() - sign.stat().st_mtime < 60
+        sign.unlink()
+        store._presence._looked = store._look_due = 0.0
+        store.totals()
+        assert sign.exists()
+
+
+@posix
+def test_only_old_signs_of_dead_processes_are_removed(path):
+    folder = path.with_name("store.db-locks")
+    with closing(SqliteStore(path)) as store:
+        for name in ("alive-young", "alive-old", "new-old"):
+            (folder / name).touch()
+        for name in ("alive-old", "new-old", f"alive-{store.process}"):
+            os.utime(folder / name, (1, 1))
+        with closing(SqliteStore(path)) as second:
+            assert second.alive(store.process) is True
+            assert second.alive("young") is False
+            assert second.alive("old") is None
+            assert not (folder / "new-old").exists()
+
+
+def test_a_process_that_had_members_leaves_the_proof_of_its_end(path):
+    first, second = SqliteStore(path), SqliteStore(path)
+    for store in (first, second):
+        store.open_group("g", 0)
+    first._presence.known = True
+    first.close()
+    with closing(SqliteStore(path)) as third:
+        assert third.alive(first.process) is False
+        second.close()
+        assert third.alive(second.process) is None
+
+
+@posix
+@pytest.mark.parametrize("what", ["write", "all"])
+def test_the_mark_of_failure_outlives_the_locks(path, what):
+    store = SqliteStore(path)
+    publish(store)
+    with closing(SqliteStore(path)) as other:
+        store._turnstile.fail()
+        tidied(store, what)
+        with pytest.raises(rw.StoreFailedError):
+            publish(other)
+        with pytest.raises(rw.StoreFailedError, match="has to be copied anew"):
+            SqliteStore(path)
+    store.close()
+    tidied(store, what)
+    with closing(SqliteStore(path)) as again:  # it was copied anew
+        assert publish(again) == 2
+        assert again.verify() == []
+    assert not path.with_name("store.db-failed").exists()
