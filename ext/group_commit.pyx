@@ -282,6 +282,9 @@ cdef class GroupCommit:
     cdef Job _turn  # what `take` began
     cdef bint _synchronous, _committed
     cdef readonly double committed_at  # by `perf_counter`; 0: never yet
+    cdef public object news  # what rises with each commit that others may want to look at; or None
+    cdef public object look  # called at most once a second, after a commit; or None
+    cdef double _looked_at
 
     def __cinit__(self, *args, **kwargs):
         self.lead = Lead()  # one whose __init__ never ran fails, and crashes nothing
@@ -456,6 +459,11 @@ cdef class GroupCommit:
                 raise  # nothing was synced, so nothing is in doubt
             raise self.condemned(f"a commit failed, so what is on the disk is unknown: {error}") from error
         self.turnstile.leave()
+        if self._synchronous and self.news is not None:  # marks and heartbeats are no news
+            self.news.tell()
+            if self.look is not None and self.committed_at - self._looked_at >= 1:
+                self._looked_at = self.committed_at
+                self.look()
 
     cdef object _commit_watched(self):
         """Commit, and be sure that it is in the file under the path, and that nobody else could write meanwhile."""

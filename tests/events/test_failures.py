@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 import ringward as rw
-from ringward.events import Processor, Retry, SqliteStore, aio
+from ringward.events import Hooks, Processor, Retry, SqliteStore, aio
 from ringward.events.stores import schema
 from ringward.events.stores.locks import FileLock, Presence
 
@@ -44,24 +44,182 @@ def test_a_full_disk_ends_publishing_and_handling_and_both_go_on_when_there_is_r
     assert seen == list(range(1, 101))
 
 
-def test_a_disk_that_is_full_at_the_acknowledgement_stops_the_processor_and_loses_nothing(path):
-    full, seen = [], []
+def raising(errors, point):
+    """A function for `faults` that raises the first of the errors at a point, as long as there are any."""
 
-    def faults(point):
-        if point == "handled" and full:
-            raise apsw.FullError("database or disk is full")
+    def faults(at):
+        if at == point and errors:
+            raise errors[0]
 
-    with closing(SqliteStore(path, faults=faults)) as store, Processor(store) as p:
+    return faults
+
+
+@pytest.mark.parametrize("point", ["handled", "marked", "claimed", "commit"])
+@pytest.mark.parametrize("error", [apsw.FullError("database or disk is full"), apsw.BusyError("database is locked")])
+def test_what_may_pass_is_waited_for_and_nothing_is_lost(path, point, error, caplog):
+    # The first such error stopped the processor for good.
+    errors, seen = [error], []
+    with closing(SqliteStore(path, faults=raising(errors, point))) as store, Processor(store, chance=lambda: 0.0) as p:
+        if point == "commit":
+            errors.clear()
         p.consumer("g")(lambda event: seen.append(event.seq))
         p.publish_many(["a", "b", "c"], [b""] * 3)
-        full.append(True)
-        with pytest.raises(rw.StoreFullError):
-            p.run(until="idle", timeout_s=30)
-        full.clear()
-        assert p.run(until="idle", timeout_s=30)
+        errors[:] = [error]
+        p.start()
+        health = p.health()
+        for _ in range(1000):
+            if "tries again" in str(health.reasons):
+                break
+            assert not p.drain(0.02)
+            health = p.health()
+        assert (health.state, health.store_failed) == ("degraded", False)
+        assert "tries again" in str(health.reasons)
+        errors.clear()
+        assert p.drain(30)
         assert set(seen) == {1, 2, 3}
         assert p.stats().groups["g"].lag == {}
         assert p.verify() == []
+        p.publish("a", b"")  # and it works on
+        assert p.drain(30)
+        assert p.stop()
+    assert 1 <= sum("has to wait" in record.message for record in caplog.records) <= 6
+
+
+def test_reads_that_fail_for_a_while_are_waited_for(path, monkeypatch):
+    failing, seen = [], []
+    with Processor(path, chance=lambda: 0.0) as p:
+        read = p.store._read
+
+        def fails(*args, **named):
+            if failing:
+                raise rw.StoreUnavailableError("IOError: disk I/O error")
+            return read(*args, **named)
+
+        monkeypatch.setattr(p.store, "_read", fails)
+        p.consumer("g", members=3)(lambda event: seen.append(event.seq))
+        p.start()
+        failing.append(True)
+        for _ in range(100):
+            if p.health().state == "failed":
+                break
+            time.sleep(0.01)
+        assert "StoreUnavailableError" in str(p.health().reasons)
+        assert p._crew.running
+        failing.clear()
+        p.publish_many([f"k{n}" for n in range(50)], [b""] * 50)
+        assert p.drain(30)
+        assert p.health().state == "ok"
+    assert sorted(seen) == list(range(1, 51))
+
+
+def test_in_asyncio_what_may_pass_is_waited_for_too(path):
+    errors, seen = [], []
+
+    async def main():
+        store = SqliteStore(path, faults=raising(errors, "handled"))
+        async with aio.Processor(store, chance=lambda: 0.0) as p:
+
+            @p.consumer("g", members=2)
+            async def handle(event):
+                seen.append(event.seq)
+
+            await p.publish_many(["a", "b", "c"], [b""] * 3)
+            errors.append(apsw.FullError("database or disk is full"))
+            p.start()
+            for _ in range(1000):
+                full = await p.drain(0.02), (await p.health()).state
+                if "tries again" in str((await p.health()).reasons):
+                    break
+            errors.clear()
+            return full, await p.drain(30), (await p.stats()).groups["g"].lag
+
+    assert asyncio.run(main()) == ((False, "degraded"), True, {})
+    assert set(seen) == {1, 2, 3}
+
+
+def test_a_bug_stops_the_processor_is_shown_and_start_starts_it_again(path):
+    # `start` did nothing after that, and the member stayed listed.
+    errors, seen, told = [RuntimeError("a bug")], [], []
+
+    class Told(Hooks):
+        def failed(self, error):
+            told.append(error)
+
+    with closing(SqliteStore(path, faults=raising(errors, "handled"))) as store, Processor(store, hooks=Told()) as p:
+        p.consumer("g", members=["a"])(lambda event: seen.append(event.seq))
+        p.publish("k", b"")
+        with pytest.raises(RuntimeError, match="a bug"):
+            p.run(until="idle", timeout_s=30)
+        assert told == errors
+        errors.clear()
+        assert p.run(until="idle", timeout_s=30)
+        errors.append(RuntimeError("another bug"))
+        p.publish("k", b"")
+        p.start()
+        with pytest.raises(RuntimeError, match="another bug"):
+            p.drain(30)
+        for _ in range(500):
+            if not p.stats().groups["g"].members:
+                break
+            time.sleep(0.01)
+        assert p.stats().groups["g"].members == ()
+        health = p.health()
+        assert (health.state, health.error) == ("failed", "RuntimeError: another bug")
+        errors.clear()
+        assert p.publish("k", b"").seq == 3
+        p.start()
+        assert p.drain(30)
+        assert p.health().state == "ok"
+    assert sorted(set(seen)) == [1, 2, 3]
+
+
+def test_in_asyncio_a_bug_stops_it_and_start_starts_it_again(path):
+    errors, seen = [RuntimeError("a bug")], []
+
+    async def main():
+        async with aio.Processor(SqliteStore(path, faults=raising(errors, "handled"))) as p:
+
+            @p.consumer("g")
+            async def handle(event):
+                seen.append(event.seq)
+
+            await p.publish("k", b"")
+            p.start()
+            with pytest.raises(RuntimeError, match="a bug"):
+                await p.drain(30)
+            states = [(await p.health()).state]
+            errors.clear()
+            p.start()
+            states += [await p.drain(30), (await p.health()).state]
+        return states
+
+    assert asyncio.run(main()) == ["failed", True, "ok"]
+    assert set(seen) == {1}
+
+
+def test_a_router_that_cannot_be_made_holds_up_its_own_group_only_and_is_made_later():
+    broken = [True]
+
+    def router(names):
+        if broken:
+            raise ValueError("no zone is known")
+        return rw.HashRing(names)
+
+    with Processor(chance=lambda: 0.0) as p:
+        seen = []
+        p.consumer("routed", router=router)(lambda event: seen.append("routed"))
+        p.consumer("other")(lambda event: seen.append("other"))
+        p.publish("k", b"")
+        p.start()
+        for _ in range(500):
+            if seen:
+                break
+            time.sleep(0.01)
+        assert seen == ["other"]
+        assert "no zone is known" in str(p.health().reasons)
+        broken.clear()
+        assert p.drain(30)
+    assert seen == ["other", "routed"]
 
 
 def test_a_program_that_has_the_file_to_itself_is_waited_for_then_reported(path, monkeypatch):
@@ -135,18 +293,14 @@ def test_in_asyncio_too(error):
 
 
 def test_a_processor_that_failed_closes_its_store(path):
-    def full(point):
-        if point == "claimed":
-            raise apsw.FullError("no room")
-
-    store = SqliteStore(path, faults=full)
+    store = SqliteStore(path, faults=raising([RuntimeError("a bug")], "claimed"))
     p = Processor(store)
     p.consumer("g")(lambda _: None)
     p.publish("key", b"x")
     p.start()
     while p._crew.failure is None:
         time.sleep(0.01)
-    with pytest.raises(rw.StoreFullError):
+    with pytest.raises(RuntimeError, match="a bug"):
         p.close()
     assert p.closed
     with pytest.raises(rw.StoreClosedError):

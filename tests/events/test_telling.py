@@ -11,7 +11,8 @@ import pytest
 from events.world import World
 
 from ringward.events import MemoryStore, Options, Processor, Stream, agent, group, holding, intake
-from ringward.events.crew import Crew
+from ringward.events.crew import Crew, _Sleepers
+from ringward.events.troubles import Troubles
 
 FILES = {module.__file__ for module in (agent, group, holding, intake)}
 
@@ -94,10 +95,38 @@ def test_what_is_published_while_nobody_looks_is_bounded_in_memory_and_handled()
     assert world.seqs() == list(range(1, 10_001))
 
 
+def new_crew(failed):
+    """A crew with a clock that stands still, and nothing else to do."""
+    return Crew(
+        MemoryStore(), lambda: 0.0, Troubles(lambda: 0.0), upkeep=lambda _: None, failed=failed, abandon=lambda: None
+    )
+
+
+def test_whatever_line_of_rousing_is_interrupted_nobody_sleeps_on_for_ever():
+    # A sleeper was taken off before it was let go on: then nobody found it again.
+    at, more = 0, True
+    while more:
+        sleepers, awake = _Sleepers(), []
+        threads = [
+            threading.Thread(target=lambda s=sleepers, a=awake: (s.sleep(lambda: True, 10), a.append(1))) for _ in "ab"
+        ]
+        for number, thread in enumerate(threads, 1):
+            thread.start()
+            while len(sleepers._gates) < number:
+                time.sleep(0.001)
+        more = interrupted(sleepers.rouse, at, lambda traced: traced is _Sleepers.rouse.__code__)
+        sleepers.rouse()
+        for thread in threads:
+            thread.join(5)
+        assert awake == [1, 1]
+        at += 1
+    assert at > 5
+
+
 @pytest.fixture
 def post():
     """A crew, and the post of its only group, which has no members here and so no threads of its own."""
-    crew = Crew(lambda: 0.0, lambda now: None, lambda error: None)
+    crew = new_crew(lambda error: None)
     one = SimpleNamespace(group=SimpleNamespace(name="g", options=Options(), batches={}))
     crew.add(one, None, 0)
     return crew, crew._posts["g"]
@@ -147,10 +176,10 @@ def test_a_surplus_thread_that_is_roused_rouses_another():
         group=SimpleNamespace(name="g", batches=[SimpleNamespace(slow=1)], options=SimpleNamespace(hung=0)),
         next=lambda _: looks.append(threading.current_thread()),
     )
-    crew = Crew(lambda: 0.0, lambda _: None, lambda error: pytest.fail(repr(error)))
+    crew = new_crew(lambda error: pytest.fail(repr(error)))
     crew.add(agent, None, 1)
     post = crew._posts["g"]
-    threads = [threading.Thread(target=crew._work, args=(post,), daemon=True) for _ in range(2)]
+    threads = [threading.Thread(target=crew._work, args=(post, crew._stopping), daemon=True) for _ in range(2)]
     post.threads.update(threads)
     for number, thread in enumerate(threads):
         thread.start()

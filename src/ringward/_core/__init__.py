@@ -9,6 +9,7 @@ from ringward._core.group_commit import NESTED, GroupCommit, Job, Lead, Passage
 from ringward._core.hashing import Hasher
 from ringward._core.log_rows import append_rows, event_digest, first_faulty, log_rows, untracked
 from ringward._core.loops import checked_hashes, hash_column, second_candidates
+from ringward._core.news import News
 from ringward._core.partition_map import PartitionMap
 from ringward._core.point_table import PointTable
 from ringward._core.reader import Reader, State, adopt_methods
@@ -26,6 +27,7 @@ __all__ = [
     "Job",
     "Lead",
     "ListTable",
+    "News",
     "PartitionMap",
     "Passage",
     "PointTable",

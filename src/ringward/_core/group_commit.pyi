@@ -64,6 +64,8 @@ class Passage:
 class GroupCommit:
     faults: Callable[[str], None]
     closed: Exception | None
+    news: Any
+    look: Callable[[], None] | None
     @property
     def connection(self) -> apsw.Connection: ...
     @property

@@ -81,6 +81,51 @@ class Agent:
         self.settle_pending()
         self.tell()
 
+    def due(self, now: float) -> float:
+        """When `tick` has something to do next, unless something is stored or a batch begins or ends before."""
+        with self.lock:
+            if self._survey_due or self._claims:
+                return now
+            group = self.group
+            due = group.members.due(now)
+            for batch in group.batches:
+                if batch.abandoned:
+                    continue
+                if not batch.slow or batch.done or batch.failed:
+                    return now
+                timeout = batch.since + group.options.handler_timeout_s
+                due = due if timeout <= now else min(due, timeout)  # what was late is seen
+            retry = group.next_due
+            return due if retry is None else min(due, retry)
+
+    @property
+    def queued(self) -> int:
+        """For how many workers there may be something to do, at most."""
+        with self.lock:
+            return self.group.queued + len(self._claims) + bool(self._told)
+
+    def restart(self) -> None:
+        """Whoever worked for this group has stopped in the middle of it: what it held is claimed anew."""
+        self.lose(list(self.group.holdings))
+        with self.lock:
+            for local in self.group.members.local.values():
+                local.hung = False
+
+    def abandon(self, now: float) -> None:
+        """Let others have at once what nobody works for any more; as if this process had died, but for the wait."""
+        group, store = self.group, self.store
+        with self.lock:
+            group.lost(list(group.holdings))
+            for name in group.members.local:
+                group.leave(name)
+        for _ in range(_VIEW_CHANGES):
+            view = store.view(group.name)
+            with self.lock:
+                effects = group.tick(now, view, {}, lambda _: None)
+            changes = [effect for effect in effects if isinstance(effect, ChangeView)]
+            if not changes or store.change_view(group.name, changes[0].view):
+                return
+
     def tell(self) -> None:
         """Tell what happened to the group since the last time."""
         with self.lock:

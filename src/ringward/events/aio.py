@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -16,7 +17,6 @@ from ringward.errors import ArgumentError, ArgumentTypeError, InsideHandlerError
 from ringward.events import processor
 from ringward.events.agent import Agent
 from ringward.events.callables import check_coroutine_handler, is_interrupt
-from ringward.events.crew import TICK_S
 from ringward.events.effects import Batch, GiveBack, Options
 from ringward.events.event import Delivery, Event, EventId, EventKey, Receipt, Row
 from ringward.events.health import Health
@@ -26,6 +26,8 @@ from ringward.events.registration import member_names
 from ringward.events.reports import DeadEvent, Stats
 from ringward.events.runner import failure, misfit
 from ringward.events.stores.protocol import READ_TIMEOUT_S, Retention, Settings
+from ringward.events.ticker import LONGEST_S, TICK_S, Ticker
+from ringward.events.troubles import passes
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -53,15 +55,46 @@ class _Lane:
 _lane: contextvars.ContextVar[_Lane | None] = contextvars.ContextVar("ringward_lane", default=None)
 
 
+class _Sleepers:
+    """Tasks of one loop that sleep until somebody rouses them, in that loop."""
+
+    def __init__(self) -> None:
+        self._gates: deque[asyncio.Future[None]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._gates)
+
+    async def sleep(self, seconds: float | None = None) -> None:
+        """Sleep, for so long at most."""
+        gate = asyncio.get_running_loop().create_future()
+        self._gates.append(gate)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await gate
+        finally:
+            with suppress(ValueError):
+                self._gates.remove(gate)
+
+    def rouse(self, most: int | None = None) -> None:
+        """Let all go on, or so many."""
+        while self._gates and most != 0:
+            gate = self._gates.popleft()
+            if not gate.done():
+                gate.set_result(None)
+                most = None if most is None else most - 1
+
+
 class _Handler:
     """A handler, and whether it has ever given something to await."""
 
-    __slots__ = ("call", "members", "proved")
+    __slots__ = ("call", "idle", "members", "proved")
 
     def __init__(self, call: AsyncHandler, members: int) -> None:
         self.call = call
         self.members = members
         self.proved = False
+        self.idle = _Sleepers()
 
 
 class Processor:
@@ -100,11 +133,22 @@ class Processor:
         self._handlers: dict[str, _Handler] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._events: set[asyncio.Task[None]] = set()
-        self._news = asyncio.Event()  # of the loop in which it runs: `start` makes another
+        self._news = 0  # rises with each
+        self._waiting = _Sleepers()
+        inner = self._inner
+        self._ticker = Ticker(
+            *(inner.store, inner._now, inner._troubles),
+            upkeep=inner._upkeep,
+            ticked=self._ticked,
+            rounded=self._rounded,
+            failed=lambda error: self._call(self._fail, error),
+            works=lambda: self._loop is not None and self._loop.is_running(),
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asked = False
         self._stopping = False
         self._failure: BaseException | None = None
+        self._abandoned: Future[None] | None = None  # what follows a failure
 
     async def _do(self, work: Callable[..., T], *args: Any) -> T:
         """Let a thread wait for the store."""
@@ -116,7 +160,7 @@ class Processor:
     ) -> Receipt:
         """As `ringward.events.Processor.publish`. Cancelled, it may have stored the event: publish it again."""
         receipt = await self._do(lambda: self._inner.publish(key, payload, id=id, headers=headers))
-        self._rouse()
+        self._rouse(1)
         return receipt
 
     async def publish_many(
@@ -128,17 +172,36 @@ class Processor:
     ) -> list[Receipt]:
         """As `ringward.events.Processor.publish_many`."""
         receipts = await self._do(self._inner.publish_many, keys, payloads, ids, headers)
-        self._rouse()
+        self._rouse(len(receipts))
         return receipts
 
-    def _rouse(self) -> None:
-        """Say that there is news, from whatever loop."""
-        loop = self._loop
-        if loop is None or loop is asyncio.get_running_loop():
-            self._news.set()
-        else:
+    def _call(self, act: Callable[..., None], *arguments: Any) -> None:
+        """Do something in the loop in which it runs, from whatever thread or loop."""
+        if self._loop is not None:
             with suppress(RuntimeError):  # it is closed
-                loop.call_soon_threadsafe(self._news.set)
+                self._loop.call_soon_threadsafe(act, *arguments)
+
+    def _rouse(self, count: int) -> None:
+        """Say that so many events are new."""
+        for handler in self._handlers.values():
+            self._call(self._wake, handler, count)
+
+    def _wake(self, handler: _Handler, count: int | None = None) -> None:
+        self._news += 1
+        handler.idle.rouse(count)
+
+    def _notify(self) -> None:
+        """Let those look again who wait until something is so."""
+        self._news += 1
+        self._waiting.rouse()
+
+    def _ticked(self, agent: Agent) -> None:
+        if queued := agent.queued:
+            self._call(self._wake, self._handlers[agent.group.name], queued)
+
+    def _rounded(self) -> None:
+        if self._waiting:
+            self._call(self._notify)
 
     def consumer(
         self,
@@ -157,9 +220,14 @@ class Processor:
 
         def registered(handler: H) -> H:
             check_coroutine_handler(handler)
-            register(_never)
-            self._inner._agent(group).group.concurrent = True
             self._handlers[group] = _Handler(handler, count)
+            try:
+                register(_never)
+            except BaseException:
+                del self._handlers[group]
+                raise
+            self._inner._agent(group).group.concurrent = True
+            self._ticker.add(self._inner._agent(group))
             return handler
 
         return registered
@@ -180,14 +248,28 @@ class Processor:
         if self._inner._closed:
             raise StoreClosedError("the processor is closed")
         self._enter_loop()
-        if self._tasks:
+        if self._tasks and self._failure is None:
             return
+        self._leave_behind()
+        self._inner._rejoin(again=self._failure is not None)
+        self._inner._troubles.clear()
         self._stopping, self._failure = False, None
-        self._inner._rejoin()
-        self._launch(self._keep_time())
+        self._ticker.start()
         for group, handler in self._handlers.items():
             for _ in range(handler.members):
                 self._launch(self._work(self._inner._agent(group), handler))
+
+    def _leave_behind(self) -> None:
+        """End what still runs of a start before, that was ended by an error or with its loop."""
+        self._ticker.stop()
+        self._ticker.join(STOP_S)
+        if self._abandoned is not None:
+            self._abandoned.result()
+            self._abandoned = None
+        for task in [*self._tasks, *self._events]:
+            task.cancel()
+        self._tasks.clear()
+        self._events.clear()
 
     def _enter_loop(self) -> None:
         """Belong to the loop that runs; what is left in one that is over is given back."""
@@ -198,7 +280,9 @@ class Processor:
             raise LoopError("the processor runs in another asyncio loop: stop it there, or make one for each loop")
         self._tasks.clear()
         self._events.clear()
-        self._loop, self._news = loop, asyncio.Event()
+        self._loop, self._waiting = loop, _Sleepers()
+        for handler in self._handlers.values():
+            handler.idle = _Sleepers()
         self._give_back()
 
     def _give_back(self) -> None:
@@ -217,6 +301,7 @@ class Processor:
     def ask_to_stop(self) -> None:
         """Let `run` return soon, as if it were idle; may be called anywhere, also in handlers."""
         self._asked = True
+        self._call(self._notify)
 
     def _launch(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(self._guarded(work))
@@ -231,39 +316,42 @@ class Processor:
 
     def _fail(self, error: BaseException) -> None:
         first, self._failure = self._failure is None, self._failure or error
-        if first:
-            self._inner._observer.failed(error)
         self._stopping = True
-        self._news.set()
-
-    async def _keep_time(self) -> None:
-        while not self._stopping:
-            now = self._inner._now()
-            for group in self._handlers:
-                await self._do(self._inner._agent(group).tick, now)
-            await self._do(self._inner._upkeep, now)
-            self._news.set()
-            await asyncio.sleep(TICK_S)
+        self._ticker.stop()
+        if first:
+            self._inner._troubles.failed(error)
+            self._inner._in_hook(self._inner._observer.failed, error)
+            self._abandoned = self._threads.submit(self._inner._abandon)
+        for handler in self._handlers.values():
+            handler.idle.rouse()
+        self._notify()
 
     async def _work(self, agent: Agent, handler: _Handler) -> None:
+        who = f"a worker of group {agent.group.name}"
         while not self._stopping:
-            self._news.clear()
-            if len(self._events) >= self._concurrency:
-                await self._sleep()
-                continue
-            batch = await self._do(agent.next, self._inner._now())
-            if batch is None:
-                await self._sleep()
-            while batch is not None:
-                batch = await self._run(agent, handler, batch)
-                self._news.set()
+            try:
+                await self._take_turn(agent, handler, who)
+            except Exception as error:
+                if not passes(error):
+                    raise
+                self._ticker.stir()
+                await self._waiting.sleep(self._inner._troubles.met(who, error))
 
-    async def _sleep(self) -> None:
-        try:
-            async with asyncio.timeout(TICK_S * 4):
-                await self._news.wait()
-        except TimeoutError:
-            pass
+    async def _take_turn(self, agent: Agent, handler: _Handler, who: str) -> None:
+        """Handle a batch and what follows it, or sleep until there may be one."""
+        news = self._news
+        full = len(self._events) >= self._concurrency
+        batch = None if full else await self._do(agent.next, self._inner._now())
+        if batch is None:
+            if full or self._news == news:
+                await handler.idle.sleep()
+            return
+        while batch is not None:
+            self._ticker.stir()
+            batch = await self._run(agent, handler, batch)
+            self._inner._troubles.over(who)
+        self._ticker.stir()
+        self._notify()
 
     async def _run(self, agent: Agent, handler: _Handler, batch: Batch) -> Batch | None:
         """Run the keys of a batch at once, each one's events in order; the next batch. Goes on without those that are slow."""
@@ -271,8 +359,9 @@ class Processor:
         lanes: dict[tuple[int, bytes], list[tuple[Row, int]]] = {}
         for row, attempt in batch.events:
             lanes.setdefault((row[1], row[3]), []).append((row, attempt))
+        noted = asyncio.Event()
         tasks = [
-            asyncio.get_running_loop().create_task(self._run_lane(handler, batch, delivery, events))
+            asyncio.get_running_loop().create_task(self._run_lane(handler, batch, delivery, events, noted))
             for events in lanes.values()
         ]
         self._events.update(tasks)
@@ -285,23 +374,40 @@ class Processor:
             batch.ended = self._inner._now()
             more = not self._stopping and len(self._events) - len(tasks) < self._concurrency
             return await self._finish(agent, batch, tasks, more=more)
-        self._launch(self._finish_late(agent, batch, whole, tasks))
+        self._launch(self._finish_late(agent, batch, whole, tasks, noted))
         return None
 
-    async def _finish_late(self, agent: Agent, batch: Batch, whole: Any, tasks: list[asyncio.Task[None]]) -> None:
+    async def _finish_late(
+        self, agent: Agent, batch: Batch, whole: Any, tasks: list[asyncio.Task[None]], noted: asyncio.Event
+    ) -> None:
         while not whole.done():
+            await noted.wait()
             await asyncio.wait([whole], timeout=TICK_S)
+            noted.clear()
             if batch.done or batch.failed:
-                await self._do(agent.report, batch, self._inner._now())
-                self._news.set()
-        await self._finish(agent, batch, tasks)
+                await self._tried(agent.report, agent, batch)
+        self._events.difference_update(tasks)
+        await self._tried(agent.finish, agent, batch)
+        self._wake(self._handlers[agent.group.name])
+        self._notify()
+
+    async def _tried(self, work: Callable[[Batch, float], Any], agent: Agent, batch: Batch) -> None:
+        """Store something; what may pass is left to whoever claims the partitions anew."""
+        try:
+            await self._do(work, batch, self._inner._now())
+        except Exception as error:
+            if not passes(error):
+                raise
+            self._inner._troubles.met(f"a worker of group {agent.group.name}", error)
+        self._ticker.stir()
 
     async def _finish(
         self, agent: Agent, batch: Batch, tasks: list[asyncio.Task[None]], *, more: bool = False
     ) -> Batch | None:
         self._events.difference_update(tasks)
         following = await self._do(lambda: agent.finish(batch, self._inner._now(), more=more))
-        self._news.set()
+        self._ticker.stir()
+        self._wake(self._handlers[agent.group.name], 1)  # there may be room again
         return following
 
     async def _run_lane(
@@ -310,6 +416,7 @@ class Processor:
         batch: Batch,
         delivery: Delivery,
         events: list[tuple[Row, int]],
+        noted: asyncio.Event,
     ) -> None:
         lane = _Lane(self)
         _lane.set(lane)  # in this task's own context
@@ -324,11 +431,13 @@ class Processor:
                 except GiveBack:
                     return
                 batch.note(row, error)
+                noted.set()
                 if error is not None:
                     batch.stop_key(row)
                     return
         finally:
             lane.running = False
+            noted.set()
 
     async def _attempt(self, handler: _Handler, event: Event) -> str | None:
         """Run the handler; why it failed."""
@@ -384,11 +493,13 @@ class Processor:
                 raise self._failure
             return True
         self._inner._leave_all()
+        self._ticker.rouse()
         try:
             return await self._wait(lambda: not self._events and self._inner._left(), timeout_s)
         finally:
             self._stopping = True
-            self._news.set()
+            self._ticker.stop()
+            await self._do(self._ticker.join, STOP_S)
             for task in [*self._tasks, *self._events]:
                 task.cancel()
             await asyncio.gather(*self._tasks, *self._events, return_exceptions=True)
@@ -399,13 +510,16 @@ class Processor:
     async def _wait(self, until: Callable[[], bool], timeout_s: float | None) -> bool:
         deadline = None if timeout_s is None else self._inner._now() + timeout_s
         while True:
+            news = self._news
             if self._failure is not None:
                 raise self._failure
             if await self._do(until):
                 return True
-            if deadline is not None and self._inner._now() >= deadline:
+            left = LONGEST_S if deadline is None else deadline - self._inner._now()
+            if left <= 0:
                 return False
-            await asyncio.sleep(TICK_S / 2)
+            if self._news == news:
+                await self._waiting.sleep(min(left, LONGEST_S))
 
     async def run(self, until: Literal["idle"] | None = None, timeout_s: float | None = None) -> bool:
         """As `ringward.events.Processor.run`."""
@@ -467,7 +581,8 @@ class Processor:
 
     async def health(self) -> Health:
         """As `ringward.events.Processor.health`."""
-        tell = partial(self._inner._health, running=bool(self._tasks), failure=self._failure)
+        running = bool(self._tasks) and self._failure is None
+        tell = partial(self._inner._health, running=running, failure=self._failure)
         return tell() if self._inner.closed else await self._do(tell)
 
     async def close(self) -> None:

@@ -11,39 +11,48 @@ from functools import partial
 from ringward.errors import StoreClosedError
 from ringward.events.agent import Agent
 from ringward.events.runner import Runner
+from ringward.events.stores.protocol import Store
+from ringward.events.ticker import LONGEST_S, Ticker
+from ringward.events.troubles import Troubles, passes
 from ringward.mutex import Mutex
 
 __all__ = ["Crew"]
-
-TICK_S = 0.025
-IDLE_S = 0.25  # how long a worker sleeps when nobody wakes it
 
 
 class _Sleepers:
     """Threads that sleep until somebody rouses them.
 
-    Whoever rouses may be interrupted between any two steps: then one of them sleeps for as long as it meant to.
+    Whoever rouses may be interrupted between any two steps: whom it has let go on goes on, and nobody else is forgotten.
     """
 
     def __init__(self) -> None:
         self._gates: deque[threading.Lock] = deque()  # locked while a thread sleeps
 
-    def sleep(self, seconds: float, quiet: Callable[[], bool]) -> None:
-        """Sleep for so long at most, if it is still quiet when others can see that this thread does."""
+    def sleep(self, quiet: Callable[[], bool], seconds: float = -1) -> None:
+        """Sleep, for so long at most, if it is still quiet when others can see that this thread does."""
         gate = threading.Lock()
         gate.acquire()
         self._gates.append(gate)
-        if quiet():
-            gate.acquire(timeout=seconds)
-        with suppress(ValueError):
-            self._gates.remove(gate)
+        try:
+            if quiet():
+                gate.acquire(timeout=seconds)
+        finally:
+            with suppress(ValueError):
+                self._gates.remove(gate)
 
     def rouse(self, most: int | None = None) -> None:
         """Let all go on, or so many."""
         with suppress(IndexError):
-            while self._gates and most != 0:
-                self._gates.popleft().release()
-                most = None if most is None else most - 1
+            while most != 0:
+                gate = self._gates[0]
+                try:
+                    gate.release()  # before it is taken off: nobody would find it who sleeps on
+                except RuntimeError:  # another was faster
+                    pass
+                else:
+                    most = None if most is None else most - 1
+                with suppress(ValueError):
+                    self._gates.remove(gate)
 
 
 def _alive(thread: threading.Thread) -> bool:
@@ -71,32 +80,52 @@ class Crew:
 
     Parameters
     ----------
+    store : Store
     now : callable
         Monotonic seconds.
+    troubles : Troubles
     upkeep : callable
-        Called at every tick with the time.
+        Called in each round of the ticker with the time.
     failed : callable
         Called with the error that stops the threads.
+    abandon : callable
+        Called then, so that others get what the threads held.
     """
 
     def __init__(
-        self, now: Callable[[], float], upkeep: Callable[[float], None], failed: Callable[[BaseException], None]
+        self,
+        store: Store,
+        now: Callable[[], float],
+        troubles: Troubles,
+        upkeep: Callable[[float], None],
+        failed: Callable[[BaseException], None],
+        abandon: Callable[[], None],
     ) -> None:
+        self._abandon = abandon
         self._now = now
-        self._upkeep = upkeep
+        self._troubles = troubles
         self._failed = failed
         self._posts: dict[str, _Post] = {}
         self._lock = Mutex()
+        self._failing = Mutex()  # held while what is left of a failure is given up
         self._news = 0
         self._waiting = _Sleepers()
         self._stopping = threading.Event()
-        self._ticker: threading.Thread | None = None
+        self._started = False
+        self.ticker = Ticker(
+            store, now, troubles, upkeep=upkeep, ticked=self._ticked, rounded=self._notify, failed=self._fail
+        )
         self.failure: BaseException | None = None
 
     @property
     def running(self) -> bool:
-        """Whether the threads are there."""
-        return self._ticker is not None
+        """Whether the threads are there, and none has failed."""
+        return self._started and self.failure is None
+
+    @property
+    def started(self) -> bool:
+        """Whether the threads were started, and not stopped since."""
+        return self._started
 
     @property
     def ended(self) -> bool:
@@ -108,13 +137,17 @@ class Crew:
     def add(self, agent: Agent, runner: Runner, members: int) -> None:
         """Let a group be worked on, with a thread for each of its members."""
         self._posts[agent.group.name] = _Post(agent, runner, members)
+        self.ticker.add(agent)
 
-    def start(self) -> None:
-        """Start the threads."""
-        self._stopping.clear()
+    def start(self, prepare: Callable[[], None] = lambda: None) -> None:
+        """Start the threads, also after they failed; before, call what makes all ready."""
+        with self._failing:
+            prepare()
+            self._stopping = threading.Event()  # threads of before that are in a handler still end after it
+        self._troubles.clear()
         self.failure = None
-        self._ticker = threading.Thread(target=self._keep_time, name="ringward-ticker", daemon=True)
-        self._ticker.start()
+        self._started = True
+        self.ticker.start()
 
     def _quiet(self, news: int) -> bool:
         """Whether nothing has happened since there was this number of news."""
@@ -126,37 +159,42 @@ class Crew:
         for post in list(self._posts.values()):
             post.idle.rouse(most)
 
+    def _notify(self) -> None:
+        """Let those look again who wait until something is so."""
+        self._news += 1
+        self._waiting.rouse()
+
+    def nudge(self) -> None:
+        """Let all look again: the ticker, and who waits. May be called from a signal handler."""
+        self._notify()
+        self.ticker.rouse()
+
     def stop(self, timeout_s: float | None) -> bool:
         """End the threads; whether all did in time. A handler that hangs keeps its own."""
         self._stopping.set()
+        self.ticker.stop()
         self.wake()
         self._waiting.rouse()
         deadline = None if timeout_s is None else self._now() + timeout_s
-        ended = True
+        ended = self.ticker.join(timeout_s)
         with self._lock:
             threads = [thread for post in list(self._posts.values()) for thread in post.threads]
-        for thread in [self._ticker, *threads]:
-            if thread is not None and thread is not threading.current_thread():
+        for thread in threads:
+            if thread is not threading.current_thread():
                 thread.join(None if deadline is None else max(0.0, deadline - self._now()))
                 ended &= not thread.is_alive()
-        self._ticker = None
+        self._started = False
         return ended
 
-    # --- the ticker
+    # --- the ticker's thread
 
-    def _keep_time(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                now = self._now()
-                for post in list(self._posts.values()):
-                    post.agent.tick(now)
-                    self._man(post)
-                self._upkeep(now)
-                self.wake()
-                self._waiting.rouse()
-                self._stopping.wait(TICK_S)
-        except BaseException as error:  # noqa: BLE001 - a thread's error is shown to whoever waits
-            self._fail(error)
+    def _ticked(self, agent: Agent) -> None:
+        post = self._posts[agent.group.name]
+        self._man(post)
+        # Nobody else wakes who has slept through a call: an interrupt may have swallowed it.
+        if queued := agent.queued:
+            self._news += 1
+            post.idle.rouse(queued)
 
     def _man(self, post: _Post) -> None:
         """A thread for each member, and for each handler that is slow one more, up to a bound."""
@@ -164,38 +202,73 @@ class Crew:
         name = f"ringward-{post.agent.group.name}"
         with self._lock:
             post.threads = set(filter(_alive, post.threads))
-            for _ in range(wanted - len(post.threads)):
-                thread = threading.Thread(target=self._work, args=(post,), name=name, daemon=True)
-                post.threads.add(thread)
-                thread.start()
+            missing = wanted - len(post.threads)
+        try:
+            for _ in range(missing):
+                self._add_thread(post, name)
+        except RuntimeError as error:  # the system gives no more threads: those that are there go on
+            self._troubles.met(f"the crew of group {post.agent.group.name}", error)
 
-    def _fail(self, error: BaseException) -> None:
+    def _add_thread(self, post: _Post, name: str) -> None:
+        thread = threading.Thread(target=self._work, args=(post, self._stopping), name=name, daemon=True)
+        thread.start()
+        with self._lock:
+            post.threads.add(thread)
+
+    def _fail(self, error: BaseException, stopping: threading.Event | None = None) -> None:
+        """Stop all threads because of an error; what they held is given up."""
+        if stopping is not None and stopping is not self._stopping:
+            return  # of a start before
+        first = False
         if not isinstance(error, StoreClosedError) or not self._stopping.is_set():
-            first, self.failure = self.failure is None, self.failure or error
-            if first:
-                self._failed(error)
+            with self._lock:
+                first, self.failure = self.failure is None, self.failure or error
         self._stopping.set()
+        self.ticker.stop()
+        if first:
+            self._troubles.failed(error)
+            self._failed(error)
+            with self._failing:
+                self._abandon()
         self.wake()
         self._waiting.rouse()
 
     # --- a worker
 
-    def _work(self, post: _Post) -> None:
+    def _work(self, post: _Post, stopping: threading.Event) -> None:
+        who = f"a worker of group {post.agent.group.name}"
         try:
-            while not self._stopping.is_set():
-                news = self._news
-                batch = post.agent.next(self._now())
-                if batch is None:
-                    post.idle.sleep(IDLE_S, partial(self._quiet, news))
-                while batch is not None:
-                    more = not self._stopping.is_set() and len(post.threads) <= post.members
-                    batch = post.runner.run(batch, more=more)
-                    self._news += 1
-                if len(post.threads) > post.members and self._surplus(post):
-                    post.idle.rouse(1)  # what roused this one is for another
-                    return
+            while not stopping.is_set():
+                try:
+                    if self._take_turn(post, stopping, who):
+                        return
+                except Exception as error:
+                    if not passes(error):
+                        raise
+                    self.ticker.stir()
+                    stopping.wait(self._troubles.met(who, error))
         except BaseException as error:  # noqa: BLE001 - as the ticker's
-            self._fail(error)
+            self._fail(error, stopping)
+
+    def _take_turn(self, post: _Post, stopping: threading.Event, who: str) -> bool:
+        """Handle a batch and what follows it, or sleep until there is one; whether this thread is one too many."""
+        news = self._news
+        batch = post.agent.next(self._now())
+        if batch is None:
+            post.idle.sleep(partial(self._quiet, news))
+        else:
+            while batch is not None:
+                self.ticker.stir()
+                more = not stopping.is_set() and len(post.threads) <= post.members
+                batch = post.runner.run(batch, more=more)
+                self._news += 1
+                self._troubles.over(who)
+            self.ticker.stir()
+            self._waiting.rouse()
+        if len(post.threads) > post.members and self._surplus(post):
+            post.idle.rouse(1)  # what roused this one is for another
+            return True
+        return False
 
     def _surplus(self, post: _Post) -> bool:
         """Whether there are more threads than handlers that are slow, and members, need."""
@@ -215,8 +288,9 @@ class Crew:
                 raise self.failure
             if until():
                 return True
-            if deadline is not None and self._now() >= deadline:
+            left = LONGEST_S if deadline is None else deadline - self._now()
+            if left <= 0:
                 return False
             if self._stopping.is_set():
                 raise StoreClosedError("the processor was stopped") from None
-            self._waiting.sleep(TICK_S, partial(self._quiet, news))
+            self._waiting.sleep(partial(self._quiet, news), min(left, LONGEST_S))

@@ -9,13 +9,15 @@ from typing import Any, Literal
 
 from ringward.events.document import View
 from ringward.events.stores.protocol import Store
+from ringward.events.texts import Texts
 from ringward.events.troubles import Troubles
 
-__all__ = ["GroupHealth", "Health", "Reason", "State", "health_of", "health_within", "said"]
+__all__ = ["GroupHealth", "Health", "Reason", "State", "health_of", "health_within"]
 
 State = Literal["ok", "degraded", "failed", "stopped"]
 
 _TEXT_SIZE_MAX = 500
+_said = Texts().line
 _ORDER: tuple[State, ...] = ("ok", "degraded", "stopped", "failed")
 
 
@@ -120,15 +122,6 @@ class Health:
         return replace(self, state=worse, reasons=(*self.reasons, Reason(text[:_TEXT_SIZE_MAX], since_ms)))
 
 
-def said(error: BaseException) -> str:
-    """Type and text of an error, whatever its text does."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - of whatever the class of an error is made
-        text = "(its text cannot be told)"
-    return f"{type(error).__name__}: {text}"[:_TEXT_SIZE_MAX].encode("utf-8", "replace").decode()
-
-
 def health_of(store: Store) -> Health:
     """How a store and its groups are, as far as the store can tell; it never raises.
 
@@ -137,14 +130,14 @@ def health_of(store: Store) -> Health:
     health = Health()
     failure: BaseException | None = getattr(store, "failure", None)
     if failure is not None:
-        health = replace(health, store_failed=True).with_reason("failed", f"the store has failed: {said(failure)}")
+        health = replace(health, store_failed=True).with_reason("failed", f"the store has failed: {_said(failure)}")
     try:
         names = [state.name for state in store.groups()]
         tail = store.totals().tail
         groups = {name: _group_health(store, name, tail) for name in names}
     except Exception as error:  # noqa: BLE001 - it is told, not raised
-        return replace(health, error=said(error), error_ms=_now_ms()).with_reason(
-            "failed", f"the store cannot be read: {said(error)}"
+        return replace(health, error=_said(error), error_ms=_now_ms()).with_reason(
+            "failed", f"the store cannot be read: {_said(error)}"
         )
     health = replace(health, groups=groups)
     for name, group in groups.items():
@@ -205,14 +198,14 @@ def health_within(
     """
     health = Health().with_reason("stopped", "the processor is closed") if closed else health_of(store)
     if troubles.last is not None:
-        health = replace(health, error=said(troubles.last[0]), error_ms=troubles.last[1])
+        health = replace(health, error=troubles.said(troubles.last[0]), error_ms=troubles.last[1])
     health = replace(health, committed_ms=getattr(store, "committed_ms", None))
     if failure is not None:
-        health = health.with_reason("failed", f"the processor has stopped: {said(failure)}", health.error_ms)
+        health = health.with_reason("failed", f"the processor has stopped: {troubles.said(failure)}", health.error_ms)
     elif groups and not (running or closed):
         health = health.with_reason("stopped", "the processor has consumers and does not run")
     for who, trouble in troubles.now().items():
-        text = f"{who} tries again and again, {trouble.times} times so far: {said(trouble.error)}"
+        text = f"{who} tries again and again, {trouble.times} times so far: {troubles.said(trouble.error)}"
         health = health.with_reason("degraded", text, trouble.since_ms)
     for name in groups if not closed else ():
         hung, damped = groups[name]()

@@ -124,6 +124,12 @@ class Observer:
         if self.hooks is not None:
             self._guarded(self.hooks.failed, error)
 
+    def idles(self, failure: BaseException | None) -> None:
+        """Tell that events are stored while the processor has stopped."""
+        text = "" if failure is None else self._texts.line(failure)
+        line = f"events are stored, and not handled here: the processor has stopped: {text}"
+        log(logging.WARNING, line, event="idles", error=text)
+
     def append(self, append: Append) -> Append:
         """What stores events, with the hooks around it and the headers that they add; itself, without hooks."""
         hooks = self.hooks

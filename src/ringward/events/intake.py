@@ -96,6 +96,12 @@ class Intake:
         """Whether there are rows to hand out, or may be."""
         return bool(self._running[member] or self._alone[member])
 
+    @property
+    def queued(self) -> int:
+        """How many holdings have something to do that can be begun now."""
+        queues = (*self._reading.values(), *self._running.values(), *self._alone.values())
+        return sum(map(len, queues)) + bool(self._unsettled)
+
     def waits(self, member: str, room: int) -> Waits:
         """What a member needs from the store, of no more partitions than there is room for rows.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
 import ringward
 from ringward.cluster import Node
-from ringward.errors import ArgumentError, ArgumentTypeError, NoNodeError
+from ringward.errors import ArgumentError, ArgumentTypeError, NoNodeError, RingwardError
 from ringward.events.document import Document, Member, View
 from ringward.events.effects import ChangeView, Claim, Options
 from ringward.placement import HashRing
@@ -25,6 +26,7 @@ RouterLike: TypeAlias = Router | Callable[[Sequence[str]], Router]
 DEATHS_FREE = 3  # so often a member may die before it is made to wait
 DAMPING_S = 0.5
 DAMPING_MOST_S = 30.0
+BEATS_S = 0.25  # between two looks at the leases of others
 STEADY_S = 60.0  # a member that stayed for so long is no longer held to its deaths
 
 
@@ -100,6 +102,8 @@ class Members:
         self._mine: frozenset[str] = frozenset()  # of whom, and of which owners, the next is
         self._routed_to: list[str | None] = []
         self._wanted: frozenset[int] = frozenset()
+        self._phase = crc32(process.encode()) % 1000 / 1000
+        self._unowned = False  # whether the router leaves partitions without an owner
 
     # --- what this process wants
 
@@ -163,6 +167,27 @@ class Members:
             self._wanted = frozenset(partition for partition, owner in enumerate(self.owners) if owner in mine)
         return self._wanted
 
+    @property
+    def others(self) -> set[str]:
+        """The other processes that have members in the view who are up."""
+        return {member.process for member in self.members.values() if member.up and member.process != self.process}
+
+    def due(self, now: float) -> float:
+        """When `tick` has something to do next, unless something new is stored before."""
+        if self._unnamed or (self._rerouting and self.members):
+            return now
+        due = min((seen.since + self.options.lease_s for seen in self._seen.values()), default=float("inf"))
+        if any(member.up and member.process != self.process for member in self.members.values()):
+            due = min(due, now + BEATS_S)
+        for name, local in self.local.items():
+            if self.is_in(name):
+                if local.leaving:
+                    return now
+                due = due if local.hung else min(due, local.due)
+            elif not (local.leaving or local.hung or self._elsewhere(name, ())):
+                due = min(due, local.not_before)
+        return due
+
     def damped(self, now: float) -> tuple[str, ...]:
         """Local members that wait before they join, as they died often."""
         return tuple(name for name, local in self.local.items() if local.not_before > now and not self.is_in(name))
@@ -194,9 +219,14 @@ class Members:
         for name, local in self.local.items():
             if not local.hung and now >= local.due and self.is_in(name):
                 local.beats += 1
-                local.due = now + self.options.beat_s
+                local.due = self._next_beat(now)
                 due[_counter_of(name, self.members[name])] = local.beats
         return due
+
+    def _next_beat(self, now: float) -> float:
+        """The same times for all groups of a process, so that it wakes once for all, and others for other processes."""
+        every = self.options.beat_s
+        return now + every - (now - self._phase * every) % every
 
     def tick(
         self,
@@ -229,6 +259,7 @@ class Members:
         else:
             self._router = self._resumed(view.router)
             self.owners = self._routed(self._router)
+        self._unowned = None in self.owners
         up = {_counter_of(name, member) for name, member in self.members.items() if member.up}
         self._seen = {counter: seen for counter, seen in self._seen.items() if counter in up}
 
@@ -292,9 +323,8 @@ class Members:
             if self._elsewhere(name, dead):
                 continue  # wait for it to go
             if not local.not_before:
-                others = any(member.up and other not in dead for other, member in self.members.items())
-                local.not_before = now + (self._damping_s(stored) if others else 0.0)
-            if now >= local.not_before:
+                local.not_before = now + self._damping_s(local, stored)
+            if now >= local.not_before or self._needed(dead):
                 joining.append(name)
         return joining
 
@@ -303,9 +333,25 @@ class Members:
         stored = self.members.get(name)
         return stored is not None and stored.up and name not in dead and stored.process != self.process
 
-    def _damping_s(self, stored: Member | None) -> float:
-        """How long a member that died often has to wait, while others do its work."""
-        over = -1 if stored is None else stored.deaths - DEATHS_FREE
+    def _needed(self, dead: Sequence[str]) -> bool:
+        """Whether partitions have no owner, or will have none, unless those join that wait."""
+        return self._unowned or not any(
+            member.up and name not in dead and not self._idles(name, member) for name, member in self.members.items()
+        )
+
+    def _idles(self, name: str, member: Member) -> bool:
+        """Whether a member of this process takes nothing any more: it hangs, or is to leave."""
+        local = self.local.get(name)
+        return local is not None and member.process == self.process and (local.hung or local.leaving)
+
+    def _damping_s(self, local: _Local, stored: Member | None) -> float:
+        """How long a member that died often has to wait, while others do its work.
+
+        A name that was not given is anybody's, so what happened to it in another process says nothing of this one.
+        """
+        if stored is None or not (local.named or stored.process == self.process):
+            return 0.0
+        over = stored.deaths - DEATHS_FREE
         return 0.0 if over < 0 else min(DAMPING_MOST_S, DAMPING_S * 2.0 ** min(over, 16))
 
     def _next_view(self, now: float, dead: Sequence[str], joining: Sequence[str], leaving: Sequence[str]) -> View:
@@ -322,7 +368,8 @@ class Members:
             local.due = 0.0
             local.joined = now
             local.not_before = 0.0
-            members[name] = Member(local.incarnation, self.process, up=True, deaths=before.deaths)
+            deaths = before.deaths if local.named or before.process == self.process else 0
+            members[name] = Member(local.incarnation, self.process, up=True, deaths=deaths)
         for name, local in self.local.items():
             if self.is_in(name) and now - local.joined > STEADY_S and name not in dead:
                 members[name] = members[name]._replace(deaths=0)
@@ -337,12 +384,25 @@ class Members:
         if self._given is None:
             made: Router = HashRing(up)
         else:
-            made = self._given.copy() if isinstance(self._given, Router) else self._given(up)
-        if not isinstance(made, Router):
-            raise ArgumentTypeError("router", "a Router or a function of names that makes one", made)
+            made = self._given.copy() if isinstance(self._given, Router) else self._made(self._given, up)
         stored = self._router
         if stored is not None and type(stored) is type(made) and stored._options == made._options:
             return stored.copy()
+        return made
+
+    def _made(self, make: Callable[[Sequence[str]], Router], up: Sequence[str]) -> Router:
+        """What a user's function makes of names. What it raises stops nobody: it is asked again."""
+        error: RingwardError
+        try:
+            made: object = make(up)
+        except Exception as raised:
+            error = ArgumentError("router", f"a function that makes a router of names ({raised!r})", make)
+            error.transient = True
+            raise error from raised
+        if not isinstance(made, Router):
+            error = ArgumentTypeError("router", "a Router or a function of names that makes one", made)
+            error.transient = True
+            raise error
         return made
 
     def _follow(self, router: Router, up: Sequence[str], leaving: Sequence[str]) -> None:

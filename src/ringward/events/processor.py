@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
@@ -47,7 +48,9 @@ if TYPE_CHECKING:
 __all__ = ["Processor", "Start", "checked_wait"]
 
 PRUNE_S = 5.0
+RELAXED_PRUNE_S = 60.0  # where nothing was published or handled since
 PRUNE_ROWS = 10_000
+WARN_S = 60.0  # between two warnings that events are stored which nobody handles here
 STOP_S = 30.0
 
 Start: TypeAlias = Literal["beginning", "end"] | int | datetime
@@ -135,11 +138,14 @@ class Processor:
         self._gate = Gate()
         self._here = Handling()
         self._store_entries = self._observer.append(self._texts.hiding(partial(self.store.append, self.producer)))
-        self._crew = Crew(now, self._upkeep, partial(self._in_hook, self._observer.failed))
-        self._troubles = Troubles(chance)
+        self._troubles = Troubles(chance, self._texts)
+        failed = partial(self._in_hook, self._observer.failed)
+        self._crew = Crew(self.store, now, self._troubles, self._upkeep, failed, self._abandon)
         self._accepted = Meter()
         self._handled: dict[str, Meter] = {}
         self._prune_due = 0.0
+        self._pruned_at: tuple[float, object] = (-RELAXED_PRUNE_S, None)  # when, and how far all was
+        self._warn_due = 0.0
         self._closed = False
         self._asked = False
 
@@ -230,12 +236,20 @@ class Processor:
         receipts = self._store_entries(entries)
         if self._here.turn:
             return receipts  # they are there when the handler's transaction is committed; a tick will see them
+        if self._crew.failure is not None:
+            self._warn()
         heads = [(receipt[0], receipt[1]) for receipt in receipts]
         row = receipts.row if isinstance(receipts, Receipts) else None
         for agent in list(self._agents.values()):
             agent.appended(heads, row)
         self._crew.wake(len(heads))
         return receipts
+
+    def _warn(self) -> None:
+        """Say now and then that what is published is stored, and no longer handled here."""
+        if self._now() >= self._warn_due:
+            self._warn_due = self._now() + WARN_S
+            self._observer.idles(self._crew.failure)
 
     # --- consuming
 
@@ -300,6 +314,7 @@ class Processor:
             run = self._observer.handler(handler)
             self._crew.add(agent, Runner(agent, run, self._now, self._codec, self._here, self._texts), count)
             self._joins(machine, names, count)
+            self._crew.nudge()
             return handler
 
         return register
@@ -329,6 +344,7 @@ class Processor:
         agent = self._agent(group)
         with self._lock:
             agent.group.members.reroute(router)
+        self._crew.nudge()
 
     def _agent(self, group: str) -> Agent:
         try:
@@ -339,18 +355,26 @@ class Processor:
     # --- running
 
     def start(self) -> None:
-        """Start the threads; they go on until `stop`."""
+        """Start the threads; they go on until `stop`, or until an error ends them: then this starts them again."""
         self._outside("start")
         if self._closed:
             raise StoreClosedError("the processor is closed")
         if not self._crew.running:
-            self._rejoin()
-            self._crew.start()
+            self._crew.start(partial(self._rejoin, again=self._crew.failure is not None))
 
-    def _rejoin(self) -> None:
+    def _rejoin(self, *, again: bool) -> None:
+        """Let all members join; `again`, when threads were ended by an error in the middle of something."""
         with self._lock:
             for agent in self._agents.values():
                 agent.group.members.stay()
+        for agent in self._agents.values() if again else ():
+            agent.restart()
+
+    def _abandon(self) -> None:
+        """Let others have what nobody works for any more; where that fails, the leases end by themselves."""
+        for agent in self._agents.values():
+            with suppress(Exception):
+                agent.abandon(self._now())
 
     def _leave_all(self) -> None:
         with self._lock:
@@ -380,6 +404,7 @@ class Processor:
     def ask_to_stop(self) -> None:
         """Let `run` return soon, as if it were idle; may be called from a signal handler, also just before `run`."""
         self._asked = True
+        self._crew.nudge()
 
     def stop(self, timeout_s: float = STOP_S) -> bool:
         """Finish what is in flight, hand the partitions over, and end the threads.
@@ -397,9 +422,10 @@ class Processor:
         """
         self._outside("stop")
         checked_float("timeout_s", timeout_s, zero=True)
-        if not self._crew.running:
+        if not self._crew.started:
             return self._crew.ended
         self._leave_all()
+        self._crew.nudge()
         began = self._now()
         try:
             done = self._crew.wait(self._left, timeout_s)
@@ -488,6 +514,10 @@ class Processor:
                 meter.sample(now, self._agents[name].group.handled_count)
         if now >= self._prune_due:
             self._prune_due = now + PRUNE_S
+            far = (self.store.totals(), [agent.group.handled_count for agent in self._agents.values()])
+            if far == self._pruned_at[1] and now - self._pruned_at[0] < RELAXED_PRUNE_S:
+                return  # only time can have made more of it old
+            self._pruned_at = (now, far)
             if self.store.prune(PRUNE_ROWS) == PRUNE_ROWS:
                 self._prune_due = now  # there is more
 

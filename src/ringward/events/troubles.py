@@ -9,12 +9,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ringward.errors import RingwardError
+from ringward.events.logs import log
+from ringward.events.texts import Texts
 from ringward.mutex import Mutex
 
 __all__ = ["Trouble", "Troubles", "passes"]
 
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 5.0
+FORGOTTEN_S = 15.0  # what was not met again for so long is over, also when nobody says so
 
 # Errors of the system that end by themselves: too many open files, no memory, no space, a disk or a server that is away.
 _PASSING = {
@@ -25,7 +28,6 @@ _PASSING = {
     )
     if hasattr(errno, name)
 }
-_log = logging.getLogger("ringward.events")
 
 
 def passes(error: BaseException) -> bool:
@@ -46,11 +48,14 @@ class Trouble(NamedTuple):
         When it began, in milliseconds since 1970.
     times : int
         How often in a row.
+    last : float
+        When it was met last, in monotonic seconds.
     """
 
     error: BaseException
     since_ms: int
     times: int
+    last: float
 
 
 class Troubles:
@@ -60,25 +65,30 @@ class Troubles:
     ----------
     chance : callable
         A random number from [0, 1).
+    texts : Texts
+        What makes texts of errors.
     """
 
-    def __init__(self, chance: Callable[[], float]) -> None:
+    def __init__(self, chance: Callable[[], float], texts: Texts = Texts()) -> None:
         self._chance = chance
+        self._texts = texts
         self._lock = Mutex()
         self._met: dict[str, Trouble] = {}
         self.last: tuple[BaseException, int] | None = None  # and when it was, in milliseconds since 1970
 
     def met(self, who: str, error: BaseException) -> float:
         """Take down an error that may pass, and say it in the log if it is new; how long to wait before the next try."""
-        at = int(time.time() * 1000)
+        at, now = int(time.time() * 1000), time.monotonic()
         with self._lock:
             before = self._met.get(who)
+            if before is not None and now - before.last > FORGOTTEN_S:
+                before = None
             times = 1 if before is None else before.times + 1
-            self._met[who] = Trouble(error, at if before is None else before.since_ms, times)
+            self._met[who] = Trouble(error, at if before is None else before.since_ms, times, now)
             self.last = (error, at)
         if before is None or type(before.error) is not type(error):
-            extra = {"event": "trouble", "who": who, "error": repr(error)}
-            _log.warning("%s has to wait and tries again: %s", who, error, extra=extra)
+            text = self._texts.line(error)
+            log(logging.WARNING, f"{who} has to wait and tries again: {text}", event="trouble", who=who, error=text)
         return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(times - 1, 16)) * (0.5 + self._chance() / 2))
 
     def over(self, who: str) -> None:
@@ -87,8 +97,12 @@ class Troubles:
             with self._lock:
                 trouble = self._met.pop(who, None)
             if trouble is not None:
-                extra = {"event": "trouble_over", "who": who, "times": trouble.times}
-                _log.warning("%s goes on, after %d tries that failed", who, trouble.times, extra=extra)
+                text = f"{who} goes on, after {trouble.times} tries that failed"
+                log(logging.WARNING, text, event="trouble_over", who=who, times=trouble.times)
+
+    def said(self, error: BaseException) -> str:
+        """Type and text of an error, as it may be told."""
+        return self._texts.line(error)
 
     def failed(self, error: BaseException) -> None:
         """Take down an error that ends the processor."""
@@ -101,5 +115,6 @@ class Troubles:
 
     def now(self) -> dict[str, Trouble]:
         """What is not over, by who meets it."""
+        since = time.monotonic() - FORGOTTEN_S
         with self._lock:
-            return dict(self._met)
+            return {who: trouble for who, trouble in self._met.items() if trouble.last > since}

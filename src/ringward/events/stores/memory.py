@@ -12,7 +12,7 @@ from functools import wraps
 from itertools import accumulate, pairwise
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ringward._core import append_rows, event_digest, untracked
+from ringward._core import News, append_rows, event_digest, untracked
 from ringward.checks import checked_callable, checked_type
 from ringward.errors import (
     ConflictError,
@@ -43,6 +43,19 @@ def _locked(method: Callable[Concatenate[MemoryStore, P], T]) -> Callable[Concat
     def run(self: MemoryStore, /, *args: P.args, **named: P.kwargs) -> T:
         with self._lock:
             return method(self, *args, **named)
+
+    return run
+
+
+def _telling(method: Callable[Concatenate[MemoryStore, P], T]) -> Callable[Concatenate[MemoryStore, P], T]:
+    """With the store's lock; then others are told that there is something new."""
+
+    @wraps(method)
+    def run(self: MemoryStore, /, *args: P.args, **named: P.kwargs) -> T:
+        with self._lock:
+            result = method(self, *args, **named)
+        self.news.tell()
+        return result
 
     return run
 
@@ -114,6 +127,7 @@ class MemoryStore:
         self._clock = WallClock(checked_callable("clock", clock), checked_callable("now", now))
         self._log_time = LogTime()
         self._faults = faults
+        self.news = News()
         self._lock = Mutex()
         self._lanes = [_Lane() for _ in range(self.stream.partitions)]
         self._log: list[Row] = untracked([])  # of seqs first, first + 1 ...
@@ -134,7 +148,7 @@ class MemoryStore:
             raise UnknownGroupError(name)
         return group
 
-    @_locked
+    @_telling
     def append(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
         """As `Store.append`."""
         if self._closed:
@@ -271,7 +285,7 @@ class MemoryStore:
         """As `Store.groups`."""
         return [group.state for _, group in sorted(self._groups.items()) if not group.deleted]
 
-    @_locked
+    @_telling
     def delete_group(self, group: str) -> None:
         """As `Store.delete_group`."""
         held = self._group(group)
@@ -292,7 +306,7 @@ class MemoryStore:
         """As `Store.documents`."""
         return dict(self._group(group).documents)
 
-    @_locked
+    @_telling
     def claim(self, group: str, owner: str, epochs: Mapping[int, int]) -> dict[int, Document]:
         """As `Store.claim`."""
         held, claimed = self._group(group), {}
@@ -318,7 +332,7 @@ class MemoryStore:
         group.documents[partition] = document
         return True
 
-    @_locked
+    @_telling
     def settle(self, group: str, settlements: Sequence[Settlement]) -> set[int]:
         """As `Store.settle`."""
         held, stale = self._group(group), set()
@@ -344,7 +358,7 @@ class MemoryStore:
         found = [letter for _, (letter, _) in sorted(self._group(group).letters.items())]
         return found if partitions is None else [letter for letter in found if letter.partition in partitions]
 
-    @_locked
+    @_telling
     def redrive(self, group: str, seqs: Sequence[int]) -> int:
         """As `Store.redrive`."""
         held = self._group(group)
@@ -354,7 +368,7 @@ class MemoryStore:
             held.letters[seq] = (letter._replace(state="redrive", attempts=0), row)
         return self._changed(held, {held.letters[seq][0].partition for seq in chosen}, len(chosen))
 
-    @_locked
+    @_telling
     def drop(self, group: str, seqs: Sequence[int]) -> int:
         """As `Store.drop`."""
         held = self._group(group)
@@ -368,7 +382,7 @@ class MemoryStore:
             self._signal(group)
         return count
 
-    @_locked
+    @_telling
     def reset(self, group: str, after: int) -> GroupState:
         """As `Store.reset`."""
         return self._restart(self._group(group), after)
@@ -377,7 +391,7 @@ class MemoryStore:
         """As `Store.view`."""
         return self._group(group).view
 
-    @_locked
+    @_telling
     def change_view(self, group: str, view: View) -> bool:
         """As `Store.change_view`."""
         held = self._group(group)

@@ -12,6 +12,7 @@ from typing import Any
 
 import apsw
 
+from ringward._core import News
 from ringward.checks import checked_callable, checked_float, checked_text, checked_type
 from ringward.errors import (
     StoreClosedError,
@@ -25,6 +26,7 @@ from ringward.events.stores.backup import back_up
 from ringward.events.stores.headroom import Headroom
 from ringward.events.stores.identity import held, in_use, refuse_nested
 from ringward.events.stores.locks import Presence, Turnstile
+from ringward.events.stores.news import Board
 from ringward.events.stores.paths import access_error, prepare_path, resolved_path
 from ringward.events.stores.protocol import READ_TIMEOUT_S, Abilities, Faults
 from ringward.events.stores.reading import Reader, reading
@@ -146,6 +148,9 @@ class SqliteStore(SqliteGroups):
             opened.pop_all()
         self._headroom = Headroom(self.path)
         self._writer = Writer(connection, self._turnstile, self._headroom, faults, self._watch)
+        self._board = Board(folder / "news", int(self._presence.name[:2], 16))
+        self._writer.news, self._writer.look = self._board.news, self._renew_news
+        self._news_looked_at = 0.0
         self._watchdog = Watchdog()
         _open_stores.add(self)
         try:
@@ -213,6 +218,20 @@ class SqliteStore(SqliteGroups):
     def alive(self, process: str) -> bool | None:
         """As `Store.alive`."""
         return self._presence.alive(process)
+
+    @property
+    def news(self) -> News:
+        """What rises with each commit, by whatever process, that others may want to look at."""
+        now = time.monotonic()
+        if now - self._news_looked_at >= 1:
+            self._news_looked_at = now
+            self._renew_news()
+        return self._board.news
+
+    def _renew_news(self) -> None:
+        """Somebody may have removed the file that processes tell each other by."""
+        if not self._closed and self._board.renew():
+            self._writer.news = self._board.news
 
     @property
     def failure(self) -> Exception | None:
