@@ -28,6 +28,7 @@ from ringward.events.runner import failure, misfit
 from ringward.events.stores.protocol import READ_TIMEOUT_S, Retention, Settings
 from ringward.events.ticker import LONGEST_S, TICK_S, Ticker
 from ringward.events.troubles import passes
+from ringward.events.stores.sizes import Compacted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -574,6 +575,10 @@ class Processor:
     async def backup(self, to: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """As `ringward.events.Processor.backup`."""
         await self._do(lambda: self._inner.backup(to, overwrite=overwrite))
+
+    async def compact(self) -> Compacted:
+        """As `ringward.events.Processor.compact`."""
+        return await self._do(self._inner.compact)
 
     async def stats(self) -> Stats:
         """As `ringward.events.Processor.stats`."""

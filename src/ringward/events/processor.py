@@ -36,6 +36,7 @@ from ringward.events.reports import DeadEvent, GroupStats, Meter, Stats
 from ringward.events.runner import Handler, Handling, Runner
 from ringward.events.stores.memory import MemoryStore
 from ringward.events.stores.protocol import READ_TIMEOUT_S, Retention, Settings, Store
+from ringward.events.stores.sizes import Compacted
 from ringward.events.stream import Stream
 from ringward.events.texts import Redact, Texts
 from ringward.events.troubles import Troubles
@@ -640,6 +641,24 @@ class Processor:
             In memory.
         """
         self.store.backup(to, overwrite=overwrite)
+
+    def compact(self) -> Compacted:
+        """Give the space that the file does not use any more back to the file system, while others go on.
+
+        The processor does so by itself, in small steps, but keeps an eighth of the file in reserve. A file of
+        version 1 is rewritten once: meanwhile those who write wait, and twice the space is needed.
+
+        Returns
+        -------
+        Compacted
+            The bytes `before` and `after`.
+
+        Raises
+        ------
+        StoreFullError
+            When there is no room to rewrite a file of version 1.
+        """
+        return self.store.compact()
 
     def stats(self) -> Stats:
         """What the store holds, and how far all its groups are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ringward.cli.events.backup import backup
+from ringward.cli.events.compact import compact
 from ringward.cli.events.configure import configure
 from ringward.cli.events.consume import consume
 from ringward.cli.events.health import health
@@ -25,5 +26,20 @@ def events() -> None:
     """
 
 
-for command in (publish, consume, work, lag, health, dead, redrive, drop, reset, tail, verify, configure, backup):
+for command in (
+    publish,
+    consume,
+    work,
+    lag,
+    health,
+    dead,
+    redrive,
+    drop,
+    reset,
+    tail,
+    verify,
+    configure,
+    compact,
+    backup,
+):
     events.add_command(command)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from ringward.events.document import Document, Letter, View
 from ringward.events.event import Entry, Receipt, Row
 from ringward.events.stores.settings import Retention, Settings
+from ringward.events.stores.sizes import Compacted
 from ringward.events.stream import Stream
 
 __all__ = [
@@ -307,6 +308,10 @@ class Store(Protocol):
 
     def prune(self, limit: int) -> int:
         """Delete resolved events beyond the retention, at most `limit`; how many. Ids stay known for their window."""
+        ...
+
+    def compact(self) -> Compacted:
+        """Give space that is not used any more back."""
         ...
 
     def verify(self) -> list[str]:

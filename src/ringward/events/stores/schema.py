@@ -14,6 +14,7 @@ from ringward.errors import RingwardError, StoreFormatError, UnsupportedError
 from ringward.events.stores import fingerprint
 from ringward.events.stores.checked import json_of, refuse
 from ringward.events.stores.protocol import Faults
+from ringward.events.stores.sizes import INCREMENTAL, WAL_KEPT_BYTES
 from ringward.events.stream import Stream
 from ringward.keys import Family, family_from
 
@@ -86,6 +87,7 @@ def connect(path: Path, *, write: bool) -> apsw.Connection:
     connection.pragma("cache_size", -65536)
     if write:
         connection.pragma("wal_autocheckpoint", 4000)
+        connection.pragma("journal_size_limit", WAL_KEPT_BYTES)  # else it stays as long as it ever was
         connection.pragma("synchronous", "FULL")
     else:
         connection.pragma("query_only", value=True)
@@ -117,6 +119,8 @@ def create(connection: apsw.Connection, stream: Stream, others: Callable[[], int
             raise StoreFormatError(f"the file must be of version {VERSION} at most (was {version}): upgrade ringward")
         if version:
             fingerprint.check(connection, STEPS[:version])
+        if not version:
+            connection.pragma("auto_vacuum", INCREMENTAL)
         if connection.pragma("journal_mode", "wal") != "wal":
             raise UnsupportedError("the file system must allow SQLite's write-ahead log")
         if 0 < version < VERSION and (count := others()):

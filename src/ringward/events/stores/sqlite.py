@@ -23,6 +23,7 @@ from ringward.errors import (
 )
 from ringward.events.stores import salvage, schema
 from ringward.events.stores.backup import back_up
+from ringward.events.stores.compacting import compact
 from ringward.events.stores.headroom import Headroom
 from ringward.events.stores.identity import held, in_use, refuse_nested
 from ringward.events.stores.locks import Presence, Turnstile
@@ -31,6 +32,7 @@ from ringward.events.stores.paths import access_error, prepare_path, resolved_pa
 from ringward.events.stores.protocol import READ_TIMEOUT_S, Abilities, Faults
 from ringward.events.stores.reading import Reader, reading
 from ringward.events.stores.settings import settled
+from ringward.events.stores.sizes import Compacted
 from ringward.events.stores.sqlite_groups import SqliteGroups
 from ringward.events.stores.sqlite_log import digest
 from ringward.events.stores.stamps import LogTime, WallClock, boot_time
@@ -333,6 +335,11 @@ class SqliteStore(SqliteGroups):
             back_up(self.path, target, overwrite=overwrite, steady=self._steady)
         except apsw.Error as error:
             raise self._writer.failure(error) from error
+
+    def compact(self) -> Compacted:
+        """As `Processor.compact`."""
+        self._looked()
+        return compact(self.path, self._writer, self._change)
 
     def verify(self) -> list[str]:
         """Walk the log from the prune anchor, then letters, documents and SQLite's own structures.

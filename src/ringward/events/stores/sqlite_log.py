@@ -34,6 +34,7 @@ from ringward.events.stores.checked import (
     tail_of,
     totals_of,
 )
+from ringward.events.stores.compacting import shrink
 from ringward.events.stores.protocol import Totals
 from ringward.events.stores.settings import Retention, Settings, retention_fields, settled
 from ringward.events.stores.stamps import LogTime, WallClock
@@ -376,6 +377,7 @@ class SqliteLog:
             " (SELECT seq FROM (SELECT seq, at FROM ringward_log WHERE seq <= ? ORDER BY seq LIMIT ?) WHERE at <= ?)",
             (last, limit, forget),
         )
+        shrink(self._writer.connection)
         self._writer.faults("pruned")
         return max(0, last - anchor)
 
