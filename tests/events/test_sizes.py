@@ -69,7 +69,7 @@ def test_compacting_gives_all_back_while_others_go_on(tmp_path):
     assert MemoryStore().compact() == (0, 0)
 
 
-def test_a_file_without_incremental_vacuum_is_rewritten_once(tmp_path, monkeypatch):
+def test_a_file_without_incremental_vacuum_is_rewritten(tmp_path, monkeypatch):
     path = tmp_path / "a.db"
     monkeypatch.setattr(schema, "INCREMENTAL", 0)  # as version 1 made them
     with Processor(path, retention=NOTHING) as p:
@@ -78,6 +78,5 @@ def test_a_file_without_incremental_vacuum_is_rewritten_once(tmp_path, monkeypat
         assert p.store._read("PRAGMA auto_vacuum") == [(0,)]
         before, after = p.compact()
         assert after < 300_000 < before
-        assert p.store._read("PRAGMA auto_vacuum") == [(2,)]
         assert p.publish("k", b"x").seq == 2001
         assert p.verify() == []

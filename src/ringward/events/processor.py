@@ -646,7 +646,7 @@ class Processor:
         """Give the space that the file does not use any more back to the file system, while others go on.
 
         The processor does so by itself, in small steps, but keeps an eighth of the file in reserve. A file of
-        version 1 is rewritten once: meanwhile those who write wait, and twice the space is needed.
+        version 1 is rewritten: meanwhile those who write wait, and twice the space is needed.
 
         Returns
         -------

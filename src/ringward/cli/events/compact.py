@@ -17,7 +17,7 @@ __all__ = ["compact"]
 def compact(*, file: str, stream: Stream | None, as_json: bool) -> None:
     """Give the space that FILE does not use any more back to the file system.
 
-    Other processes may have it open and go on. A file that was made by an early version is rewritten once: meanwhile
+    Other processes may have it open and go on. A file that was made by an early version is rewritten: meanwhile
     those who write wait.
     """
     with opened(file, stream) as processor:

@@ -30,7 +30,7 @@ def shrink(connection: apsw.Connection, *, spare: bool = True) -> bool:
 def compact(path: Path, writer: Writer, change: Callable[[Callable[[], bool]], bool]) -> Compacted:
     """Give all unused pages back; others write in between, but for files that were made by version 1.
 
-    Those are rewritten once, while all others who want to write wait, and twice the space is needed.
+    Those are rewritten, while all others who want to write wait, and twice the space is needed.
     """
     before = _size(path)
     if writer.connection.pragma("auto_vacuum") == INCREMENTAL:
@@ -48,7 +48,7 @@ def _size(path: Path) -> int:
 
 
 def _rewrite(connection: apsw.Connection) -> None:
-    connection.pragma("auto_vacuum", INCREMENTAL)
+    # It stays without incremental vacuum: connections that are open would go on as if nothing had changed.
     connection.execute("VACUUM")
     _truncate(connection)
 

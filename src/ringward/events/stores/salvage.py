@@ -18,6 +18,7 @@ import apsw
 from ringward.errors import RingwardError, StoreFailedError
 from ringward.events.stores import fingerprint, schema
 from ringward.events.stores.mending import Mending
+from ringward.events.stores.sizes import INCREMENTAL
 from ringward.events.stream import Stream
 
 __all__ = ["renew", "sync", "unfinished"]
@@ -140,6 +141,7 @@ def _copy_rows(old: apsw.Connection, fresh: Path) -> list[str]:
     lost: list[str] = []
     with closing(_new(fresh)) as new, new:
         version: int = old.pragma("user_version")
+        new.pragma("auto_vacuum", INCREMENTAL)
         for step in schema.STEPS[:version]:
             new.execute(step)
         for pragma in ("application_id", "user_version"):
