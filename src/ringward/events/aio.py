@@ -26,9 +26,9 @@ from ringward.events.registration import member_names
 from ringward.events.reports import DeadEvent, Stats
 from ringward.events.runner import failure, misfit
 from ringward.events.stores.protocol import READ_TIMEOUT_S, Retention, Settings
+from ringward.events.stores.sizes import Compacted
 from ringward.events.ticker import LONGEST_S, TICK_S, Ticker
 from ringward.events.troubles import passes
-from ringward.events.stores.sizes import Compacted
 
 if TYPE_CHECKING:
     from types import TracebackType
