@@ -1,4 +1,4 @@
-"""Measures one case in a process of its own: `python body.py CASE FOLDER [--quick]`, where files go into the folder.
+"""Measures one case in a process of its own: `python body.py CASE FOLDER [--quick | --events=N]`, where files go into the folder.
 
 Prints JSON: what was measured → [events, seconds on the wall, seconds of CPU].
 """
@@ -13,12 +13,14 @@ import statistics
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Semaphore
 
 import apsw
 from flights import BATCH, batches, columns
-from peers import MODES, PEERS, THREADS
+from older_peers import THREADS
+from peers import MODES, PEERS
 
 from ringward.events import MemoryStore, Options, Processor
 from ringward.events.agent import Agent
@@ -27,7 +29,6 @@ from ringward.events.runner import Handling, Runner
 from ringward.events.stores import schema
 
 ONE_BY_ONE = 3_000
-PEER_EVENTS = 3_000
 WAITING = (1_000, 10_000, 100_000, 1_000_000)
 KEYS = (10, 100, 1_000, 10_000, 100_000)
 KEYS_EVENTS = 200_000
@@ -299,10 +300,10 @@ def sync():
     return {"sync": median(0), "longer": median(4096)}
 
 
-def cases(folder, *, quick):
-    """Case → function."""
-    all_of = 5_000 if quick else None
-    few = 200 if quick else ONE_BY_ONE
+def cases(folder, *, quick, events=None):
+    """Case → function; `events` is how many, for those that are nothing but these."""
+    all_of = events or (5_000 if quick else None)
+    few = events or (200 if quick else ONE_BY_ONE)
     waiting, numbers = (WAITING[:2], KEYS[:3]) if quick else (WAITING, KEYS)
     found = {
         "sync": sync,
@@ -331,14 +332,15 @@ def cases(folder, *, quick):
         ),
     }
     for package, kind in PEERS.items():
+        count = min(few, getattr(kind, "events_most", few))
         for mode in (mode for mode in MODES if getattr(kind, mode)):
-            found[f"{package}/{mode}"] = lambda package=package, mode=mode: peer(
-                folder, package, mode, few if quick else PEER_EVENTS
-            )
+            found[f"{package}/{mode}"] = partial(peer, folder, package, mode, count)
     return found
 
 
 if __name__ == "__main__":
     folder = Path(sys.argv[2])
     os.chdir(folder)
-    print(json.dumps(cases(folder, quick="--quick" in sys.argv)[sys.argv[1]]()))
+    asked = [int(option.partition("=")[2]) for option in sys.argv if option.startswith("--events=")]
+    found = cases(folder, quick="--quick" in sys.argv, events=asked[0] if asked else None)
+    print(json.dumps(found[sys.argv[1]]()))

@@ -1,119 +1,46 @@
-"""Queues in SQLite beside which the processor is measured, each as its documentation has it, at `synchronous=FULL`.
+"""Queues on a local file beside which the processor is measured, each as its documentation has it, syncing every commit.
 
 A peer is a class with `singly` and, if the package can do more than one event a commit, `batched`; both store the
-payloads, take them out again, pass each to the handler and acknowledge it. The fastest one also does so in several
-threads `together`.
+payloads, take them out again, pass each to the handler and acknowledge it. `OLDER` are those that the bounds are held
+against, `NEWER` stand beside them; one of the older also does so in several threads `together`.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
-from flights import BATCH, batches
+from newer_peers import Dbos, LeanQueue, LocalQueue, Nque, SimpleBroker
+from older_peers import THREADS, Huey, LiteQueue, PersistQueue
 
-THREADS = 4
-ACKNOWLEDGED = 200  # at most in one commit, as in the processor
-
-
-class Huey:
-    """SqliteHuey's storage, without the pickling of tasks around it. Taking an event out deletes it: no acknowledgement."""
-
-    package = "huey"
-    batched = None  # it has nothing that stores or takes several
-
-    def __init__(self, folder):
-        from huey import SqliteHuey
-
-        self.queue = SqliteHuey(filename=str(folder / "huey.db"), fsync=True, results=False).storage
-
-    def singly(self, payloads, handle):
-        for payload in payloads:
-            self.queue.enqueue(payload)
-        while (payload := self.queue.dequeue()) is not None:
-            handle(payload)
-
-    def together(self, payloads, handle):
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(self.queue.enqueue, payloads))
-            for payload in pool.map(lambda _: self.queue.dequeue(), payloads):
-                handle(payload)
-
-
-class PersistQueue:
-    """persist-queue: the acknowledging queue singly; the plain one, whose `task_done` acknowledges all taken so far."""
-
-    package = "persist-queue"
-    together = None
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def _opened(self, kind, **options):
-        queue = kind(str(self.folder / "persist"), **options)
-        queue._putter.execute("PRAGMA synchronous = FULL")
-        return queue
-
-    def singly(self, payloads, handle):
-        from persistqueue import SQLiteAckQueue
-
-        queue = self._opened(SQLiteAckQueue)
-        for payload in payloads:
-            queue.put(payload)
-        for _ in payloads:
-            item = queue.get(block=False, raw=True)
-            handle(item["data"])
-            queue.ack(id=item["pqid"])
-
-    def batched(self, payloads, handle):
-        from persistqueue import FIFOSQLiteQueue
-
-        queue = self._opened(FIFOSQLiteQueue, auto_commit=False)
-        for payload in payloads:
-            queue.put(payload)  # each commits: it has no other way
-        for (some,) in batches(payloads, size=ACKNOWLEDGED):
-            for _ in some:
-                handle(queue.get(block=False))
-            queue.task_done()
-
-
-class LiteQueue:
-    """litequeue; in batches, what it stores and what is done is inside of its `transaction`, which `pop` cannot be."""
-
-    package = "litequeue"
-    together = None
-
-    def __init__(self, folder):
-        from litequeue import LiteQueue as Queue
-
-        self.queue = Queue(folder / "lite.db")
-        self.queue.conn.execute("PRAGMA synchronous = FULL")
-
-    def singly(self, payloads, handle):
-        for payload in payloads:
-            self.queue.put(payload.decode())
-        while (message := self.queue.pop()) is not None:
-            handle(message.data)
-            self.queue.done(message.message_id)
-
-    def batched(self, payloads, handle):
-        for (some,) in batches(payloads, size=BATCH):
-            with self.queue.transaction():
-                for payload in some:
-                    self.queue.put(payload.decode())
-        for (some,) in batches(payloads, size=ACKNOWLEDGED):
-            taken = [self.queue.pop() for _ in some]
-            for message in taken:
-                handle(message.data)
-            with self.queue.transaction():
-                for message in taken:
-                    self.queue.done(message.message_id)
-
-
+OLDER = (Huey, PersistQueue, LiteQueue)
+NEWER = (LeanQueue, Nque, LocalQueue, SimpleBroker, Dbos)
 MODES = {"singly": "singly", "together": f"singly, {THREADS} threads", "batched": "batched"}  # method → in tables
-PEERS = {peer.package: peer for peer in (Huey, PersistQueue, LiteQueue)}
+PROMISES = (
+    *("order of a key", "finds duplicates", "fence", "acknowledges", "commits a handler's writes with it"),
+)  # fmt: skip
+OURS = ("yes", "by id", "epoch", "yes", "yes")
+LEFT_OUT = {
+    "lmdb-queue": "does not sync",
+    "taskito": "is at `synchronous=NORMAL`, which cannot be changed: a commit does not sync",
+}
+
+
+def installed(kind):
+    """Whether a peer is there."""
+    return find_spec(kind.module) is not None
+
+
+PEERS = {kind.package: kind for kind in (*OLDER, *NEWER) if installed(kind)}
+MISSING = [kind.package for kind in (*OLDER, *NEWER) if not installed(kind)]
 
 
 def versions():
     """Package → version."""
-    return {package: version(package) for package in PEERS}
+    found = {}
+    for package in PEERS:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "?"
+    return found

@@ -33,8 +33,8 @@ RUNS = 3
 TIMEOUT_S = 300
 MISSED, FAILED = 1, 2
 FREE = "-all-cores"  # cases that end so may use all, the others one
-PEER_CASES = [f"{name}/{mode}" for name, kind in peers.PEERS.items() for mode in peers.MODES if getattr(kind, mode)]
-SINGLY = [case for case in PEER_CASES if not case.endswith("/batched")]
+SYNCS = HERE / "syncs.json"
+OLDER = {kind.package for kind in peers.OLDER}
 FLAT = 2  # so many times the least cost per event, at most
 
 
@@ -43,6 +43,8 @@ class Figures:
 
     def __init__(self, runs):
         self.runs = runs
+        self.peers = [case for case in runs[0] if "/" in case]
+        self.older = [case for case in self.peers if case.partition("/")[0] in OLDER]  # what bounds are held against
 
     def seconds(self, case, what="events", *, cpu=False):
         """Of each run."""
@@ -68,7 +70,9 @@ class Bound:
     work: str
     cases: tuple[str, ...]
     what: str
-    reference: str  # "bare", or "peer" for the fastest in any mode, or "singly" for the fastest of those
+    reference: (
+        str  # "bare", or "peer" for the fastest of the older ones in any mode, or "singly" for the fastest of those
+    )
     at_least: float
 
 
@@ -91,7 +95,8 @@ def reference_of(figures, bound):
     """The case and the name in it that a bound compares with, and how the table calls it."""
     if bound.reference == "bare":
         return bound.cases[0], "bare", "bare inserts"
-    best = figures.fastest(PEER_CASES if bound.reference == "peer" else SINGLY)
+    of = [case for case in figures.older if bound.reference == "peer" or not case.endswith("/batched")]
+    best = figures.fastest(of)
     return best, "events", told(best)
 
 
@@ -191,13 +196,37 @@ def rates_table(figures):
         ("the same, 4 threads that publish and 4 members", "one-meanwhile-4-all-cores", "events"),
         ("on all cores: end to end, plain handler, 4 members", "plain-4-all-cores", "events"),
     ]
-    theirs = [(f"{told(case)}: put, get and acknowledge", case, "events") for case in PEER_CASES]
+    theirs = [(f"{told(case)}: put, get and acknowledge", case, "events") for case in figures.peers]
     cells = [
         (label, f"{figures.runs[0][case][what][0]:,}", count(figures.rate(case, what)),
          f"{figures.least(case, what) * 1e6:.1f}", f"{figures.least(case, what, cpu=True) * 1e6:.1f}")
         for label, case, what in ours + theirs
     ]  # fmt: skip
     return quality.markdown(("work", "events", "events a second", "µs an event", "µs of CPU"), cells)
+
+
+def peers_table(figures):
+    """What each peer promises, how often it syncs an event, and how many times as many events a second it does as we do."""
+    syncs = json.loads(SYNCS.read_text()) if SYNCS.exists() else {}
+    singly = figures.fastest(ONE_THREAD_EACH)
+    cells = [
+        ("ringward", *peers.OURS, synced(syncs, singly), "1", synced(syncs, "plain"), "1"),
+    ]
+    for package, kind in peers.PEERS.items():
+        one, many = f"{package}/singly", f"{package}/batched"
+        cells.append((
+            package, *kind.promises,
+            synced(syncs, one), f"{figures.rate(one) / figures.rate(singly):.2f}" if one in figures.peers else "",
+            synced(syncs, many), f"{figures.rate(many) / figures.rate('plain'):.2f}" if many in figures.peers else "",
+        ))  # fmt: skip
+    head = ("", *peers.PROMISES, "syncs, singly", "× ringward", "syncs, batched", "× ringward")
+    left_out = "; ".join(f"{name}, which {why}" for name, why in peers.LEFT_OUT.items())
+    return f"{quality.markdown(head, cells)}\n\nLeft out: {left_out}."
+
+
+def synced(syncs, case):
+    """How often an event is synced, if that was counted."""
+    return f"{syncs[case]:.2f}" if case in syncs else ""
 
 
 def memory_table(figures):
@@ -291,6 +320,7 @@ def main():
         "events-about": about(found, figures),
         "events-bounds": bounds_table(rows, memory),
         "events-rates": rates_table(figures),
+        "events-peers": peers_table(figures),
         "events-memory": memory_table(figures),
         "events-waiting": flat_table(flat, "waiting"),
         "events-keys": flat_table(flat, "keys"),
