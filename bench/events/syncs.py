@@ -1,7 +1,7 @@
 """How often each way through the events makes something durable, as the kernel sees it: `python bench/events/syncs.py`.
 
 Each case of `body.py` that stores events runs under `strace` (Linux; `apt-get install strace`), once with few events and once with
-more: the difference is what an event costs. Writes `syncs.json`, which `run.py` puts into its tables. Under a minute.
+more: the difference is what an event costs. Writes `syncs.json`, which `run.py` puts into its tables. About a minute.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import body  # noqa: E402
 
 RESULTS = HERE / "syncs.json"
 CALLS = ("fsync", "fdatasync", "msync", "sync_file_range")
-FEW, MORE = 100, 200
-MANY = {"plain": (2_000, 4_000)}
+FEW, MORE = 50, 100
+MANY = 1_000, 3_000  # where a commit has many
 OURS = ("one-at-a-time", "one-meanwhile", "plain")
 TIMEOUT_S = 120
 MISSED, FAILED = 1, 2
@@ -54,7 +54,7 @@ def main():
     names = [name for name in known if name in OURS or ("/" in name and not name.endswith("/together"))]
     found = {}
     for name in [chosen.only] if chosen.only else names:
-        few, more = MANY.get(name, (FEW, MORE))
+        few, more = MANY if name == "plain" or name.endswith("/batched") else (FEW, MORE)
         found[name] = round((counted(name, more, chosen.folder) - counted(name, few, chosen.folder)) / (more - few), 3)
         print(f"{name}: {found[name]:g} syncs an event", flush=True)
     if not chosen.only:
