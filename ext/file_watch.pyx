@@ -4,6 +4,7 @@ Compiled because it is asked before and after each commit: in Python it would ta
 """
 import os
 
+from cpython.ref cimport Py_INCREF
 from libc.string cimport memcmp, memcpy, memset
 
 cdef extern from *:
@@ -15,7 +16,9 @@ cdef extern from *:
     #endif
     #if !defined(_WIN32)
     #include <fcntl.h>
+    #include <stdarg.h>
     #include <string.h>
+    #include <sys/mman.h>
     #include <sys/stat.h>
     #include <unistd.h>
     static int rw_stat(const char *path, int fd, unsigned long long *place, long long *shape)
@@ -44,6 +47,7 @@ cdef extern from *:
     #ifndef F_OFD_GETLK
     #define F_OFD_GETLK 36
     #define F_OFD_SETLK 37
+    #define F_OFD_SETLKW 38
     #endif
     static int rw_lock(int fd, int own, int kind, long long at, long long size)
     {
@@ -75,12 +79,104 @@ cdef extern from *:
         lock.l_len = (off_t)size;
         return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
     }
+    /* What SQLite calls in place of fcntl, close and mmap: its locks in an -shm of ours, which are at these bytes, are
+       taken as open-file-description locks. SQLite has one descriptor of an -shm in a process, so nothing else changes. */
+    #define RW_INDEX_LOCKS 120
+    #define RW_INDEX_OPENED 128
+    #define RW_DESCRIPTORS 65536
+    #define RW_FILES 1024
+    static unsigned char rw_index[RW_DESCRIPTORS];  /* which are of an -shm of ours */
+    static char *rw_ours[RW_FILES];                 /* the paths of these */
+    static int rw_own(const char *path)
+    {
+        int at;
+        for (at = 0; at < RW_FILES; at++) {
+            if (!rw_ours[at]) rw_ours[at] = strdup(path);
+            if (!rw_ours[at]) return 0;
+            if (!strcmp(rw_ours[at], path)) return 1;
+        }
+        return 0;
+    }
+    static int rw_is_ours(int fd)
+    {
+        unsigned long long there[2], found[2];
+        long long shape[2];
+        int at;
+        if (rw_stat("", fd, found, shape)) return 0;
+        for (at = 0; at < RW_FILES && rw_ours[at]; at++)
+            if (!rw_stat(rw_ours[at], -1, there, shape) && there[0] == found[0] && there[1] == found[1]) return 1;
+        return 0;
+    }
+    static int rw_fcntl(int fd, int command, ...)
+    {
+        va_list more;
+        void *given;
+        va_start(more, command);
+        given = va_arg(more, void *);
+        va_end(more);
+        if ((command == F_SETLK || command == F_GETLK || command == F_SETLKW) && fd >= 0 && fd < RW_DESCRIPTORS) {
+            struct flock lock = *(struct flock *)given;
+            if (lock.l_whence == SEEK_SET && lock.l_start >= RW_INDEX_LOCKS && lock.l_len > 0
+                && lock.l_start + lock.l_len <= RW_INDEX_OPENED + 1) {
+                if (command == F_GETLK && lock.l_start == RW_INDEX_OPENED && rw_is_ours(fd)) /* it begins with that */
+                    rw_index[fd] = 1;
+                if (rw_index[fd]) {
+                    int done;
+                    lock.l_pid = 0;
+                    done = fcntl(fd, command == F_SETLK ? F_OFD_SETLK : command == F_GETLK ? F_OFD_GETLK : F_OFD_SETLKW, &lock);
+                    if (command == F_GETLK) *(struct flock *)given = lock;
+                    return done;
+                }
+            }
+        }
+        return fcntl(fd, command, given);
+    }
+    static int rw_close(int fd)
+    {
+        if (fd >= 0 && fd < RW_DESCRIPTORS) rw_index[fd] = 0;
+        return close(fd);
+    }
+    static void *rw_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+    {
+        void *got = mmap(at, size, protection, flags, fd, offset);
+        if (got != MAP_FAILED && fd >= 0 && fd < RW_DESCRIPTORS && rw_index[fd])
+            madvise(got, size, MADV_DONTFORK);  /* in a child, it would keep the locks for as long as that lives */
+        return got;
+    }
+    static int rw_kept(unsigned long long *place)  /* whether the -shm that lies there is locked so */
+    {
+        unsigned long long found[2];
+        long long shape[2];
+        int fd;
+        for (fd = 0; fd < RW_DESCRIPTORS; fd++)
+            if (rw_index[fd] && !rw_stat("", fd, found, shape) && found[0] == place[0] && found[1] == place[1]) return 1;
+        return 0;
+    }
+    static void rw_disown(int with)  /* in a child: its copies of the descriptors would keep the locks, too */
+    {
+        int fd;
+        for (fd = 0; fd < RW_DESCRIPTORS; fd++)
+            if (rw_index[fd]) { dup2(with, fd); fcntl(fd, F_SETFD, FD_CLOEXEC); rw_index[fd] = 0; }
+    }
+    #define RW_FCNTL ((size_t)(void *)rw_fcntl)
+    #define RW_CLOSE ((size_t)(void *)rw_close)
+    #define RW_MMAP ((size_t)(void *)rw_mmap)
     #else
     static int rw_shared(int fd, long long at, long long size) { return 0; }
     static int rw_lock(int fd, int own, int kind, long long at, long long size) { return 0; }
     static int rw_locked(int fd, long long at, long long size) { return 1; }
+    static int rw_own(const char *path) { return 0; }
+    static int rw_kept(unsigned long long *place) { return 0; }
+    static void rw_disown(int with) {}
+    #define RW_FCNTL 0
+    #define RW_CLOSE 0
+    #define RW_MMAP 0
     #endif
     """
+    size_t RW_FCNTL, RW_CLOSE, RW_MMAP
+    bint rw_own(const char *path) nogil
+    bint rw_kept(unsigned long long *place) nogil
+    void rw_disown(int with_) nogil
     bint RW_OFD
     int rw_stat(const char *path, int fd, unsigned long long *place, long long *shape) nogil
     bint rw_pread(int fd, void *to, size_t size, long long at) nogil
@@ -106,6 +202,34 @@ cdef long long RECOVERING_AT = 122
 cdef long long MAPPED_AT = 128
 
 
+def system_calls():
+    """What SQLite should call in place of the system's: name → address; nothing where there are no such locks.
+
+    POSIX locks belong to the process, and closing any descriptor of a file drops them all: another SQLite in the process,
+    or whoever reads the file, would let others write beside our transactions. With these calls the locks in each -shm that
+    was given to `own` belong to SQLite's own descriptor, and conflict with those of another SQLite in the same process.
+    """
+    return {"fcntl": RW_FCNTL, "close": RW_CLOSE, "mmap": RW_MMAP} if RW_OFD else {}
+
+
+def own(bytes path):
+    """Let an -shm be ours, before it is opened: see `system_calls`."""
+    return rw_own(path)
+
+
+def disown(connections):
+    """In a child process: let go of what it inherited of the -shm files, whose locks are the parent's.
+
+    The connections can be used no more, nor closed: they stay for ever.
+    """
+    for connection in connections:
+        Py_INCREF(connection)
+    if RW_OFD:
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        rw_disown(nothing)
+        os.close(nothing)
+
+
 cdef class FileWatch:
     """One for a file and process; whoever has several connections to the file shares it.
 
@@ -121,6 +245,8 @@ cdef class FileWatch:
     ----------
     locks : bool
         Whether the platform has open-file-description locks, and this holds them. Otherwise `witnessed` and `writing` are true.
+    kept : bool
+        Whether nothing in this process can drop SQLite's locks in the -shm: see `system_calls`.
     generation : int
         How often locks were found dropped.
     in_turn : int or None
@@ -128,7 +254,7 @@ cdef class FileWatch:
     """
     cdef public object in_turn
     cdef readonly tuple paths
-    cdef readonly bint locks
+    cdef readonly bint locks, kept
     cdef bint _held
     cdef readonly long long generation
     cdef long long _witness
@@ -167,6 +293,7 @@ cdef class FileWatch:
             )
         for which in (WAL, SHM):
             self._look(which, self._places[which], shape)
+        self.kept = self.locks and rw_kept(self._places[SHM])
         if self.locks:
             self._look(MAIN, self._places[MAIN], self._shape)
             rw_pread(self._fds[SHM], self._index, INDEX, 0)
@@ -273,6 +400,7 @@ cdef class FileWatch:
             memcmp(index + 32, self._index + 32, 8) != 0
             or memcmp(index + COUNTERS, self._index + COUNTERS, 4) != 0
             or memcmp(index + TRIED, self._index + TRIED, 4) != 0
+            or memcmp(index + TRIED, index + COUNTERS, 4) != 0  # it is under way: other programs need no turn for that
         )
         if self._look(MAIN, place, shape) or not rw_pread(self._fds[MAIN], head, PAGE_HEAD, 0):
             return False
@@ -290,14 +418,14 @@ cdef class FileWatch:
         """Whether this process holds SQLite's lock for writing, and nobody has written since `begun`."""
         cdef unsigned char[HEADER] header
         return not self.locks or (
-            rw_locked(self._fds[SHM], WRITING_AT, 1)
+            (self.kept or rw_locked(self._fds[SHM], WRITING_AT, 1))
             and rw_pread(self._fds[SHM], header, HEADER, 0)
             and memcmp(header, self._index, HEADER) == 0
         )
 
     cpdef bint witnessed(self) noexcept:
         """Whether no lock was dropped since the last `restore`."""
-        return not self.locks or rw_locked(self._fds[SHM], self._witness, 1)
+        return not self.locks or self.kept or rw_locked(self._fds[SHM], self._witness, 1)
 
     def restore(self):
         """From now on `witnessed` is true again; whoever was reading or writing finds another generation."""

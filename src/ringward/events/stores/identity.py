@@ -1,4 +1,4 @@
-"""One `FileWatch` for each file that this process has open, however many stores there are on it."""
+"""One `FileWatch` for each file that this process has open, however many stores there are on it; and SQLite's own locks."""
 
 from __future__ import annotations
 
@@ -9,15 +9,29 @@ from pathlib import Path
 from threading import get_ident
 from typing import Self
 
-from ringward._core import NESTED, FileWatch
+import apsw
+
+from ringward._core import NESTED, FileWatch, own, system_calls
 from ringward.errors import StoreFailedError, StoreFormatError, TransactionError
 from ringward.mutex import Mutex
 
-__all__ = ["Held", "held", "in_use", "refuse_nested"]
+__all__ = ["Held", "held", "in_use", "keep_locks", "refuse_nested"]
 
 _WITNESSES_FROM = 1 << 41  # far behind all bytes that SQLite locks
 _held: dict[tuple[int, int], Held] = {}
+_kept: list[apsw.VFS] = []
 _changing = Mutex()  # held while a file is opened first or closed last
+
+
+def keep_locks(path: Path) -> None:
+    """Let nothing in this process drop SQLite's locks on a file that is about to be opened; where the platform can."""
+    calls = system_calls()
+    if calls and not _kept:
+        vfs = apsw.VFS("ringward-locks", base="unix")
+        for name, pointer in calls.items():
+            vfs.xSetSystemCall(name, pointer)
+        _kept.append(vfs)
+    own(os.fsencode(f"{path}-shm"))
 
 
 class Held(FileWatch):

@@ -12,7 +12,7 @@ from typing import Any
 
 import apsw
 
-from ringward._core import News
+from ringward._core import News, disown
 from ringward.checks import checked_callable, checked_float, checked_text, checked_type
 from ringward.errors import (
     StoreClosedError,
@@ -25,7 +25,7 @@ from ringward.events.stores import salvage, schema
 from ringward.events.stores.backup import back_up
 from ringward.events.stores.compacting import compact
 from ringward.events.stores.headroom import Headroom
-from ringward.events.stores.identity import held, in_use, refuse_nested
+from ringward.events.stores.identity import held, in_use, keep_locks, refuse_nested
 from ringward.events.stores.locks import Presence, Turnstile
 from ringward.events.stores.news import Board
 from ringward.events.stores.paths import access_error, prepare_path, resolved_path
@@ -47,7 +47,6 @@ __all__ = ["SqliteStore"]
 _MAX_BATCH = 100_000
 _LOOK_S = 0.1  # how often whoever reads looks whether the file is in its place
 _open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
-_inherited: list[object] = []  # connections of a parent process: closing them would do harm, so they are kept
 
 
 class SqliteStore(SqliteGroups):
@@ -127,6 +126,7 @@ class SqliteStore(SqliteGroups):
         self.path = resolved_path(path)
         schema.check_library()
         refuse_nested(self.path)
+        keep_locks(self.path)
         folder = prepare_path(self.path, create=create)
         self._numbers: dict[str, int] = {}
         self._reading: contextlib.AbstractContextManager[Any] = Mutex()
@@ -377,7 +377,7 @@ class SqliteStore(SqliteGroups):
     def _forked(self) -> None:
         """In a child process: the parent's connections and locks are not ours."""
         self._closed = True
-        _inherited.append((self._reader, self._writer.connection))
+        disown([self._reader, self._writer.connection])  # closing them would do harm
         error = StoreClosedError("the store was opened by the process that this one was forked from")
         self._headroom.close()
         self._writer = Writer(
