@@ -4,7 +4,6 @@ Compiled because it is asked before and after each commit: in Python it would ta
 """
 import os
 
-from cpython.ref cimport Py_INCREF
 from libc.string cimport memcmp, memcpy, memset
 
 cdef extern from *:
@@ -16,6 +15,7 @@ cdef extern from *:
     #endif
     #if !defined(_WIN32)
     #include <fcntl.h>
+    #include <pthread.h>
     #include <stdarg.h>
     #include <string.h>
     #include <sys/mman.h>
@@ -79,14 +79,18 @@ cdef extern from *:
         lock.l_len = (off_t)size;
         return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
     }
-    /* What SQLite calls in place of fcntl, close and mmap: its locks in an -shm of ours, which are at these bytes, are
-       taken as open-file-description locks. SQLite has one descriptor of an -shm in a process, so nothing else changes. */
+    /* What SQLite calls in place of fcntl, close, mmap and munmap: its locks in an -shm of ours, which are at these bytes,
+       are taken as open-file-description locks. SQLite has one descriptor of an -shm in a process, so nothing else
+       changes. But a description is shared with a child, as long as that has the descriptor, or what is mapped: so the
+       child gets both anew, before anything runs in it. */
     #define RW_INDEX_LOCKS 120
     #define RW_INDEX_OPENED 128
-    #define RW_DESCRIPTORS 65536
+    #define RW_DESCRIPTORS (1 << 20)
     #define RW_FILES 1024
-    static unsigned char rw_index[RW_DESCRIPTORS];  /* which are of an -shm of ours */
-    static char *rw_ours[RW_FILES];                 /* the paths of these */
+    #define RW_MAPPED 4096
+    static unsigned short rw_index[RW_DESCRIPTORS];  /* whose -shm, from 1: which of the paths */
+    static char *rw_ours[RW_FILES];
+    static struct { char *at; size_t size; int protection, flags, fd; off_t offset; } rw_mapped[RW_MAPPED];
     static int rw_own(const char *path)
     {
         int at;
@@ -97,14 +101,14 @@ cdef extern from *:
         }
         return 0;
     }
-    static int rw_is_ours(int fd)
+    static int rw_whose(int fd)
     {
         unsigned long long there[2], found[2];
         long long shape[2];
         int at;
         if (rw_stat("", fd, found, shape)) return 0;
         for (at = 0; at < RW_FILES && rw_ours[at]; at++)
-            if (!rw_stat(rw_ours[at], -1, there, shape) && there[0] == found[0] && there[1] == found[1]) return 1;
+            if (!rw_stat(rw_ours[at], -1, there, shape) && there[0] == found[0] && there[1] == found[1]) return at + 1;
         return 0;
     }
     static int rw_fcntl(int fd, int command, ...)
@@ -118,8 +122,8 @@ cdef extern from *:
             struct flock lock = *(struct flock *)given;
             if (lock.l_whence == SEEK_SET && lock.l_start >= RW_INDEX_LOCKS && lock.l_len > 0
                 && lock.l_start + lock.l_len <= RW_INDEX_OPENED + 1) {
-                if (command == F_GETLK && lock.l_start == RW_INDEX_OPENED && rw_is_ours(fd)) /* it begins with that */
-                    rw_index[fd] = 1;
+                if (command == F_GETLK && lock.l_start == RW_INDEX_OPENED) /* it begins with that */
+                    rw_index[fd] = (unsigned short)rw_whose(fd);
                 if (rw_index[fd]) {
                     int done;
                     lock.l_pid = 0;
@@ -136,12 +140,61 @@ cdef extern from *:
         if (fd >= 0 && fd < RW_DESCRIPTORS) rw_index[fd] = 0;
         return close(fd);
     }
-    static void *rw_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+    static void *rw_mmap(void *where, size_t size, int protection, int flags, int fd, off_t offset)
     {
-        void *got = mmap(at, size, protection, flags, fd, offset);
-        if (got != MAP_FAILED && fd >= 0 && fd < RW_DESCRIPTORS && rw_index[fd])
-            madvise(got, size, MADV_DONTFORK);  /* in a child, it would keep the locks for as long as that lives */
+        char *got = mmap(where, size, protection, flags, fd, offset);
+        int at;
+        if (got == MAP_FAILED || fd < 0 || fd >= RW_DESCRIPTORS || !rw_index[fd]) return got;
+        for (at = 0; at < RW_MAPPED; at++)
+            if (!rw_mapped[at].size) {
+                rw_mapped[at].at = got;
+                rw_mapped[at].protection = protection;
+                rw_mapped[at].flags = flags;
+                rw_mapped[at].fd = fd;
+                rw_mapped[at].offset = offset;
+                rw_mapped[at].size = size;
+                madvise(got, size, MADV_DONTFORK);
+                break;
+            }
         return got;
+    }
+    static int rw_munmap(void *where, size_t size)
+    {
+        int at;
+        for (at = 0; at < RW_MAPPED; at++)
+            if (rw_mapped[at].size && rw_mapped[at].at == (char *)where) rw_mapped[at].size = 0;
+        return munmap(where, size);
+    }
+    static void rw_child(void)  /* right after a fork: nothing but system calls */
+    {
+        unsigned long long before[2], after[2];
+        long long shape[2];
+        int fd, at;
+        for (fd = 0; fd < RW_DESCRIPTORS; fd++) {
+            int anew;
+            if (!rw_index[fd]) continue;
+            anew = open(rw_ours[rw_index[fd] - 1], O_RDWR | O_CLOEXEC);
+            if (anew < 0 || rw_stat("", fd, before, shape) || rw_stat("", anew, after, shape)
+                || before[0] != after[0] || before[1] != after[1]) {  /* it was replaced: then it serves for nothing */
+                if (anew >= 0) close(anew);
+                anew = open("/dev/zero", O_RDWR | O_CLOEXEC);
+            }
+            dup2(anew, fd);
+            fcntl(fd, F_SETFD, FD_CLOEXEC);
+            if (anew != fd) close(anew);
+            rw_lock(fd, 1, 1, RW_INDEX_OPENED, 1);
+        }
+        for (at = 0; at < RW_MAPPED; at++)
+            if (rw_mapped[at].size) {
+                mmap(rw_mapped[at].at, rw_mapped[at].size, rw_mapped[at].protection, rw_mapped[at].flags | MAP_FIXED,
+                     rw_mapped[at].fd, rw_mapped[at].offset);
+                madvise(rw_mapped[at].at, rw_mapped[at].size, MADV_DONTFORK);
+            }
+    }
+    static void rw_watch_forks(void)
+    {
+        static int watched = 0;
+        if (!watched) watched = !pthread_atfork(NULL, NULL, rw_child);
     }
     static int rw_kept(unsigned long long *place)  /* whether the -shm that lies there is locked so */
     {
@@ -152,31 +205,27 @@ cdef extern from *:
             if (rw_index[fd] && !rw_stat("", fd, found, shape) && found[0] == place[0] && found[1] == place[1]) return 1;
         return 0;
     }
-    static void rw_disown(int with)  /* in a child: its copies of the descriptors would keep the locks, too */
-    {
-        int fd;
-        for (fd = 0; fd < RW_DESCRIPTORS; fd++)
-            if (rw_index[fd]) { dup2(with, fd); fcntl(fd, F_SETFD, FD_CLOEXEC); rw_index[fd] = 0; }
-    }
     #define RW_FCNTL ((size_t)(void *)rw_fcntl)
     #define RW_CLOSE ((size_t)(void *)rw_close)
     #define RW_MMAP ((size_t)(void *)rw_mmap)
+    #define RW_MUNMAP ((size_t)(void *)rw_munmap)
     #else
     static int rw_shared(int fd, long long at, long long size) { return 0; }
     static int rw_lock(int fd, int own, int kind, long long at, long long size) { return 0; }
     static int rw_locked(int fd, long long at, long long size) { return 1; }
     static int rw_own(const char *path) { return 0; }
     static int rw_kept(unsigned long long *place) { return 0; }
-    static void rw_disown(int with) {}
+    static void rw_watch_forks(void) {}
     #define RW_FCNTL 0
     #define RW_CLOSE 0
     #define RW_MMAP 0
+    #define RW_MUNMAP 0
     #endif
     """
-    size_t RW_FCNTL, RW_CLOSE, RW_MMAP
+    size_t RW_FCNTL, RW_CLOSE, RW_MMAP, RW_MUNMAP
     bint rw_own(const char *path) nogil
     bint rw_kept(unsigned long long *place) nogil
-    void rw_disown(int with_) nogil
+    void rw_watch_forks() nogil
     bint RW_OFD
     int rw_stat(const char *path, int fd, unsigned long long *place, long long *shape) nogil
     bint rw_pread(int fd, void *to, size_t size, long long at) nogil
@@ -197,8 +246,6 @@ cdef enum:
 # Where SQLite locks: "File Locking And Concurrency" and "WAL-mode File Format".
 cdef long long SHARED_AT = 0x40000002
 cdef long long SHARED_SIZE = 510
-cdef long long WRITING_AT = 120
-cdef long long RECOVERING_AT = 122
 cdef long long MAPPED_AT = 128
 
 
@@ -209,25 +256,15 @@ def system_calls():
     or whoever reads the file, would let others write beside our transactions. With these calls the locks in each -shm that
     was given to `own` belong to SQLite's own descriptor, and conflict with those of another SQLite in the same process.
     """
-    return {"fcntl": RW_FCNTL, "close": RW_CLOSE, "mmap": RW_MMAP} if RW_OFD else {}
+    if not RW_OFD:
+        return {}
+    rw_watch_forks()
+    return {"fcntl": RW_FCNTL, "close": RW_CLOSE, "mmap": RW_MMAP, "munmap": RW_MUNMAP}
 
 
 def own(bytes path):
     """Let an -shm be ours, before it is opened: see `system_calls`."""
     return rw_own(path)
-
-
-def disown(connections):
-    """In a child process: let go of what it inherited of the -shm files, whose locks are the parent's.
-
-    The connections can be used no more, nor closed: they stay for ever.
-    """
-    for connection in connections:
-        Py_INCREF(connection)
-    if RW_OFD:
-        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        rw_disown(nothing)
-        os.close(nothing)
 
 
 cdef class FileWatch:
@@ -237,18 +274,13 @@ cdef class FileWatch:
     ----------
     paths : sequence of bytes
         Of the main file, its -wal and its -shm.
-    witness : int
-        A byte of the -shm that no other process locks. Closing any descriptor of a file drops all POSIX locks of
-        the process on it; when the lock of this byte is gone, SQLite's are.
 
     Attributes
     ----------
     locks : bool
-        Whether the platform has open-file-description locks, and this holds them. Otherwise `witnessed` and `writing` are true.
+        Whether the platform has open-file-description locks, and this holds them. Otherwise `writing` is true.
     kept : bool
         Whether nothing in this process can drop SQLite's locks in the -shm: see `system_calls`.
-    generation : int
-        How often locks were found dropped.
     in_turn : int or None
         The thread that is in a handler's transaction on the file, through whichever of its connections.
     """
@@ -256,17 +288,14 @@ cdef class FileWatch:
     cdef readonly tuple paths
     cdef readonly bint locks, kept
     cdef bint _held
-    cdef readonly long long generation
-    cdef long long _witness
     cdef unsigned long long[3][2] _places
     cdef long long[2] _shape  # of the main file: when it was changed, how long it is
     cdef int[3] _fds
     cdef unsigned char[INDEX] _index
     cdef unsigned char[PAGE_HEAD] _head
 
-    def __cinit__(self, paths, long long witness):
+    def __cinit__(self, paths):
         self.paths = tuple(paths)
-        self._witness = witness
         self._fds[MAIN] = self._fds[WAL] = self._fds[SHM] = -1
 
     def open_main(self):
@@ -289,7 +318,6 @@ cdef class FileWatch:
             self.locks = (
                 rw_lock(self._fds[MAIN], True, 1, SHARED_AT, SHARED_SIZE)
                 and rw_lock(self._fds[SHM], True, 1, MAPPED_AT, 1)
-                and rw_lock(self._fds[SHM], False, 1, self._witness, 1)
             )
         for which in (WAL, SHM):
             self._look(which, self._places[which], shape)
@@ -375,8 +403,6 @@ cdef class FileWatch:
                 changed = shape[0] != self._shape[0] or shape[1] != self._shape[1]
         if not self.locks:
             return 0
-        if not rw_lock(self._fds[SHM], True, 1, RECOVERING_AT, 1):
-            return 7
         if not rw_pread(self._fds[SHM], index, INDEX, 0):
             return SHM + 1
         if changed and not self._checkpointed(index):
@@ -410,28 +436,10 @@ cdef class FileWatch:
         self._shape[0], self._shape[1] = shape[0], shape[1]
         return True
 
-    cpdef bint ended(self) noexcept:
-        """The transaction is over."""
-        return not self.locks or rw_lock(self._fds[SHM], True, 0, RECOVERING_AT, 1)
-
     cpdef bint writing(self) noexcept:
-        """Whether this process holds SQLite's lock for writing, and nobody has written since `begun`."""
+        """Whether nobody but this process has written since `begun`."""
         cdef unsigned char[HEADER] header
         return not self.locks or (
-            (self.kept or rw_locked(self._fds[SHM], WRITING_AT, 1))
-            and rw_pread(self._fds[SHM], header, HEADER, 0)
+            rw_pread(self._fds[SHM], header, HEADER, 0)
             and memcmp(header, self._index, HEADER) == 0
         )
-
-    cpdef bint witnessed(self) noexcept:
-        """Whether no lock was dropped since the last `restore`."""
-        return not self.locks or self.kept or rw_locked(self._fds[SHM], self._witness, 1)
-
-    def restore(self):
-        """From now on `witnessed` is true again; whoever was reading or writing finds another generation."""
-        rw_lock(self._fds[SHM], False, 1, self._witness, 1)
-        self.generation += 1
-
-    def write_again(self):
-        """Take SQLite's lock for writing, which was dropped, again; False when somebody has written meanwhile."""
-        return rw_lock(self._fds[SHM], False, 2, WRITING_AT, 1) and self.writing()

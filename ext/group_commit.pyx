@@ -276,7 +276,6 @@ cdef class GroupCommit:
     cdef public object closed  # the error of whoever wants to write, once nothing is written any more
     cdef readonly object turnstile, watch
     cdef object _execute, _headroom, _apsw, _taken_by
-    cdef object _generation  # of the locks, when the transaction began
     cdef object _turn_lock  # whoever took a turn writes with it
     cdef set _late  # threads whose turn another one has cancelled
     cdef Job _turn  # what `take` began
@@ -436,7 +435,6 @@ cdef class GroupCommit:
                 self._synchronous = sync
             self._execute("BEGIN IMMEDIATE")
             if self.watch is not None:
-                self._generation = self.watch.generation
                 while wrong := self.watch.begun():
                     self.displaced(wrong)
             self._headroom.keep()
@@ -466,18 +464,13 @@ cdef class GroupCommit:
                 self.look()
 
     cdef object _commit_watched(self):
-        """Commit, and be sure that it is in the file under the path, and that nobody else could write meanwhile."""
+        """Commit, and be sure that it is in the file under the path, and that nobody else wrote meanwhile."""
         if not self.watch.writing():
-            self.regain()
-            self._generation = self.watch.generation
-        version = self.connection.data_version()
+            raise self.condemned("somebody else has written in the midst of a transaction")
         self._execute("COMMIT")
         self._committed = True
         if wrong := self.watch.displaced():
             self.displaced(wrong)
-        if not self.watch.witnessed() or self.watch.generation != self._generation:
-            self.reconfirm(version)
-        self.watch.ended()
 
     cdef object _cancel(self):
         try:
@@ -488,8 +481,6 @@ cdef class GroupCommit:
                 self._execute("ROLLBACK")
             raise
         finally:
-            if self.watch is not None:
-                self.watch.ended()
             self.turnstile.leave()
 
     def take(self, lock):

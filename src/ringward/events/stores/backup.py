@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import apsw
 
-from ringward.errors import ArgumentError, StoreFullError, StoreNotFoundError, StoreUnavailableError
+from ringward.errors import ArgumentError, StoreFullError, StoreNotFoundError
 from ringward.events.stores import schema
 from ringward.events.stores.paths import access_error
 from ringward.events.stores.salvage import sync
 
 __all__ = ["back_up"]
 
-_TRIES = 20
 _PAGES = 2000  # between two moments at which Ctrl-C is heard
 
 
-def back_up(path: Path, to: Path, *, overwrite: bool, steady: Callable[[], Callable[[], bool]]) -> None:
+def back_up(path: Path, to: Path, *, overwrite: bool) -> None:
     """Copy a file that this process has open, as it is at one moment; `to` has its name when it is whole and synced.
 
     Raises
@@ -35,7 +33,7 @@ def back_up(path: Path, to: Path, *, overwrite: bool, steady: Callable[[], Calla
     part = to.with_name(f".{to.name}-{uuid.uuid4().hex}")
     try:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600))
-        _copy(path, part, steady)
+        _copy(path, part)
         sync(part)
         if overwrite:
             part.replace(to)
@@ -69,23 +67,16 @@ def _check(path: Path, to: Path, *, overwrite: bool) -> None:
             )
 
 
-def _copy(path: Path, part: Path, steady: Callable[[], Callable[[], bool]]) -> None:
-    """Copy all pages as they are at one moment, again when somebody may have changed them meanwhile."""
-    for _ in range(_TRIES):
-        stable = steady()
-        with closing(schema.connect(path, write=False)) as source, closing(apsw.Connection(str(part))) as target:
-            target.pragma("synchronous", "OFF")  # all of it is synced at the end
-            source.execute("BEGIN")
-            source.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # here the moment is
-            with target.backup("main", source, "main") as copying:
-                while not copying.done:
-                    copying.step(_PAGES)
-            target.pragma("journal_mode", "delete")  # the copy is one file
-        if stable():
-            return
-    raise StoreUnavailableError(
-        "other SQLites in this process drop our locks again and again: nothing whole could be copied"
-    )
+def _copy(path: Path, part: Path) -> None:
+    """Copy all pages as they are at one moment."""
+    with closing(schema.connect(path, write=False)) as source, closing(apsw.Connection(str(part))) as target:
+        target.pragma("synchronous", "OFF")  # all of it is synced at the end
+        source.execute("BEGIN")
+        source.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # here the moment is
+        with target.backup("main", source, "main") as copying:
+            while not copying.done:
+                copying.step(_PAGES)
+        target.pragma("journal_mode", "delete")  # the copy is one file
 
 
 def _name(part: Path, to: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from threading import get_ident
@@ -12,12 +11,11 @@ from typing import Self
 import apsw
 
 from ringward._core import NESTED, FileWatch, own, system_calls
-from ringward.errors import StoreFailedError, StoreFormatError, TransactionError
+from ringward.errors import StoreFailedError, StoreFormatError, StoreUnavailableError, TransactionError
 from ringward.mutex import Mutex
 
 __all__ = ["Held", "held", "in_use", "keep_locks", "refuse_nested"]
 
-_WITNESSES_FROM = 1 << 41  # far behind all bytes that SQLite locks
 _held: dict[tuple[int, int], Held] = {}
 _kept: list[apsw.VFS] = []
 _changing = Mutex()  # held while a file is opened first or closed last
@@ -43,12 +41,21 @@ class Held(FileWatch):
     def __new__(cls, path: Path) -> Self:
         """Of a file that no store of this process has open."""
         names = [os.fsencode(str(path) + suffix) for suffix in ("", "-wal", "-shm")]
-        return super().__new__(cls, names, _WITNESSES_FROM + secrets.randbits(40))
+        return super().__new__(cls, names)
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.users = 0
         self.key = self.open_main()
+
+    def hold(self) -> None:
+        """SQLite has the files open: watch them, and lock them in a way that nothing else in this process can undo."""
+        super().hold()
+        if self.locks and not self.kept:
+            raise StoreUnavailableError(
+                f"{self.path}: an apsw.Connection of this process had it open first, whose locks any other SQLite here can"
+                " drop: open it after the Processor, or use Processor.query"
+            )
 
     def release(self, *closes: Callable[[], None], orderly: bool) -> None:
         """Close a store's last connection; the last of all may take the write-ahead log away if it is `orderly`."""

@@ -60,3 +60,8 @@ class Board:
             return False
         self.news = self._opened()
         return self._identity is not None
+
+    def close(self) -> None:
+        """Give the file back, when the last that sleeps on the counter has gone."""
+        self.news.rouse()
+        self.news = News(None, self._who)

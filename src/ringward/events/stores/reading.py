@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from ringward.errors import ArgumentError, QueryTimeoutError, StoreUnavailableError
+from ringward.errors import ArgumentError, QueryTimeoutError
 from ringward.events.stores import schema
 
 __all__ = ["Reader", "reading"]
@@ -24,9 +24,8 @@ _TOLD = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", 
 class Reader:
     """A look at the file as it is at one moment, from `SqliteStore.reader`; for one thread at a time."""
 
-    def __init__(self, connection: apsw.Connection, timeout_s: float, stable: Callable[[], bool]) -> None:
+    def __init__(self, connection: apsw.Connection, timeout_s: float) -> None:
         self._connection = connection
-        self._stable = stable
         self._timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
         connection.authorizer = _authorised
@@ -45,8 +44,6 @@ class Reader:
             For a statement that does anything but read.
         QueryTimeoutError
             When the time of the reader is up.
-        StoreUnavailableError
-            When it has to be read again.
         apsw.Error
             What SQLite says of the statement.
         """
@@ -61,12 +58,6 @@ class Reader:
             raise ArgumentError("sql", "a statement that only reads", shown) from error
         except apsw.InterruptError as error:
             raise QueryTimeoutError(self._timeout_s) from error
-        except (apsw.CorruptError, apsw.IOError):
-            if self._stable():
-                raise
-            rows = []
-        if not self._stable():
-            raise StoreUnavailableError("another SQLite in this process has dropped our locks meanwhile: read it again")
         return rows
 
 
@@ -85,8 +76,8 @@ def _authorised(action: int, first: str | None, second: str | None, _database: s
 
 
 @contextmanager
-def reading(path: Path, timeout_s: float, stable: Callable[[], bool]) -> Iterator[Reader]:
+def reading(path: Path, timeout_s: float) -> Iterator[Reader]:
     """A reader of a file that this process has open; all that it reads is of one moment."""
     with closing(schema.connect(path, write=False)) as connection:
         connection.execute("BEGIN")
-        yield Reader(connection, timeout_s, stable)
+        yield Reader(connection, timeout_s)

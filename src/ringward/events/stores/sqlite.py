@@ -12,7 +12,7 @@ from typing import Any
 
 import apsw
 
-from ringward._core import News, disown
+from ringward._core import News
 from ringward.checks import checked_callable, checked_float, checked_text, checked_type
 from ringward.errors import (
     StoreClosedError,
@@ -46,6 +46,7 @@ __all__ = ["SqliteStore"]
 
 _MAX_BATCH = 100_000
 _LOOK_S = 0.1  # how often whoever reads looks whether the file is in its place
+_inherited: list[object] = []  # connections of a parent process: closing them would do harm, so they are kept
 _open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
 
 
@@ -271,18 +272,6 @@ class SqliteStore(SqliteGroups):
         if self._writer.gone is not None:
             raise self._writer.gone.with_traceback(None)
 
-    def _steady(self) -> Callable[[], bool]:
-        """Ask this later, whether our locks were held all the time."""
-        watch = self._watch
-        generation = watch.generation
-
-        def stable() -> bool:
-            if not watch.witnessed():
-                watch.restore()
-            return watch.generation == generation
-
-        return stable
-
     def _looked(self) -> None:
         """Before the file is opened once more: it is there, and ours to use."""
         if self._closed:
@@ -305,7 +294,7 @@ class SqliteStore(SqliteGroups):
         """
         checked_float("timeout_s", timeout_s, zero=False)
         self._looked()
-        return reading(self.path, timeout_s, self._steady())
+        return reading(self.path, timeout_s)
 
     def query(
         self,
@@ -332,7 +321,7 @@ class SqliteStore(SqliteGroups):
             )
         self._looked()
         try:
-            back_up(self.path, target, overwrite=overwrite, steady=self._steady)
+            back_up(self.path, target, overwrite=overwrite)
         except apsw.Error as error:
             raise self._writer.failure(error) from error
 
@@ -354,7 +343,7 @@ class SqliteStore(SqliteGroups):
                 raise StoreClosedError("the store is closed")
         try:
             with contextlib.closing(schema.connect(self.path, write=False)) as connection:
-                return self._stable(lambda: Verification(connection, self.stream).run())
+                return self._read_in_place(lambda: Verification(connection, self.stream).run())
         except apsw.Error as error:
             raise translated(error) from error
 
@@ -370,6 +359,8 @@ class SqliteStore(SqliteGroups):
         self._headroom.close()
         failed = isinstance(self._writer.closed, StoreFailedError)
         self._watch.release(self._writer.connection.close, orderly=not failed)
+        self._board.close()
+        self._writer.news = None
         self._turnstile.close()
         self._presence.close()
         _open_stores.discard(self)
@@ -377,7 +368,7 @@ class SqliteStore(SqliteGroups):
     def _forked(self) -> None:
         """In a child process: the parent's connections and locks are not ours."""
         self._closed = True
-        disown([self._reader, self._writer.connection])  # closing them would do harm
+        _inherited.append((self._reader, self._writer.connection))
         error = StoreClosedError("the store was opened by the process that this one was forked from")
         self._headroom.close()
         self._writer = Writer(

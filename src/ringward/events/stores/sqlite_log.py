@@ -16,7 +16,6 @@ from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from ringward._core import log_rows
 from ringward.errors import (
-    BackpressureError,
     ConflictError,
     DeduplicationExpiredError,
     RingwardError,
@@ -50,7 +49,6 @@ _TIME = struct.Struct("<q").pack
 _HALF, _WHOLE = 1 << 63, 1 << 64
 _APPEND = "INSERT INTO ringward_log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ROW = "seq, partition, kind, key, id, payload, headers, at"
-_DROPPED_MOST = 100  # so often is something read again, at most, because another SQLite here dropped our locks
 _SETTINGS = "SELECT name, value FROM ringward_settings"
 _ANCHOR = "SELECT seq, at, volume, chain FROM ringward_anchor"
 _TAIL = (  # not a pruned one whose id is remembered
@@ -91,29 +89,15 @@ class SqliteLog:
     ) -> T:
         """What a statement finds, decoded; what cannot have been stored shows that the file is damaged."""
         with self._reading:
-            return self._stable(lambda: of(fetched(self._reader.execute(sql, values))))
+            return self._read_in_place(lambda: of(fetched(self._reader.execute(sql, values))))
 
-    def _stable(self, read: Callable[[], T]) -> T:
-        """What something reads from the file, which is in its place, while nobody could change it."""
-        watch = self._writer.watch
+    def _read_in_place(self, read: Callable[[], T]) -> T:
+        """What something reads from the file, which is in its place."""
         self._look_after()
-        for _ in range(_DROPPED_MOST):
-            generation = watch.generation
-            try:
-                found, failed = read(), None
-            except (apsw.Error, *DAMAGE) as error:
-                failed = error
-            if not watch.witnessed():
-                watch.restore()
-            elif watch.generation == generation:
-                break
-        else:
-            raise BackpressureError(
-                "store", "left alone by other SQLites of this process", f"dropped {_DROPPED_MOST} times"
-            )
-        if failed is not None:
-            raise self._writer.failure(failed) from failed
-        return found
+        try:
+            return read()
+        except (apsw.Error, *DAMAGE) as error:
+            raise self._writer.failure(error) from error
 
     def _look_after(self) -> None:
         """From time to time, see whether the files are in place."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import suppress
 
 import apsw
@@ -38,9 +37,6 @@ _WRONG = {
     6: "it was written over",
 }
 _RESCUE_MS = 200  # how long to wait for readers, to put into the main file what was accepted
-_RECOVERING = 7
-_WAITS, _WAIT_S = 2000, 0.001
-_DROPPED_MOST = 100  # so often are locks taken again, at most, for one commit
 
 
 class Writer(GroupCommit):
@@ -50,7 +46,6 @@ class Writer(GroupCommit):
     """
 
     gone: StoreFailedError | None = None  # why nothing may be read either
-    _waited = 0
 
     def failure(self, error: Exception) -> Exception:
         """The error to raise when an operation met one; a damaged file is the end of all writing."""
@@ -65,10 +60,6 @@ class Writer(GroupCommit):
         its place, it goes into the main file now, wherever that is. A file that somebody has put in the place of
         ours is not condemned for it.
         """
-        if wrong == _RECOVERING:
-            self._wait()
-            return
-        self._waited = 0
         why, connection = _WRONG[wrong], self.connection
         main, *beside = (path.decode(errors="replace") for path in self.watch.paths)
         with suppress(apsw.Error):
@@ -85,36 +76,6 @@ class Writer(GroupCommit):
             raise self.condemned(text)
         self.closed = self.gone = failed = StoreFailedError(text)
         raise failed
-
-    def _wait(self) -> None:
-        self._waited += 1
-        if self._waited > _WAITS:
-            self._waited = 0
-            raise BackpressureError("store", "free of other programs' locks", "one on its -shm")
-        time.sleep(_WAIT_S)
-
-    def regain(self) -> None:
-        """Another SQLite in this process has dropped our locks in the midst of a transaction: take them again."""
-        if not self.watch.write_again():
-            raise BackpressureError("store", "free of other programs' writes", "one that this process let in")
-        self.watch.restore()
-
-    def reconfirm(self, version: int) -> None:
-        """Our locks were dropped while a commit was under way: be sure that nobody wrote over it."""
-        for _ in range(_DROPPED_MOST):
-            self.watch.restore()
-            generation = self.watch.generation
-            try:
-                self.connection.execute("BEGIN IMMEDIATE")
-                same = self.connection.data_version() == version + 1
-                self.connection.execute("ROLLBACK")
-            except apsw.Error:
-                break
-            if not same:
-                break
-            if self.watch.witnessed() and self.watch.generation == generation:
-                return
-        raise self.condemned("another SQLite in this process has dropped our locks, and somebody may have written then")
 
     def condemned(self, why: str) -> StoreFailedError:
         """The file cannot be trusted any more: no process writes to it until it is copied anew."""
