@@ -62,6 +62,7 @@ CONSTRUCTED = [
     (Processor, "redact", [3, "x", {}]),
     (Processor, "now", [3, None]),
     (Processor, "chance", [3, None]),
+    (Processor, "create", [None, 1, "yes", []]),
     (Processor, "store", [3, object(), b"path", MemoryStore, True]),
     (aio.Processor, "concurrency", [*BAD_INT, 0]),
     (aio.Processor, "producer", BAD_TEXT),
@@ -160,7 +161,7 @@ PUBLISHED = [
     ),
     ("payload", [None, {}, [], "text", 3, 1.5, object(), True]),
     ("id", [True, 1.5, "", b"", "x" * 2000, -1, 2**63, [], "caf\udce9", math.nan]),
-    ("headers", [3, "text", [("a", "b")], {"a": 1}, {1: "a"}, {"a": None}, {b"a": "b"}]),
+    ("headers", [3, "", [], 0, "text", [("a", "b")], {"a": 1}, {1: "a"}, {"a": None}, {b"a": "b"}]),
     ("wait_s", ["1", True, math.nan, math.inf, -1]),
 ]
 

@@ -9,6 +9,8 @@ import sys
 import threading
 import warnings
 from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from unittest import mock
 
 import pytest
@@ -172,6 +174,11 @@ def test_what_may_be_right_is_let_through():
         (lambda: agenerator(None), "an asynchronous iterator"),
         (lambda: map(str, [1]), "an iterator that nobody iterated"),
         (Future, "a future that nobody waited for"),
+        (lambda: contextmanager(generator)(None), "a context manager that nobody entered"),
+        (lambda: asynccontextmanager(agenerator)(None), "a context manager that nobody entered"),
+        (lambda: lambda event: event, "a function that nobody called"),
+        (lambda: partial(print, "event"), "a function that nobody called"),
+        (lambda: threading.Thread(target=print), "a thread that nobody started"),
     ],
 )
 def test_a_result_that_shows_that_nothing_ran_is_a_failed_attempt(make, text):
@@ -624,3 +631,11 @@ def test_a_function_that_is_marked_as_a_coroutine_function_is_one():
     check_coroutine_handler(marked)
     with pytest.raises(rw.ArgumentTypeError):
         check_handler(marked)
+
+
+def test_a_stop_may_wait_for_longer_than_the_platform_can():
+    """It was an OverflowError of the platform."""
+    with Processor() as p:
+        p.consumer("g")(lambda event: None)
+        p.start()
+        assert p.stop(timeout_s=1e30)

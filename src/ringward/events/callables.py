@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import threading
+import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import suppress
 from typing import Any, get_type_hints
@@ -15,6 +17,8 @@ __all__ = ["check_coroutine_handler", "check_handler", "is_interrupt", "never_ra
 
 _AWAITABLES = ("Awaitable", "Coroutine", "Future", "Task")
 _MOCKS = ("unittest.mock", "mock")
+_UNCALLED = (types.FunctionType, types.MethodType, functools.partial)
+_UNENTERED = (contextlib._GeneratorContextManager, contextlib._AsyncGeneratorContextManager)
 _PLAIN = frozenset((bool, int, float, str, bytes, list, tuple, dict, set))
 
 
@@ -135,16 +139,30 @@ def never_ran(result: object) -> str | None:
     if isinstance(result, Coroutine | Generator):
         with suppress(BaseException):  # one that has begun may raise
             result.close()
+    return _unawaited(result) or _unused(result)
+
+
+def _unawaited(result: object) -> str | None:
     if isinstance(result, Awaitable):
         what = f"{'a coroutine' if isinstance(result, Coroutine) else 'an awaitable'} that nobody awaited"
         return f"{what}: a coroutine function needs ringward.events.aio.Processor"
+    if callable(getattr(type(result), "add_done_callback", None)):
+        return "a future that nobody waited for: return when its work is done, by result()"
+    if isinstance(result, threading.Thread) and result.ident is None:
+        return "a thread that nobody started"
+    return None
+
+
+def _unused(result: object) -> str | None:
     if isinstance(result, AsyncIterator):
         return "an asynchronous iterator that nobody iterated: it has run nothing"
-    if callable(getattr(kind, "add_done_callback", None)):
-        return "a future that nobody waited for: return when its work is done, by result()"
-    if isinstance(result, Iterator) and not any(hasattr(kind, name) for name in ("fetchone", "read")):
+    if isinstance(result, Iterator) and not any(hasattr(type(result), name) for name in ("fetchone", "read")):
         what = "a generator" if isinstance(result, Generator) else "an iterator"
         return f"{what} that nobody iterated: it has run nothing"
+    if isinstance(result, _UNENTERED):
+        return "a context manager that nobody entered: it has run nothing"
+    if isinstance(result, _UNCALLED):
+        return "a function that nobody called, as a decorator without its parentheses does"
     return None
 
 

@@ -173,6 +173,8 @@ class Crew:
         """End the threads; whether all did in time. A handler that hangs keeps its own."""
         self._stopping.set()
         self.ticker.stop()
+        if timeout_s is not None:
+            timeout_s = min(timeout_s, threading.TIMEOUT_MAX / 2)  # which the platform can wait for
         self.wake()
         self._waiting.rouse()
         deadline = None if timeout_s is None else self._now() + timeout_s

@@ -129,7 +129,7 @@ class Processor:
         if stream is not None:
             checked_type("stream", stream, Stream)
         check_bounds(unresolved_count, unresolved_bytes)  # before anything is opened, as all that may be wrong
-        self.store = _opened(store, stream, create=create)
+        self.store = _opened(store, stream, create=checked_type("create", create, bool))
         self._begin_with(retention, close=self.store is not store)
         self._entry = self._texts.hiding(self.store.stream.entry)
         self._entries = self._texts.hiding(self.store.stream.entries)

@@ -124,7 +124,7 @@ def _entries(
             raise KeyValueError(f"key must be at most {_KEY_BYTES_MAX} bytes long (was {len(data)})")
         body = payload if type(payload) is bytes and len(payload) <= PAYLOAD_BYTES_MAX else _checked_payload(payload)
         tag = id if id is None or (type(id) is str and id.isascii() and 0 < len(id) < _ID_SIZE_MAX) else _checked_id(id)
-        yield partition, kind, data, tag, body, (_checked_headers(header) if header else None)
+        yield partition, kind, data, tag, body, (None if header is None else _own_headers(header))
 
 
 def identity_of(kind: int, key: bytes, id: EventId | None, payload: bytes, headers: str | None) -> bytes:
@@ -172,6 +172,10 @@ def _checked_id(id: EventId) -> EventId:
     if isinstance(id, str) and not id.isascii():
         checked_text("id", id)
     return id
+
+
+def _own_headers(headers: Mapping[str, str]) -> str | None:
+    return _checked_headers(headers) if headers or not isinstance(headers, Mapping) else None  # none is as good as {}
 
 
 def _checked_headers(headers: Mapping[str, str]) -> str:

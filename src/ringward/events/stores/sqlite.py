@@ -128,7 +128,7 @@ class SqliteStore(SqliteGroups):
         schema.check_library()
         refuse_nested(self.path)
         keep_locks(self.path)
-        folder = prepare_path(self.path, create=create)
+        folder = prepare_path(self.path, create=checked_type("create", create, bool))
         self._numbers: dict[str, int] = {}
         self._reading: contextlib.AbstractContextManager[Any] = Mutex()
         self._closed = False
