@@ -117,4 +117,5 @@ class Troubles:
         """What is not over, by who meets it."""
         since = time.monotonic() - FORGOTTEN_S
         with self._lock:
-            return {who: trouble for who, trouble in self._met.items() if trouble.last > since}
+            met = dict(self._met)
+        return {who: trouble for who, trouble in met.items() if trouble.last > since}
