@@ -8,7 +8,7 @@ import pytest
 from events.world import World
 
 import ringward as rw
-from ringward.events import Options, Retry
+from ringward.events import Member, Options, Retry, View
 from ringward.events.gate import Gate
 from ringward.events.stores import Settlement
 
@@ -223,6 +223,47 @@ def test_rule_3_a_member_that_keeps_dying_is_damped(world):
     view = dict(second.store.view("g").members)["member-1"]
     assert 3 < view.deaths < 12
     assert joined.count(True) < 20
+
+
+# --- rule 20: damping
+
+
+def often_dead(world, store, name):
+    """Let the view say that a member of a process that is gone died often."""
+    view = store.view("g")
+    members = {**dict(view.members), name: Member(9, "gone", up=False, deaths=9)}
+    assert store.change_view("g", View(view.number + 1, tuple(sorted(members.items())), view.router))
+
+
+def test_rule_20_a_damped_member_joins_when_nobody_else_is_left(world):
+    # It waited out its damping, up to 30 s, while nobody did its work.
+    first = world.process(members=["a"])
+    often_dead(world, first.store, "b")
+    world.advance(0.1, first)
+    second = world.process(members=["b"])
+    if "a" not in dict(second.store.view("g").members) or second.store.process == first.store.process:
+        return  # in memory all are one process, whose death shows in no lock
+    second.store.alive = lambda process: True
+    world.advance(0.1, first, second)
+    assert second.group.members.damped(world.clock) == ("b",)
+    assert not second.group.members.is_in("b")
+    second.store.alive = lambda process: process != first.store.process
+    world.advance(0.1, second)
+    world.advance(0.1, second)
+    assert second.group.members.is_in("b")
+    assert second.group.members.damped(world.clock) == ()
+    second.work()
+    assert len(second.group.holdings) == 8
+
+
+def test_rule_20_an_unnamed_member_does_not_inherit_what_another_process_did(world):
+    first = world.process(members=["a"])
+    often_dead(world, first.store, "member-1")
+    world.advance(0.1, first)
+    second = world.process()
+    world.advance(0.1, second)
+    assert second.group.members.is_in("member-1")
+    assert dict(second.store.view("g").members)["member-1"].deaths == 0
 
 
 # --- rule 4: claims
