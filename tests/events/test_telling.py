@@ -193,3 +193,24 @@ def test_a_surplus_thread_that_is_roused_rouses_another():
         time.sleep(0.001)
     assert looks[0] is threads[1]
     crew.stop(10)
+
+
+def test_rounds_of_the_ticker_keep_no_worker_awake():
+    # Each round was news to workers: a thousand of them were never through when the next one came.
+    looks = []
+
+    def look(_):
+        looks.append(1)
+        crew._notify()  # a round ends while the worker looks
+
+    group = SimpleNamespace(name="g", batches=[], options=SimpleNamespace(hung=0))
+    agent = SimpleNamespace(group=group, next=look)
+    crew = new_crew(lambda error: pytest.fail(repr(error)))
+    crew.add(agent, None, 1)
+    post = crew._posts["g"]
+    thread = threading.Thread(target=crew._work, args=(post, crew._stopping), daemon=True)
+    post.threads.add(thread)
+    thread.start()
+    time.sleep(0.1)
+    assert len(looks) == 1
+    crew.stop(10)

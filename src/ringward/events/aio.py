@@ -134,7 +134,8 @@ class Processor:
         self._handlers: dict[str, _Handler] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._events: set[asyncio.Task[None]] = set()
-        self._news = 0  # rises with each
+        self._news = 0  # rises where a worker may find something
+        self._looks = 0  # rises where somebody who waits should look
         self._waiting = _Sleepers()
         inner = self._inner
         self._ticker = Ticker(
@@ -193,7 +194,7 @@ class Processor:
 
     def _notify(self) -> None:
         """Let those look again who wait until something is so."""
-        self._news += 1
+        self._looks += 1
         self._waiting.rouse()
 
     def _ticked(self, agent: Agent) -> None:
@@ -511,7 +512,7 @@ class Processor:
     async def _wait(self, until: Callable[[], bool], timeout_s: float | None) -> bool:
         deadline = None if timeout_s is None else self._inner._now() + timeout_s
         while True:
-            news = self._news
+            news = self._news, self._looks
             if self._failure is not None:
                 raise self._failure
             if await self._do(until):
@@ -519,7 +520,7 @@ class Processor:
             left = LONGEST_S if deadline is None else deadline - self._inner._now()
             if left <= 0:
                 return False
-            if self._news == news:
+            if (self._news, self._looks) == news:
                 await self._waiting.sleep(min(left, LONGEST_S))
 
     async def run(self, until: Literal["idle"] | None = None, timeout_s: float | None = None) -> bool:

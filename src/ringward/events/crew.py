@@ -108,7 +108,8 @@ class Crew:
         self._posts: dict[str, _Post] = {}
         self._lock = Mutex()
         self._failing = Mutex()  # held while what is left of a failure is given up
-        self._news = 0
+        self._news = 0  # rises where a worker may find something
+        self._looks = 0  # rises where somebody who waits should look: no reason for workers, or many would never sleep
         self._waiting = _Sleepers()
         self._stopping = threading.Event()
         self._started = False
@@ -153,6 +154,10 @@ class Crew:
         """Whether nothing has happened since there was this number of news."""
         return self._news == news and not self._stopping.is_set()
 
+    def _unchanged(self, news: int, looks: int) -> bool:
+        """Whether nothing has happened that whoever waits should look at."""
+        return self._looks == looks and self._quiet(news)
+
     def wake(self, most: int | None = None) -> None:
         """There may be something to do, for so many threads of each group."""
         self._news += 1
@@ -161,7 +166,7 @@ class Crew:
 
     def _notify(self) -> None:
         """Let those look again who wait until something is so."""
-        self._news += 1
+        self._looks += 1
         self._waiting.rouse()
 
     def nudge(self) -> None:
@@ -285,7 +290,7 @@ class Crew:
         """Wait until something is so, looking whenever there is news; whether it is."""
         deadline = None if timeout_s is None else self._now() + timeout_s
         while True:
-            news = self._news
+            news, looks = self._news, self._looks
             if self.failure is not None:
                 raise self.failure
             if until():
@@ -295,4 +300,5 @@ class Crew:
                 return False
             if self._stopping.is_set():
                 raise StoreClosedError("the processor was stopped") from None
-            self._waiting.sleep(partial(self._quiet, news), min(left, LONGEST_S))
+            quiet = partial(self._unchanged, news, looks)
+            self._waiting.sleep(quiet, min(left, LONGEST_S))
