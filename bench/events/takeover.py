@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from ringward.events import Processor, Retention, SqliteStore, Stream
-from ringward.events.crew import TICK_S
+from ringward.events.ticker import TICK_S
 
 KEYS = [f"key{i}" for i in range(512)]
 KILLS_A_FILE = 10
