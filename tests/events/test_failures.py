@@ -127,11 +127,11 @@ def test_in_asyncio_what_may_pass_is_waited_for_too(path):
             errors.append(apsw.FullError("database or disk is full"))
             p.start()
             for _ in range(1000):
-                full = await p.drain(0.02), (await p.health()).state
-                if "tries again" in str((await p.health()).reasons):
+                drained, health = await p.drain(0.02), await p.health()
+                if "tries again" in str(health.reasons):
                     break
             errors.clear()
-            return full, await p.drain(30), (await p.stats()).groups["g"].lag
+            return (drained, health.state), await p.drain(30), (await p.stats()).groups["g"].lag
 
     assert asyncio.run(main()) == ((False, "degraded"), True, {})
     assert set(seen) == {1, 2, 3}
