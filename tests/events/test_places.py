@@ -18,7 +18,7 @@ import pytest
 
 import ringward as rw
 from ringward.events import Processor, SqliteStore
-from ringward.events.stores import identity
+from ringward.events.stores import identity, locks
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="there, what is open can be neither moved nor deleted")
 ofd = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="open-file-description locks are of Linux")
@@ -436,3 +436,42 @@ def test_a_copy_that_runs_beside_is_another_file(path, tmp_path):
     with closing(SqliteStore(path)) as store, closing(SqliteStore(tmp_path / "copy.db")) as copy:
         store.append("p", [store.stream.entry("key", b"", None, None)])
         assert (store.totals().tail, copy.totals().tail) == (2, 1)
+
+
+@posix
+def test_a_file_that_was_copied_anew_is_no_stranger_to_those_who_come_later(path):
+    """The signs of processes that had died named the file that it was: nobody could open it any more."""
+    script = """
+        import os, sys, apsw
+        from ringward.events import SqliteStore
+        store = SqliteStore(sys.argv[1])
+        entry = store.stream.entry("key", b"", None, None)
+        store.append("p", [entry])
+        def fails(point):
+            if point == "commit":
+                raise apsw.IOError("the disk is on fire")
+        if sys.argv[2] == "fails":
+            store._writer.faults = fails
+            try:
+                store.append("p", [entry])
+            except Exception:
+                pass
+        os.kill(os.getpid(), 9)
+    """
+    for act in ("fails", "dies", "dies"):  # the second copies it, and leaves a log behind, as does the third
+        child = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script), path, act], capture_output=True, text=True, check=False
+        )
+        assert child.returncode == -signal.SIGKILL, child.stderr
+    assert seqs_in(path) == [1, 2, 3]
+
+
+@posix
+def test_signs_of_another_boot_or_mount_tell_nothing_of_files(path, monkeypatch):
+    """Numbers of files change from mount to mount: after a power cut the store was refused, log and all."""
+    crash(path, "")
+    monkeypatch.setattr(locks, "_boot", lambda: "another")
+    for sign in path.with_name("store.db-locks").glob("alive-*"):
+        noted = sign.read_text().split()
+        sign.write_text(" ".join(["1", *noted[1:]]))
+    assert seqs_in(path)

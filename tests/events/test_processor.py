@@ -464,7 +464,7 @@ def test_a_handler_is_found_by_its_name(tmp_path, monkeypatch):
     (tmp_path / "my_script.py").write_text("import sys\nsys.exit(3)\n")
     (tmp_path / "my_broken.py").write_text("import no_such_package\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place not in ("", ".")])  # of `python -m`
     with pytest.raises(rw.ArgumentError, match="there is no my_handlers"):
         load_handler("my_handlers:handle")
     assert load_handler("my_handlers:handle", ["."]).__name__ == "handle"

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from ringward._core import Passage
@@ -42,7 +43,6 @@ else:
 
 
 OLD_S = 3600.0  # how long the sign of a dead process stays: it is the proof of its death
-_NOTED = 3  # numbers in the sign of a process
 TOUCH_S = 1.0  # how often files are looked after
 
 
@@ -189,7 +189,7 @@ class Presence:
         self._folder = folder
         self.name = uuid.uuid4().hex
         self.known = False  # whether others may have noted the name
-        self._place: tuple[int, int] | None = None  # of the file that this process has open
+        self._inode: int | None = None  # of the file that this process has open
         self._lock = self._shown()
         self._looking = threading.Lock()
         self._looked = time.monotonic()
@@ -212,35 +212,50 @@ class Presence:
         lock.moved(self._path)
         return lock
 
-    def opens(self, place: tuple[int, int]) -> None:
-        """Note which file this process has open, by device and inode, for those who find another under its path."""
-        self._place = place
+    def opens(self, inode: int) -> None:
+        """Note which file this process has open, for those who find another under its path."""
+        self._inode = inode
         self._note(self._lock)
 
     def _note(self, lock: FileLock) -> None:
-        """What is noted is of this place: a copy of the folder says nothing."""
-        if self._place is not None and sys.platform != "win32":
-            text = " ".join(map(str, (*self._place, os.fstat(lock.fd).st_ino)))
+        """What is noted holds in this place and until the next boot: copies and new mounts have other numbers."""
+        if self._inode is not None and sys.platform != "win32":
             os.ftruncate(lock.fd, 0)
-            os.pwrite(lock.fd, text.encode(), 0)
+            os.pwrite(lock.fd, f"{self._inode} {os.fstat(lock.fd).st_ino} {_boot()}".encode(), 0)
 
-    def strangers(self, place: tuple[int, int]) -> tuple[int, bool]:
-        """How many live processes have another file open here, and whether the last one that died had."""
-        alive, last, newest = 0, place, 0
+    def strangers(self, inode: int) -> tuple[int, bool]:
+        """How many live processes have another file open here; and whether the last one had, if all are dead."""
+        alive, here, last, newest = 0, False, inode, 0
         for name in self.others():
             path = self._folder / f"alive-{name}"
             try:
                 found = path.stat()
-                noted = tuple(map(int, path.read_bytes().split()))
+                noted, own, boot = path.read_text(encoding="ascii").split()
+                if (int(own), boot) != (found.st_ino, _boot()):
+                    continue
+                other = int(noted)
             except (OSError, ValueError):
                 continue
-            if len(noted) != _NOTED or noted[2] != found.st_ino:
-                continue
             if self.alive(name):
-                alive += noted[:2] != place
+                alive += other != inode
+                here |= other == inode
             elif found.st_mtime_ns > newest:
-                last, newest = (noted[0], noted[1]), found.st_mtime_ns
-        return alive, last != place
+                last, newest = other, found.st_mtime_ns
+        return alive, last != inode and not here
+
+    def renewed(self, inode: int) -> None:
+        """The file was replaced by a copy of its own: who died had the one that it was."""
+        for name in self.others():
+            with suppress(OSError):
+                lock = FileLock(self._folder / f"alive-{name}", create=False)
+                try:
+                    if lock.try_acquire():
+                        times = os.fstat(lock.fd)
+                        os.ftruncate(lock.fd, 0)
+                        os.pwrite(lock.fd, f"{inode} {times.st_ino} {_boot()}".encode(), 0)
+                        os.utime(lock.path, ns=(times.st_atime_ns, times.st_mtime_ns))
+                finally:
+                    lock.close()
 
     def look_after(self) -> None:
         """See to it that others find the file, and that nobody takes it for an old one; from time to time."""
@@ -287,6 +302,15 @@ class Presence:
     def forget(self) -> None:
         """Drop this process's copy after a fork: the parent keeps the lock."""
         self._lock.close()
+
+
+@cache
+def _boot() -> str:
+    """This boot of the machine, where it has a name."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return "-"
 
 
 def _unlocked(path: Path) -> bool | None:

@@ -188,8 +188,8 @@ class SqliteStore(SqliteGroups):
 
     def _refuse_mixture(self) -> None:
         """SQLite takes the -wal that lies beside a file for a part of it; it may be of a file that was there before."""
-        found = self.path.stat()
-        alive, last = self._presence.strangers((found.st_dev, found.st_ino))
+        inode = self.path.stat().st_ino
+        alive, last = self._presence.strangers(inode)
         if alive:
             raise StoreFailedError(
                 f"{self.path} was replaced, and {alive} processes have the file open that was there before: stop them first"
@@ -197,10 +197,10 @@ class SqliteStore(SqliteGroups):
         log = self.path.with_name(self.path.name + "-wal")
         if last and log.exists() and log.stat().st_size:
             raise StoreFormatError(
-                f"{self.path} was put in the place of another file, whose {log.name} is still there: remove that, or put the"
-                " other file back"
+                f"{self.path} was put in the place of another file, whose {log.name} is still there, with what that accepted"
+                " last: put the other file back, or move its log away"
             )
-        self._presence.opens((found.st_dev, found.st_ino))
+        self._presence.opens(inode)
 
     def _others(self) -> int:
         """How many other processes have the file open."""
@@ -211,6 +211,7 @@ class SqliteStore(SqliteGroups):
         if others := self._others() or int(in_use(self.path)):
             raise StoreFailedError(f"the file has to be copied anew, and {others} other processes still have it open")
         salvage.renew(self.path, stream)
+        self._presence.renewed(self.path.stat().st_ino)
         self._turnstile.fail(failed=False)
 
     @property
