@@ -512,6 +512,17 @@ def test_beats_are_counters(store):
     assert store.beats("g") == {"a#1": 2, "b#1": 5}
 
 
+def test_a_new_view_takes_the_counters_of_those_who_are_gone_away(store):
+    """They grew with every restart, and each tick read them all."""
+    store.open_group("g", 0)
+    up, down = Member(2, "p1", up=True), Member(3, "p2", up=False)
+    store.beat("g", {"a#1@p0": 7, "a#2@p1": 1, "b#3@p2": 5})
+    assert store.change_view("g", View(1, (("a", up), ("b", down)), b""))
+    assert store.beats("g") == {"a#2@p1": 1}
+    assert not store.change_view("g", View(1, (), b""))
+    assert store.beats("g") == {"a#2@p1": 1}
+
+
 def test_a_store_knows_that_its_own_process_lives(store):
     assert store.alive(store.process) is True
     assert store.alive("0" * 32) is not True  # a missing sign of life is no proof of death

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import NamedTuple
 
-__all__ = ["NEW", "Document", "Letter", "Member", "View"]
+__all__ = ["NEW", "Document", "Letter", "Member", "View", "counter_of", "lease_of"]
 
 
 class Document(NamedTuple):
@@ -73,6 +73,16 @@ class Member(NamedTuple):
     deaths: int = 0
 
 
+def lease_of(name: str, incarnation: int) -> str:
+    """The name of a lease: that of one incarnation of a member."""
+    return f"{name}#{incarnation}"
+
+
+def counter_of(name: str, member: Member) -> str:
+    """The name of a lease's counter: when a group was deleted, two processes may know a lease of the same name."""
+    return f"{lease_of(name, member.incarnation)}@{member.process}"
+
+
 class View(NamedTuple):
     """Who the members of a group are, and how partitions are routed to them; replaced by compare-and-set.
 
@@ -89,6 +99,10 @@ class View(NamedTuple):
     number: int
     members: tuple[tuple[str, Member], ...]
     router: bytes
+
+    def counters(self) -> list[str]:
+        """The counters of the leases that are held; all others mean nothing any more."""
+        return [counter_of(name, member) for name, member in self.members if member.up]
 
 
 class Letter(NamedTuple):

@@ -13,31 +13,31 @@ import numpy.typing as npt
 import ringward
 from ringward.cluster import Node
 from ringward.errors import ArgumentError, ArgumentTypeError, NoNodeError, RingwardError
-from ringward.events.document import Document, Member, View
+from ringward.events.document import Document, Member, View, counter_of, lease_of
 from ringward.events.effects import ChangeView, Claim, Options
 from ringward.placement import HashRing
 from ringward.router import Router
 from ringward.snapshot import Snapshot
 
-__all__ = ["Members", "RouterLike", "lease_of"]
+__all__ = ["Members", "RouterLike"]
 
 RouterLike: TypeAlias = Router | Callable[[Sequence[str]], Router]
 
 DEATHS_FREE = 3  # so often a member may die before it is made to wait
 DAMPING_S = 0.5
 DAMPING_MOST_S = 30.0
+NAMES_MOST = 1000  # members that are remembered, though they are gone: where names are never used again, they get more
 BEATS_S = 0.25  # between two looks at the leases of others
 STEADY_S = 60.0  # a member that stayed for so long is no longer held to its deaths
 
 
-def lease_of(name: str, incarnation: int) -> str:
-    """The name of a lease: that of one incarnation of a member."""
-    return f"{name}#{incarnation}"
-
-
-def _counter_of(name: str, member: Member) -> str:
-    """The name of a lease's counter: when a group was deleted, two processes may know a lease of the same name."""
-    return f"{lease_of(name, member.incarnation)}@{member.process}"
+def _long_gone(members: dict[str, Member]) -> list[str]:
+    """Forget who is gone beyond the bound, whoever joined first: names that were taken out."""
+    gone = sorted((member.incarnation, name) for name, member in members.items() if not member.up)
+    forgotten = [name for _, name in gone[: max(0, len(members) - NAMES_MOST)]]
+    for name in forgotten:
+        del members[name]
+    return forgotten
 
 
 def _check_router(router: object) -> None:
@@ -220,7 +220,7 @@ class Members:
             if not local.hung and now >= local.due and self.is_in(name):
                 local.beats += 1
                 local.due = self._next_beat(now)
-                due[_counter_of(name, self.members[name])] = local.beats
+                due[counter_of(name, self.members[name])] = local.beats
         return due
 
     def _next_beat(self, now: float) -> float:
@@ -260,7 +260,7 @@ class Members:
             self._router = self._resumed(view.router)
             self.owners = self._routed(self._router)
         self._unowned = None in self.owners
-        up = {_counter_of(name, member) for name, member in self.members.items() if member.up}
+        up = {counter_of(name, member) for name, member in self.members.items() if member.up}
         self._seen = {counter: seen for counter, seen in self._seen.items() if counter in up}
 
     def _resumed(self, data: bytes) -> Router:
@@ -290,7 +290,7 @@ class Members:
                 continue
             if member.process not in alive_of:
                 alive_of[member.process] = alive(member.process)
-            counter = _counter_of(name, member)
+            counter = counter_of(name, member)
             count, seen = beats.get(counter, 0), self._seen.get(counter)
             if seen is None or seen.beats != count:
                 self._seen[counter] = _Seen(count, now)
@@ -361,7 +361,9 @@ class Members:
         for name in leaving:
             members[name] = members[name]._replace(up=False, deaths=0)
         for name in joining:
-            before = members.get(name) or Member(0, "", up=False)
+            # A name that may have been forgotten begins above all that it can have been: each took a view of its own.
+            new = Member(self.view.number if self.view is not None and len(members) >= NAMES_MOST else 0, "", up=False)
+            before = members.get(name) or new
             local = self.local[name]
             local.incarnation = max(before.incarnation, local.incarnation) + 1  # above its own of a deleted group
             local.beats = 0
@@ -374,8 +376,9 @@ class Members:
             if self.is_in(name) and now - local.joined > STEADY_S and name not in dead:
                 members[name] = members[name]._replace(deaths=0)
         up = [name for name, member in sorted(members.items()) if member.up]
-        router = self._rerouted(up) if self._rerouting or self._router is None else self._router.copy()
-        self._follow(router, up, leaving)
+        forgotten = _long_gone(members)
+        router = self._routing(up)
+        self._follow(router, up, [*leaving, *forgotten])
         number = 1 if self.view is None else self.view.number + 1
         return View(number, tuple(sorted(members.items())), router.snapshot().to_bytes())
 
@@ -389,6 +392,15 @@ class Members:
         if stored is not None and type(stored) is type(made) and stored._options == made._options:
             return stored.copy()
         return made
+
+    def _routing(self, up: Sequence[str]) -> Router:
+        """The router to go on with, for these members."""
+        if self._rerouting or self._router is None:
+            return self._rerouted(up)
+        plain = self._given is None and type(self._router) is HashRing
+        if plain and len(self._router.names) > 4 * NAMES_MOST and self._router._options == HashRing()._options:
+            return HashRing(up)  # it routes alike, without the names of all who ever were there
+        return self._router.copy()
 
     def _made(self, make: Callable[[Sequence[str]], Router], up: Sequence[str]) -> Router:
         """What a user's function makes of names. What it raises stops nobody: it is asked again."""

@@ -399,6 +399,8 @@ class MemoryStore:
         if view.number != (1 if held.view is None else held.view.number + 1):
             return False
         held.view = view
+        counters = view.counters()
+        held.beats = {owner: count for owner, count in held.beats.items() if owner in counters}
         return True
 
     @_locked

@@ -257,9 +257,9 @@ class SqliteGroups(SqliteLog):
         number = self._number(group)
         values = (number, view.number, json.dumps(view.members), view.router)
         self._presence.known = True
-        return self._change(lambda: self._change_view(values))
+        return self._change(lambda: self._change_view(values, json.dumps(view.counters())))
 
-    def _change_view(self, values: tuple[int, int, str, bytes]) -> bool:
+    def _change_view(self, values: tuple[int, int, str, bytes], counters: str) -> bool:
         connection = self._writer.connection
         if values[1] == 1:
             connection.execute("INSERT OR IGNORE INTO ringward_views VALUES (?, ?, ?, ?)", values)
@@ -269,7 +269,11 @@ class SqliteGroups(SqliteLog):
                 "UPDATE ringward_views SET number = ?, members = ?, router = ? WHERE grp = ? AND number = ?",
                 (number, members, router, group, number - 1),
             )
-        return connection.changes() == 1
+        changed = connection.changes() == 1
+        if changed:
+            gone = "DELETE FROM ringward_beats WHERE grp = ? AND owner NOT IN (SELECT value FROM json_each(?))"
+            connection.execute(gone, (values[0], counters))
+        return changed
 
     def beat(self, group: str, beats: Mapping[str, int]) -> None:
         """As `Store.beat`."""
