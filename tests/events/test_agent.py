@@ -7,8 +7,10 @@ import threading
 from collections import deque
 
 import pytest
+from events.test_rules import append, key_in
 from events.world import World
 
+from ringward.errors import BackpressureError
 from ringward.events import MemoryStore, Options
 from ringward.events.agent import Agent
 from ringward.events.group import Group
@@ -39,6 +41,42 @@ def test_a_worker_that_finishes_while_the_ticker_reports_waits_for_it():
     assert group.handled_count == 10
     assert agent.next(0.0) is None
     assert group.quiet
+
+
+@pytest.mark.parametrize("refused", ["rows", "read"])
+def test_a_read_that_is_refused_is_asked_for_again(make, refused):
+    # What was to be read of one partition was forgotten when the rows of another were refused.
+    world = World(make)
+    process = world.process()
+    first, second = key_in(process.store, 3, "a"), key_in(process.store, 4, "b")
+    append(process.store, first)
+    world.fails[1] = 1
+    process.tick()
+    process.work()
+    append(process.store, second)
+    world.advance(1.0, process)  # the first is to be recalled, and the second to be read
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process.agent, "store", Refuses(process.store, refused))
+        with pytest.raises(BackpressureError):
+            process.take()
+    world.advance(1.0, process)
+    process.work()
+    assert sorted(set(world.seqs())) == [1, 2]
+    assert process.group.quiet
+
+
+class Refuses:
+    """A store that refuses one kind of read."""
+
+    def __init__(self, store, name):
+        self.store = store
+        self.name = name
+
+    def __getattr__(self, name):
+        """Be the store, but for that."""
+        if name == self.name:
+            raise BackpressureError("store", "free of other programs' locks", name)
+        return getattr(self.store, name)
 
 
 class Reads:

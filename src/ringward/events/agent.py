@@ -263,8 +263,13 @@ class Agent:
             with self.lock:
                 self._hear()
                 reads, rows, letters, size = self.group.waits(member, room)
-            if rows or letters:
-                self._recall(rows, letters)
+            try:
+                if rows or letters:
+                    self._recall(rows, letters)
+            except BaseException:
+                with self.lock:  # what was not read is asked for again
+                    self.group.fetched(reads, [])
+                raise
             if not reads:
                 return
             room = self._read(reads, room, size)

@@ -162,11 +162,12 @@ def plug(world, host):
 
 
 def freeze(world, host):
-    """Let a process stand still; its clock goes on."""
+    """Let a process stand still, in the middle of a batch where there is one; its clock goes on."""
     living = world.living()
     if living:
         seconds = world.random.choice((0.5, 4.0, 7.0))
-        world.random.choice(living).frozen = world.clock + seconds
+        amid = [each for each in living if any(batch.events for post in each.posts for batch in post.group.batches)]
+        world.random.choice(amid or living).frozen = world.clock + seconds
         world.saw("frozen long" if seconds > 1 else "frozen")
 
 

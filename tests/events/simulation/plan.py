@@ -8,7 +8,7 @@ import ringward as rw
 from ringward.events import Options, Retry
 
 # What can become of an event at its handler, and of how many in a hundred.
-FATES = {"fails": 8, "poison": 4, "kills": 3, "slow": 6, "hangs": 2, "publishes": 3}
+FATES = {"fails": 8, "poison": 4, "kills": 3, "slow": 12, "hangs": 2, "publishes": 3}
 ROUTERS = {
     "default": None,
     "ring": rw.HashRing,
@@ -61,7 +61,7 @@ def draw(random, **fixed):
         "trouble": 0.0 if quiet else random.choice((0.0, 0.005, 0.02, 0.05)),
         "chaos": 0.0 if quiet else random.choice((0.3, 1.0, 3.0)),
         "seconds": random.choice((3.0, 6.0, 10.0)),
-        "id_window_s": random.choice((1e6, 1e6, 3.0)),
+        "id_window_s": random.choice((1e6, 3.0)),
     }
     return Plan(**{**drawn, **fixed})
 

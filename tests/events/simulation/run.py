@@ -194,7 +194,12 @@ class Simulation(Scheduler):
             for fate, share in self.plan.fates.items():
                 draw -= share
                 if draw < 0:
-                    times = {"poison": 1000, "kills": random.choice((1, 2, 1000)), "fails": random.randint(1, 3)}
+                    times = {
+                        "poison": 1000,
+                        "kills": random.choice((1, 2, 1000)),
+                        "fails": random.randint(1, 3),
+                        "slow": random.randint(1, 3),
+                    }
                     self.fates[payload] = [fate, times.get(fate, 1)]
                     break
         return made
