@@ -14,9 +14,11 @@ cdef extern from *:
     #define RW_OFD 0
     #endif
     #if !defined(_WIN32)
+    #include <errno.h>
     #include <fcntl.h>
     #include <pthread.h>
     #include <stdarg.h>
+    #include <stdlib.h>
     #include <string.h>
     #include <sys/mman.h>
     #include <sys/stat.h>
@@ -86,30 +88,62 @@ cdef extern from *:
     #define RW_INDEX_LOCKS 120
     #define RW_INDEX_OPENED 128
     #define RW_DESCRIPTORS (1 << 20)
-    #define RW_FILES 1024
     #define RW_MAPPED 4096
-    static unsigned short rw_index[RW_DESCRIPTORS];  /* whose -shm, from 1: which of the paths */
-    static char *rw_ours[RW_FILES];
+    struct rw_file { char *path; int users; struct rw_file *next; };
+    static struct rw_file *rw_ours;
+    static struct rw_file *rw_index[RW_DESCRIPTORS];  /* whose -shm a descriptor is of, if it is of ours */
+    static int rw_most = -1;                          /* the highest that ever was */
+    static pthread_mutex_t rw_changing = PTHREAD_MUTEX_INITIALIZER;
     static struct { char *at; size_t size; int protection, flags, fd; off_t offset; } rw_mapped[RW_MAPPED];
+    static int rw_unused(struct rw_file *file)
+    {
+        int fd;
+        if (file->users) return 0;
+        for (fd = 0; fd <= rw_most; fd++)
+            if (rw_index[fd] == file) return 0;
+        return 1;
+    }
     static int rw_own(const char *path)
     {
-        int at;
-        for (at = 0; at < RW_FILES; at++) {
-            if (!rw_ours[at]) rw_ours[at] = strdup(path);
-            if (!rw_ours[at]) return 0;
-            if (!strcmp(rw_ours[at], path)) return 1;
+        struct rw_file *file, *found = NULL;
+        pthread_mutex_lock(&rw_changing);
+        for (file = rw_ours; file && !found; file = file->next)
+            if (file->path && !strcmp(file->path, path)) found = file;
+        for (file = rw_ours; file && !found; file = file->next)
+            if (rw_unused(file)) found = file;
+        if (!found && (found = calloc(1, sizeof *found))) {
+            found->next = rw_ours;
+            rw_ours = found;
         }
-        return 0;
+        if (found && (!found->path || strcmp(found->path, path))) {
+            free(found->path);
+            found->path = strdup(path);
+        }
+        if (found && found->path) found->users++;
+        pthread_mutex_unlock(&rw_changing);
+        return found && found->path;
     }
-    static int rw_whose(int fd)
+    static void rw_disown(const char *path)
     {
-        unsigned long long there[2], found[2];
+        struct rw_file *file;
+        pthread_mutex_lock(&rw_changing);
+        for (file = rw_ours; file; file = file->next)
+            if (file->users && file->path && !strcmp(file->path, path)) file->users--;
+        pthread_mutex_unlock(&rw_changing);
+    }
+    static void rw_opened(int fd)
+    {
+        struct rw_file *file, *found = NULL;
+        unsigned long long there[2], here[2];
         long long shape[2];
-        int at;
-        if (rw_stat("", fd, found, shape)) return 0;
-        for (at = 0; at < RW_FILES && rw_ours[at]; at++)
-            if (!rw_stat(rw_ours[at], -1, there, shape) && there[0] == found[0] && there[1] == found[1]) return at + 1;
-        return 0;
+        pthread_mutex_lock(&rw_changing);
+        if (!rw_stat("", fd, here, shape))
+            for (file = rw_ours; file && !found; file = file->next)
+                if (file->users && !rw_stat(file->path, -1, there, shape) && there[0] == here[0] && there[1] == here[1])
+                    found = file;
+        rw_index[fd] = found;
+        if (found && fd > rw_most) rw_most = fd;
+        pthread_mutex_unlock(&rw_changing);
     }
     static int rw_fcntl(int fd, int command, ...)
     {
@@ -122,14 +156,16 @@ cdef extern from *:
             struct flock lock = *(struct flock *)given;
             if (lock.l_whence == SEEK_SET && lock.l_start >= RW_INDEX_LOCKS && lock.l_len > 0
                 && lock.l_start + lock.l_len <= RW_INDEX_OPENED + 1) {
-                if (command == F_GETLK && lock.l_start == RW_INDEX_OPENED) /* it begins with that */
-                    rw_index[fd] = (unsigned short)rw_whose(fd);
+                if (command == F_GETLK && lock.l_start == RW_INDEX_OPENED) rw_opened(fd); /* it begins with that */
                 if (rw_index[fd]) {
                     int done;
                     lock.l_pid = 0;
                     done = fcntl(fd, command == F_SETLK ? F_OFD_SETLK : command == F_GETLK ? F_OFD_GETLK : F_OFD_SETLKW, &lock);
-                    if (command == F_GETLK) *(struct flock *)given = lock;
-                    return done;
+                    if (done == 0 || errno != EINVAL) {
+                        if (command == F_GETLK) *(struct flock *)given = lock;
+                        return done;
+                    }
+                    rw_index[fd] = NULL; /* a system without such locks */
                 }
             }
         }
@@ -137,7 +173,7 @@ cdef extern from *:
     }
     static int rw_close(int fd)
     {
-        if (fd >= 0 && fd < RW_DESCRIPTORS) rw_index[fd] = 0;
+        if (fd >= 0 && fd < RW_DESCRIPTORS) rw_index[fd] = NULL;
         return close(fd);
     }
     static void *rw_mmap(void *where, size_t size, int protection, int flags, int fd, off_t offset)
@@ -145,6 +181,7 @@ cdef extern from *:
         char *got = mmap(where, size, protection, flags, fd, offset);
         int at;
         if (got == MAP_FAILED || fd < 0 || fd >= RW_DESCRIPTORS || !rw_index[fd]) return got;
+        pthread_mutex_lock(&rw_changing);
         for (at = 0; at < RW_MAPPED; at++)
             if (!rw_mapped[at].size) {
                 rw_mapped[at].at = got;
@@ -156,13 +193,16 @@ cdef extern from *:
                 madvise(got, size, MADV_DONTFORK);
                 break;
             }
+        pthread_mutex_unlock(&rw_changing);
         return got;
     }
     static int rw_munmap(void *where, size_t size)
     {
         int at;
+        pthread_mutex_lock(&rw_changing);
         for (at = 0; at < RW_MAPPED; at++)
             if (rw_mapped[at].size && rw_mapped[at].at == (char *)where) rw_mapped[at].size = 0;
+        pthread_mutex_unlock(&rw_changing);
         return munmap(where, size);
     }
     static void rw_child(void)  /* right after a fork: nothing but system calls */
@@ -170,10 +210,11 @@ cdef extern from *:
         unsigned long long before[2], after[2];
         long long shape[2];
         int fd, at;
-        for (fd = 0; fd < RW_DESCRIPTORS; fd++) {
+        pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+        for (fd = 0; fd <= rw_most; fd++) {
             int anew;
             if (!rw_index[fd]) continue;
-            anew = open(rw_ours[rw_index[fd] - 1], O_RDWR | O_CLOEXEC);
+            anew = open(rw_index[fd]->path, O_RDWR | O_CLOEXEC);
             if (anew < 0 || rw_stat("", fd, before, shape) || rw_stat("", anew, after, shape)
                 || before[0] != after[0] || before[1] != after[1]) {  /* it was replaced: then it serves for nothing */
                 if (anew >= 0) close(anew);
@@ -190,18 +231,21 @@ cdef extern from *:
                      rw_mapped[at].fd, rw_mapped[at].offset);
                 madvise(rw_mapped[at].at, rw_mapped[at].size, MADV_DONTFORK);
             }
+        rw_changing = fresh;
     }
+    static void rw_before_fork(void) { pthread_mutex_lock(&rw_changing); }
+    static void rw_after_fork(void) { pthread_mutex_unlock(&rw_changing); }
     static void rw_watch_forks(void)
     {
         static int watched = 0;
-        if (!watched) watched = !pthread_atfork(NULL, NULL, rw_child);
+        if (!watched) watched = !pthread_atfork(rw_before_fork, rw_after_fork, rw_child);
     }
     static int rw_kept(unsigned long long *place)  /* whether the -shm that lies there is locked so */
     {
         unsigned long long found[2];
         long long shape[2];
         int fd;
-        for (fd = 0; fd < RW_DESCRIPTORS; fd++)
+        for (fd = 0; fd <= rw_most; fd++)
             if (rw_index[fd] && !rw_stat("", fd, found, shape) && found[0] == place[0] && found[1] == place[1]) return 1;
         return 0;
     }
@@ -213,7 +257,8 @@ cdef extern from *:
     static int rw_shared(int fd, long long at, long long size) { return 0; }
     static int rw_lock(int fd, int own, int kind, long long at, long long size) { return 0; }
     static int rw_locked(int fd, long long at, long long size) { return 1; }
-    static int rw_own(const char *path) { return 0; }
+    static int rw_own(const char *path) { return 1; }
+    static void rw_disown(const char *path) {}
     static int rw_kept(unsigned long long *place) { return 0; }
     static void rw_watch_forks(void) {}
     #define RW_FCNTL 0
@@ -224,6 +269,7 @@ cdef extern from *:
     """
     size_t RW_FCNTL, RW_CLOSE, RW_MMAP, RW_MUNMAP
     bint rw_own(const char *path) nogil
+    void rw_disown(const char *path) nogil
     bint rw_kept(unsigned long long *place) nogil
     void rw_watch_forks() nogil
     bint RW_OFD
@@ -238,7 +284,7 @@ cdef enum:
     FRAME_HEADER = 24
     WAL_HEADER = 32
     INDEX = 136  # bytes of the index: two headers, and how far it was checkpointed
-    HEADER = 48  # bytes of one: it changes with each commit
+    CHANGES = 12  # bytes of one, up to the number that rises with each commit; what follows may change before
     COUNTERS = 96  # where that is in it
     TRIED = 128  # and how far somebody meant to
     PAGE_HEAD = 100  # bytes of the header of the main file
@@ -263,8 +309,14 @@ def system_calls():
 
 
 def own(bytes path):
-    """Let an -shm be ours, before it is opened: see `system_calls`."""
-    return rw_own(path)
+    """Let an -shm be ours, before it is opened: see `system_calls`; `disown` is to follow."""
+    if not rw_own(path):
+        raise MemoryError
+
+
+def disown(bytes path):
+    """One user less has an -shm for ours."""
+    rw_disown(path)
 
 
 cdef class FileWatch:
@@ -386,8 +438,7 @@ cdef class FileWatch:
         """A transaction has begun: what is wrong with the files, in a number.
 
         As `displaced`; 4 when the -wal is shorter than what was committed to it, 5 when it is another's, 6 when the main
-        file was written over, 7 when another SQLite is just making the index anew. Only whoever may write to the file is
-        to ask. Until `ended`, nobody makes the index anew: one in this process might, without waiting for us.
+        file was written over. Only whoever may write to the file is to ask.
         """
         cdef unsigned long long[2] place
         cdef long long[2] shape
@@ -438,8 +489,8 @@ cdef class FileWatch:
 
     cpdef bint writing(self) noexcept:
         """Whether nobody but this process has written since `begun`."""
-        cdef unsigned char[HEADER] header
+        cdef unsigned char[CHANGES] header
         return not self.locks or (
-            rw_pread(self._fds[SHM], header, HEADER, 0)
-            and memcmp(header, self._index, HEADER) == 0
+            rw_pread(self._fds[SHM], header, CHANGES, 0)
+            and memcmp(header, self._index, CHANGES) == 0
         )

@@ -435,7 +435,7 @@ cdef class GroupCommit:
                 self._synchronous = sync
             self._execute("BEGIN IMMEDIATE")
             if self.watch is not None:
-                while wrong := self.watch.begun():
+                if wrong := self.watch.begun():
                     self.displaced(wrong)
             self._headroom.keep()
         except BaseException:
@@ -525,8 +525,8 @@ cdef class GroupCommit:
     cdef object _end_turn(self):
         cdef Job turn = self._turn
         self._turn = self._taken_by = None
-        if turn is not None and self.watch is not None:
-            self.watch.in_turn = None
+        if turn is not None and self.watch is not None and self.watch.in_turn == turn.thread:
+            self.watch.in_turn = None  # or it is the next one's already, through another store
         if turn is not None:
             self.lead.pass_on(turn)
 

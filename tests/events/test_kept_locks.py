@@ -7,11 +7,13 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
 from ringward._core import system_calls
 from ringward.events import Processor, SqliteStore
+from ringward.events.stores import identity
 
 pytestmark = pytest.mark.skipif(not system_calls(), reason="no open-file-description locks on this platform")
 
@@ -130,3 +132,45 @@ def test_a_checkpoint_of_another_program_that_is_under_way_is_not_taken_for_dama
             with path.open("r+b") as main:
                 main.truncate(path.stat().st_size + 4096 * size)
             assert watch.begun() == 0
+
+
+def test_a_transaction_that_is_larger_than_the_cache_is_no_damage(tmp_path):
+    """SQLite begins its log anew in the midst of it, which was taken for a write of somebody else."""
+    with contextlib.closing(SqliteStore(tmp_path / "a.db")) as store:
+        for _ in range(2):
+            store._writer.connection.pragma("cache_size", 10)
+            store.append("p", [store.stream.entry(f"k{n}", bytes(10_000), None, None) for n in range(40)])
+            store._writer.connection.pragma("wal_checkpoint", "FULL")
+        assert store.totals().tail == 80
+        assert not store.verify()
+
+
+def test_a_process_may_open_more_files_one_after_the_other_than_any_bound(tmp_path):
+    for number in range(1100):
+        path = tmp_path / "a.db"
+        if number % 20:  # a name is enough
+            identity.Held(_made(tmp_path / f"{number}.db")).close()
+            continue
+        with contextlib.closing(SqliteStore(path)) as store:
+            assert store._watch.kept
+        for left in tmp_path.glob("a.db*"):
+            if left.is_file():
+                left.unlink()
+
+
+def _made(path):
+    path.touch()
+    return path
+
+
+def test_the_mark_of_a_turn_is_not_taken_from_the_next_store(tmp_path):
+    """It was cleared after the lock was let go, so that a nested write was not noticed."""
+    path = tmp_path / "a.db"
+    with contextlib.closing(SqliteStore(path)) as first, contextlib.closing(SqliteStore(path)) as second:
+        first.open_group("g", 0)
+        turn = first.turn("g")
+        assert second._watch.in_turn == threading.get_ident()
+        second._watch.in_turn = 7  # as when another thread had its turn before this one had cleared the mark
+        turn.cancel()
+        assert second._watch.in_turn == 7
+        second._watch.in_turn = None

@@ -4,7 +4,7 @@ from ringward._core.arcs import ARC, ArcIndex, difference
 from ringward._core.build import filter_points, merge_points, node_points, sort_points
 from ringward._core.changed_points import changed, start_of
 from ringward._core.cpu import cpu
-from ringward._core.file_watch import FileWatch, own, system_calls
+from ringward._core.file_watch import FileWatch, disown, own, system_calls
 from ringward._core.group_commit import NESTED, GroupCommit, Job, Lead, Passage
 from ringward._core.hashing import Hasher
 from ringward._core.log_rows import append_rows, event_digest, first_faulty, log_rows, untracked
@@ -40,6 +40,7 @@ __all__ = [
     "checked_hashes",
     "cpu",
     "difference",
+    "disown",
     "event_digest",
     "filter_points",
     "first_faulty",

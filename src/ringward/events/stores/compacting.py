@@ -74,8 +74,8 @@ def _alone(writer: Writer, run: Callable[[apsw.Connection], None]) -> None:
         try:
             if writer.turnstile.failed:
                 raise writer.distrusted()
-            while writer.watch is not None and (wrong := writer.watch.begun()):
-                writer.displaced(wrong)  # raises, or waits for what passes
+            if writer.watch is not None and (wrong := writer.watch.begun()):
+                writer.displaced(wrong)
             with served(writer.connection):
                 run(writer.connection)
         except apsw.IOError as error:

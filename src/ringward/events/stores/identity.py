@@ -10,26 +10,25 @@ from typing import Self
 
 import apsw
 
-from ringward._core import NESTED, FileWatch, own, system_calls
+from ringward._core import NESTED, FileWatch, disown, own, system_calls
 from ringward.errors import StoreFailedError, StoreFormatError, StoreUnavailableError, TransactionError
 from ringward.mutex import Mutex
 
-__all__ = ["Held", "held", "in_use", "keep_locks", "refuse_nested"]
+__all__ = ["Held", "held", "in_use", "refuse_nested"]
 
 _held: dict[tuple[int, int], Held] = {}
 _kept: list[apsw.VFS] = []
 _changing = Mutex()  # held while a file is opened first or closed last
 
 
-def keep_locks(path: Path) -> None:
-    """Let nothing in this process drop SQLite's locks on a file that is about to be opened; where the platform can."""
+def _keep_locks() -> None:
+    """Let nothing in this process drop SQLite's locks on the files that are `own`; where the platform can."""
     calls = system_calls()
     if calls and not _kept:
         vfs = apsw.VFS("ringward-locks", base="unix")
         for name, pointer in calls.items():
             vfs.xSetSystemCall(name, pointer)
         _kept.append(vfs)
-    own(os.fsencode(f"{path}-shm"))
 
 
 class Held(FileWatch):
@@ -46,7 +45,14 @@ class Held(FileWatch):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.users = 0
+        _keep_locks()
         self.key = self.open_main()
+        own(self.paths[-1])
+
+    def close(self) -> None:
+        """Let go of the files."""
+        super().close()
+        disown(self.paths[-1])
 
     def hold(self) -> None:
         """SQLite has the files open: watch them, and lock them in a way that nothing else in this process can undo."""

@@ -25,7 +25,7 @@ from ringward.events.stores import salvage, schema
 from ringward.events.stores.backup import back_up
 from ringward.events.stores.compacting import compact
 from ringward.events.stores.headroom import Headroom
-from ringward.events.stores.identity import held, in_use, keep_locks, refuse_nested
+from ringward.events.stores.identity import held, in_use, refuse_nested
 from ringward.events.stores.locks import Presence, Turnstile
 from ringward.events.stores.news import Board
 from ringward.events.stores.paths import access_error, prepare_path, resolved_path
@@ -127,7 +127,6 @@ class SqliteStore(SqliteGroups):
         self.path = resolved_path(path)
         schema.check_library()
         refuse_nested(self.path)
-        keep_locks(self.path)
         folder = prepare_path(self.path, create=checked_type("create", create, bool))
         self._numbers: dict[str, int] = {}
         self._reading: contextlib.AbstractContextManager[Any] = Mutex()
