@@ -137,6 +137,33 @@ def test_in_asyncio_what_may_pass_is_waited_for_too(path):
     assert set(seen) == {1, 2, 3}
 
 
+def test_in_asyncio_each_try_waits_longer_than_the_one_before(monkeypatch):
+    # Each round of the ticker roused whoever waited: ninety tries a second, and as many runs of the handler.
+    tried, seen = [], []
+
+    async def main():
+        async with aio.Processor(chance=lambda: 0.0) as p:
+            settle = p._inner.store.settle
+
+            def fails(*args):
+                tried.append(time.monotonic())
+                if tried[-1] - tried[0] > 0.8:
+                    return settle(*args)
+                raise rw.StoreUnavailableError("away")
+
+            monkeypatch.setattr(p._inner.store, "settle", fails)
+
+            @p.consumer("g")
+            async def handle(event):
+                seen.append(event.seq)
+
+            await p.publish("k", b"")
+            assert await p.run(until="idle", timeout_s=30)
+
+    asyncio.run(main())
+    assert 2 <= len(seen) <= 14  # waits of 0.05, 0.1, 0.2 ... of the worker, and as many of the ticker
+
+
 def test_a_bug_stops_the_processor_is_shown_and_start_starts_it_again(path):
     # `start` did nothing after that, and the member stayed listed.
     errors, seen, told = [RuntimeError("a bug")], [], []

@@ -179,6 +179,10 @@ def test_what_may_be_right_is_let_through():
         (lambda: lambda event: event, "a function that nobody called"),
         (lambda: partial(print, "event"), "a function that nobody called"),
         (lambda: threading.Thread(target=print), "a thread that nobody started"),
+        (lambda: [1, coroutine(None)], "a list with a coroutine that nobody awaited"),
+        (lambda: (coroutine(None),), "a tuple with a coroutine that nobody awaited"),
+        (lambda: {"a": coroutine(None), "b": coroutine(None)}, "a dict with a coroutine that nobody awaited"),
+        (lambda: [Future()], "a list with a future that nobody waited for"),
     ],
 )
 def test_a_result_that_shows_that_nothing_ran_is_a_failed_attempt(make, text):
@@ -201,6 +205,8 @@ def test_results_of_handlers_that_ran_are_ignored(tmp_path):
     import sqlite3  # noqa: PLC0415 - its cursors are iterators
 
     cursor = sqlite3.connect(":memory:").execute("SELECT 1")
+    ended = Future()
+    ended.set_result(1)
     with (tmp_path / "file").open("w+") as file:
         for result in (
             None,
@@ -216,8 +222,50 @@ def test_results_of_handlers_that_ran_are_ignored(tmp_path):
             cursor,
             file,
             range(3),
+            [ended, [coroutine], object(), mock.Mock()],
+            {"a": 1, "b": ended},
+            ended,
         ):
             assert never_ran(result) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: coroutine(None), "a coroutine that nobody awaited: await it"),
+        (lambda: agenerator(None), "an asynchronous iterator that nobody iterated"),
+        (lambda: asyncio.to_thread(print), "a coroutine that nobody awaited: await it"),
+        (lambda: asyncio.get_running_loop().create_future(), "a future that nobody waited for"),
+        (lambda: asyncio.gather(asyncio.sleep(60)), "a future that nobody waited for"),
+        (lambda: [coroutine(None), coroutine(None)], "a list with a coroutine that nobody awaited: await it"),
+        (lambda: {"a": asyncio.create_task(asyncio.sleep(60))}, "a dict with a future that nobody waited for"),
+        (lambda: asynccontextmanager(agenerator)(None), "a context manager that nobody entered"),
+        (lambda: generator(None), "a generator that nobody iterated"),
+    ],
+)
+def test_in_asyncio_a_forgotten_await_is_a_failed_attempt(make, text):
+    async def main():
+        async with aio.Processor() as p:
+
+            @p.consumer("g", retry=Retry(attempts=1))
+            async def handle(event):
+                if event.key == "bad":
+                    return make()
+                return [
+                    await asyncio.gather(asyncio.sleep(0, event.seq)),
+                    await asyncio.wait([asyncio.create_task(coroutine(0))]),
+                ]
+
+            await p.publish_many(["bad", "good"], [b"", b""])
+            assert await p.run(until="idle", timeout_s=30)
+            (dead,) = await p.dead("g")
+            assert dead.key == "bad"
+            assert dead.error.startswith(f"the handler returned {text}")
+            assert (await p.stats()).groups["g"].handled == 1
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        asyncio.run(main())
 
 
 def test_hooks_do_not_hide_what_a_handler_returned():

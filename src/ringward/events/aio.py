@@ -16,7 +16,7 @@ from ringward.checks import checked_float, checked_int
 from ringward.errors import ArgumentError, ArgumentTypeError, InsideHandlerError, LoopError, StoreClosedError
 from ringward.events import processor
 from ringward.events.agent import Agent
-from ringward.events.callables import check_coroutine_handler, is_interrupt
+from ringward.events.callables import check_coroutine_handler, is_interrupt, never_ran
 from ringward.events.effects import Batch, GiveBack, Options
 from ringward.events.event import Delivery, Event, EventId, EventKey, Receipt, Row
 from ringward.events.health import Health
@@ -137,6 +137,7 @@ class Processor:
         self._news = 0  # rises where a worker may find something
         self._looks = 0  # rises where somebody who waits should look
         self._waiting = _Sleepers()
+        self._troubled = _Sleepers()  # workers that wait before they try again
         inner = self._inner
         self._ticker = Ticker(
             *(inner.store, inner._now, inner._troubles),
@@ -282,7 +283,7 @@ class Processor:
             raise LoopError("the processor runs in another asyncio loop: stop it there, or make one for each loop")
         self._tasks.clear()
         self._events.clear()
-        self._loop, self._waiting = loop, _Sleepers()
+        self._loop, self._waiting, self._troubled = loop, _Sleepers(), _Sleepers()
         for handler in self._handlers.values():
             handler.idle = _Sleepers()
         self._give_back()
@@ -326,6 +327,7 @@ class Processor:
             self._abandoned = self._threads.submit(self._inner._abandon)
         for handler in self._handlers.values():
             handler.idle.rouse()
+        self._troubled.rouse()
         self._notify()
 
     async def _work(self, agent: Agent, handler: _Handler) -> None:
@@ -337,7 +339,7 @@ class Processor:
                 if not passes(error):
                     raise
                 self._ticker.stir()
-                await self._waiting.sleep(self._inner._troubles.met(who, error))
+                await self._troubled.sleep(self._inner._troubles.met(who, error))  # rounds do not rouse
 
     async def _take_turn(self, agent: Agent, handler: _Handler, who: str) -> None:
         """Handle a batch and what follows it, or sleep until there may be one."""
@@ -449,7 +451,9 @@ class Processor:
                 if not isinstance(result, Awaitable):
                     return self._not_awaitable(handler, event, result)
                 handler.proved = True
-                await result
+                told = await result
+            if told is not None and (reason := never_ran(told, "await it in the handler")) is not None:
+                return misfit(event, reason)
         except GiveBack:
             raise
         except BaseException as error:

@@ -9,6 +9,7 @@ import threading
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import Any, get_type_hints
 
 from ringward.errors import ArgumentTypeError
@@ -19,7 +20,8 @@ _AWAITABLES = ("Awaitable", "Coroutine", "Future", "Task")
 _MOCKS = ("unittest.mock", "mock")
 _UNCALLED = (types.FunctionType, types.MethodType, functools.partial)
 _UNENTERED = (contextlib._GeneratorContextManager, contextlib._AsyncGeneratorContextManager)
-_PLAIN = frozenset((bool, int, float, str, bytes, list, tuple, dict, set))
+_PLAIN = frozenset((bool, int, float, str, bytes))
+_LOOKED_AT = 1000  # values of a collection
 
 
 def check_handler(handler: object) -> None:
@@ -128,35 +130,70 @@ def _says_awaitable(handler: object) -> bool:
     return any(name in str(returned) for name in _AWAITABLES)
 
 
-def never_ran(result: object) -> str | None:
+def never_ran(result: object, remedy: str = "a coroutine function needs ringward.events.aio.Processor") -> str | None:
     """Why a result shows that its handler has not run, or not to its end; None when it does not.
 
     A coroutine or generator is closed, so that no warning follows. Cursors and files are iterators whose work is done.
+    Of collections, the values are looked at that nobody has awaited.
+
+    Parameters
+    ----------
+    result : object
+        What the handler returned; in asyncio, what awaiting that gave.
+    remedy : str
+        What is to be done about something that nobody awaited.
     """
     kind = type(result)
     if kind in _PLAIN or kind.__module__ in _MOCKS:
         return None
-    if isinstance(result, Coroutine | Generator):
-        with suppress(BaseException):  # one that has begun may raise
-            result.close()
-    return _unawaited(result) or _unused(result)
+    if isinstance(result, list | tuple | set | frozenset | dict):
+        values = islice(result.values() if isinstance(result, dict) else result, _LOOKED_AT)
+        reasons = [reason for value in values if _has_work(value) and (reason := _unawaited(value, remedy))]
+        return f"a {kind.__name__} with {reasons[0]}" if reasons else None
+    if isinstance(result, Generator):
+        _close(result)
+    return _unawaited(result, remedy) or _unused(result)
 
 
-def _unawaited(result: object) -> str | None:
-    if isinstance(result, Awaitable):
-        what = f"{'a coroutine' if isinstance(result, Coroutine) else 'an awaitable'} that nobody awaited"
-        return f"{what}: a coroutine function needs ringward.events.aio.Processor"
+def _close(result: Coroutine[Any, Any, Any] | Generator[Any, Any, Any]) -> None:
+    with suppress(BaseException):  # one that has begun may raise
+        result.close()
+
+
+def _has_work(value: object) -> bool:
+    """Whether a value in a collection may be work that nobody waits for; clients can be awaited, too, to connect."""
+    kind = type(value)
+    if kind in _PLAIN or kind.__module__ in _MOCKS:
+        return False
+    return isinstance(value, Coroutine) or hasattr(kind, "add_done_callback")
+
+
+def _unawaited(result: object, remedy: str) -> str | None:
+    if isinstance(result, Coroutine):
+        _close(result)
+        return f"a coroutine that nobody awaited: {remedy}"
     if callable(getattr(type(result), "add_done_callback", None)):
-        return "a future that nobody waited for: return when its work is done, by result()"
+        return None if _has_ended(result) else "a future that nobody waited for: return when its work is done"
+    if isinstance(result, Awaitable):
+        return f"an awaitable that nobody awaited: {remedy}"
     if isinstance(result, threading.Thread) and result.ident is None:
         return "a thread that nobody started"
     return None
 
 
+def _has_ended(future: Any) -> bool:
+    """Whether a future's work is done, and well."""
+    with suppress(BaseException):  # of somebody else's class
+        return bool(future.done() and not future.cancelled() and future.exception() is None)
+    return False
+
+
 def _unused(result: object) -> str | None:
-    if isinstance(result, AsyncIterator):
-        return "an asynchronous iterator that nobody iterated: it has run nothing"
-    if isinstance(result, Iterator) and not any(hasattr(type(result), name) for name in ("fetchone", "read")):
+    if isinstance(result, AsyncIterator | Iterator) and not any(
+        hasattr(type(result), name) for name in ("fetchone", "read")
+    ):
+        if isinstance(result, AsyncIterator):
+            return "an asynchronous iterator that nobody iterated: it has run nothing"
         what = "a generator" if isinstance(result, Generator) else "an iterator"
         return f"{what} that nobody iterated: it has run nothing"
     if isinstance(result, _UNENTERED):
