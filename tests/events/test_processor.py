@@ -491,3 +491,16 @@ def test_work_handles_in_this_process(tmp_path):
     assert work(path, "g", lambda event: seen.append(event.seq), until="idle", timeout_s=30)
     assert [signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)] == handlers
     assert sorted(seen) == list(range(1, 11))
+
+
+def test_whoever_runs_with_nothing_to_do_leaves_no_member_behind(tmp_path):
+    """The stop was over before the round that stored that they joined: they were up for ever, and health complained."""
+    path = tmp_path / "store.db"
+    with Processor(path) as p:
+        p.publish("k", b"")
+    for number in range(12):
+        with Processor(path) as p:
+            p.consumer(f"g{number}", members=2, start="end")(lambda event: None)
+            assert p.run(until="idle", timeout_s=30)
+    with Processor(path) as p:
+        assert {name: told.members for name, told in p.stats().groups.items()} == {f"g{n}": () for n in range(12)}

@@ -499,9 +499,12 @@ class Processor:
                 raise self._failure
             return True
         self._inner._leave_all()
+        rounds = self._ticker.begun  # one that is under way may still store that members join
         self._ticker.rouse()
         try:
-            return await self._wait(lambda: not self._events and self._inner._left(), timeout_s)
+            return await self._wait(
+                lambda: not self._events and self._ticker.past(rounds) and self._inner._left(), timeout_s
+            )
         finally:
             self._stopping = True
             self._ticker.stop()

@@ -99,6 +99,7 @@ class Members:
         self._seen: dict[str, _Seen] = {}
         self._looked = 0.0
         self._unnamed = 0
+        self._away = False
         self._mine: frozenset[str] = frozenset()  # of whom, and of which owners, the next is
         self._routed_to: list[str | None] = []
         self._wanted: frozenset[int] = frozenset()
@@ -121,8 +122,15 @@ class Members:
         """A member is to go, once the group has nothing of it any more."""
         self.local[name].leaving = True
 
+    def stay_away(self) -> None:
+        """All are to leave, and who has not joined yet does not."""
+        self._away = True
+        for local in self.local.values():
+            local.leaving = True
+
     def stay(self) -> None:
         """Who was to leave stays, or joins again."""
+        self._away = False
         for local in self.local.values():
             local.leaving = False
 
@@ -174,7 +182,7 @@ class Members:
 
     def due(self, now: float) -> float:
         """When `tick` has something to do next, unless something new is stored before."""
-        if self._unnamed or (self._rerouting and self.members):
+        if (self._unnamed and not self._away) or (self._rerouting and self.members):
             return now
         due = min((seen.since + self.options.lease_s for seen in self._seen.values()), default=float("inf"))
         if any(member.up and member.process != self.process for member in self.members.values()):
@@ -306,6 +314,8 @@ class Members:
             self._seen = {counter: _Seen(seen.beats, seen.since + unseen) for counter, seen in self._seen.items()}
 
     def _joining(self, now: float, dead: Sequence[str]) -> list[str]:
+        if self._away:
+            return []
         for name, local in list(self.local.items()):
             if not local.named and self._elsewhere(name, dead):
                 del self.local[name]
@@ -407,7 +417,7 @@ class Members:
         error: RingwardError
         try:
             made: object = make(up)
-        except Exception as raised:
+        except (Exception, SystemExit, GeneratorExit) as raised:
             error = ArgumentError("router", f"a function that makes a router of names ({raised!r})", make)
             error.transient = True
             raise error from raised

@@ -380,6 +380,7 @@ class Processor:
     def _leave_all(self) -> None:
         with self._lock:
             for agent in self._agents.values():
+                agent.group.members.stay_away()
                 for name in list(agent.group.members.local):
                     agent.group.leave(name)
 
@@ -426,10 +427,11 @@ class Processor:
         if not self._crew.started:
             return self._crew.ended
         self._leave_all()
+        rounds = self._crew.ticker.begun  # one that is under way may still store that members join
         self._crew.nudge()
         began = self._now()
         try:
-            done = self._crew.wait(self._left, timeout_s)
+            done = self._crew.wait(lambda: self._crew.ticker.past(rounds) and self._left(), timeout_s)
         except (KeyboardInterrupt, SystemExit):
             timeout_s = 0.0  # whoever interrupts the stop wants to be gone now
             raise

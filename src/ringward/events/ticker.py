@@ -73,6 +73,7 @@ class Ticker:
         self._dozing = False  # whether the thread sleeps for long, or is about to
         self._stirred = False  # whether a batch has begun or ended since the round began
         self._asked = False  # whether there is to be a round at once
+        self.begun = self.ended = 0  # rounds
         self._others: tuple[str, ...] = ()
 
     # --- for others
@@ -93,6 +94,10 @@ class Ticker:
         self._paused.clear()
         self._thread = threading.Thread(target=self._run, args=(self._stopping,), name="ringward-ticker", daemon=True)
         self._thread.start()
+
+    def past(self, begun: int) -> bool:
+        """Whether a round is over that began after this many: what came before the question is stored, or never will be."""
+        return self.ended > begun or not self.running
 
     def stop(self) -> None:
         """Let the thread end soon; `join` waits for it."""
@@ -137,6 +142,7 @@ class Ticker:
                 seen = self._news().count
                 self._stirred = self._asked = False
                 slept_from = time.monotonic()  # whatever clock the groups have
+                self.begun += 1
                 due = self._round(began)
                 self._sleep(stopping, slept_from, slept_from + due - began, seen)
         except BaseException as error:  # noqa: BLE001 - a thread's error is shown to whoever waits
@@ -148,6 +154,7 @@ class Ticker:
         for agent in self._agents:
             due = min(due, self._tick(agent, now))
         self._guarded("the upkeep", now, lambda: self._upkeep(now))
+        self.ended = self.begun
         self._rounded()
         self._others = _others(self._agents)
         return due
