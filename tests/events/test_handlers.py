@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import logging
 import sys
 import threading
+import time
 import warnings
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
@@ -649,6 +651,123 @@ def test_a_processor_that_runs_in_another_loop_says_so_and_takes_events_from_the
     thread.join(10)
     assert done == [1]
     asyncio.run(p.close())
+
+
+# --- the end of a processor in asyncio
+
+
+def test_in_asyncio_a_stop_ends_in_time_also_with_a_handler_that_takes_no_cancelling():
+    async def main():
+        p, begun, go, seen = aio.Processor(), asyncio.Event(), asyncio.Event(), []
+
+        @p.consumer("g")
+        async def handle(event):
+            begun.set()
+            while not go.is_set():
+                try:
+                    await go.wait()
+                except asyncio.CancelledError:
+                    continue
+            seen.append(event.seq)
+
+        await p.publish_many(["key"] * 3, [b""] * 3)
+        p.start()
+        await begun.wait()
+        before = time.monotonic()
+        assert not await p.stop(timeout_s=0.1)
+        assert time.monotonic() - before < 5
+        assert not await p.stop()  # it is left behind
+        go.set()
+        for _ in range(100):
+            await asyncio.sleep(0.005)
+            if await p.stop():
+                break
+        assert await p.stop()
+        assert seen == [1]  # it has begun no other
+        assert await p.run(until="idle", timeout_s=30)
+        assert seen == [1, 1, 2, 3]
+        await p.close()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_in_asyncio_what_is_closed_says_so_and_can_be_closed_again():
+    async def main():
+        p = aio.Processor()
+        p.consumer("g")(coroutine)
+        await p.publish("key", b"")
+        await asyncio.gather(p.close(), p.close())
+        await p.close()
+        calls = [p.stats, partial(p.publish, "key", b""), partial(p.dead, "g"), partial(p.redrive, "g"), p.run, p.drain]
+        for call in calls:
+            with pytest.raises(rw.StoreClosedError):
+                await call()
+        with pytest.raises(rw.StoreClosedError):
+            p.start()
+        assert await p.stop()
+        assert (await p.health()).state == "stopped"
+
+    asyncio.run(main())
+
+
+def test_in_asyncio_nobody_waits_for_a_processor_that_does_not_run():
+    p = aio.Processor()
+    p.consumer("g")(coroutine)
+
+    async def refused():
+        await p.publish("key", b"")
+        with pytest.raises(rw.ArgumentError, match="drain must be called while the processor runs"):
+            await p.drain(5)
+
+    async def left():
+        p.start()
+
+    async def stopped():
+        with pytest.raises(rw.ArgumentError, match="drain must be called while the processor runs"):
+            await p.drain(5)
+        p.consumer("hangs")(lambda event: asyncio.sleep(60))
+        p.start()
+        waits = asyncio.create_task(p.drain())
+        runs = asyncio.create_task(p.run())
+        await asyncio.sleep(0.05)
+        await p.stop(0.05)
+        for task in (waits, runs):
+            with pytest.raises(rw.StoreClosedError, match="was stopped"):
+                await asyncio.wait_for(task, 10)
+        await p.close()
+
+    asyncio.run(refused())
+    asyncio.run(left())  # the loop is over, and nobody has stopped it
+    asyncio.run(stopped())
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 0.4])
+def test_in_asyncio_a_stop_leaves_no_error_that_nobody_took(wait_s):
+    told = []
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+        begun = asyncio.Event()
+        p = aio.Processor()
+
+        @p.consumer("g")
+        async def handle(event):
+            begun.set()
+            await asyncio.sleep(60)
+
+        await p.publish_many(["a", "b"], [b""] * 2)
+        p.start()
+        await begun.wait()
+        await asyncio.sleep(wait_s)  # then it is slow
+        await p.stop(timeout_s=0.01)
+        await p.close()
+        del p
+        gc.collect()
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    gc.collect()
+    assert told == []
 
 
 # --- events

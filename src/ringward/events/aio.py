@@ -7,13 +7,20 @@ import contextvars
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ringward.checks import checked_float, checked_int
-from ringward.errors import ArgumentError, ArgumentTypeError, InsideHandlerError, LoopError, StoreClosedError
+from ringward.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    InsideHandlerError,
+    LoopError,
+    StoreClosedError,
+    StoreUnavailableError,
+)
 from ringward.events import processor
 from ringward.events.agent import Agent
 from ringward.events.callables import check_coroutine_handler, is_interrupt, never_ran
@@ -41,6 +48,7 @@ H = TypeVar("H", bound=AsyncHandler)
 T = TypeVar("T")
 _THREADS = 8
 CONCURRENCY = 1000
+CANCEL_S = 0.5  # what a stop may take beyond its time, until handlers that are cancelled have cleaned up
 
 
 class _Lane:
@@ -149,12 +157,16 @@ class Processor:
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asked = False
-        self._stopping = False
+        self._stopping = True  # also while it was never started
+        self._closed = False
+        self._left_behind: set[asyncio.Task[None]] = set()  # handlers that a stop did not end
         self._failure: BaseException | None = None
         self._abandoned: Future[None] | None = None  # what follows a failure
 
     async def _do(self, work: Callable[..., T], *args: Any) -> T:
         """Let a thread wait for the store."""
+        if self._closed:
+            raise StoreClosedError("the processor is closed")
         run = contextvars.copy_context().run  # hooks find the trace that the caller is in
         return await asyncio.get_running_loop().run_in_executor(self._threads, run, work, *args)
 
@@ -253,7 +265,7 @@ class Processor:
         self._enter_loop()
         if self._tasks and self._failure is None:
             return
-        self._leave_behind()
+        self._end_start_before()
         self._inner._rejoin(again=self._failure is not None)
         self._inner._troubles.clear()
         self._stopping, self._failure = False, None
@@ -262,13 +274,15 @@ class Processor:
             for _ in range(handler.members):
                 self._launch(self._work(self._inner._agent(group), handler))
 
-    def _leave_behind(self) -> None:
-        """End what still runs of a start before, that was ended by an error or with its loop."""
+    def _end_start_before(self) -> None:
+        """End what still runs of a start before, that was ended by an error or with its loop; the loop waits for it."""
         self._ticker.stop()
-        self._ticker.join(STOP_S)
         if self._abandoned is not None:
-            self._abandoned.result()
+            wait([self._abandoned], CANCEL_S)
+            if not self._abandoned.done():
+                raise StoreUnavailableError("what an error ended is still being given back: start again later")
             self._abandoned = None
+        self._ticker.join(CANCEL_S)  # one that hangs ends by itself
         for task in [*self._tasks, *self._events]:
             task.cancel()
         self._tasks.clear()
@@ -283,6 +297,9 @@ class Processor:
             raise LoopError("the processor runs in another asyncio loop: stop it there, or make one for each loop")
         self._tasks.clear()
         self._events.clear()
+        self._stopping = True
+        self._ticker.stop()
+        self._left_behind.clear()
         self._loop, self._waiting, self._troubled = loop, _Sleepers(), _Sleepers()
         for handler in self._handlers.values():
             handler.idle = _Sleepers()
@@ -294,6 +311,7 @@ class Processor:
             agent = self._inner._agent(group)
             for batch in list(agent.group.batches):
                 agent.finish(batch, self._inner._now())
+                batch.events.clear()  # a handler that was left behind begins no other
 
     def _outside(self, call: str) -> None:
         """Refuse what waits for handlers where one waits for it, also by a task of its own."""
@@ -324,7 +342,8 @@ class Processor:
         if first:
             self._inner._troubles.failed(error)
             self._inner._in_hook(self._inner._observer.failed, error)
-            self._abandoned = self._threads.submit(self._inner._abandon)
+            with suppress(RuntimeError):  # it is closed
+                self._abandoned = self._threads.submit(self._inner._abandon)
         for handler in self._handlers.values():
             handler.idle.rouse()
         self._troubled.rouse()
@@ -370,7 +389,7 @@ class Processor:
         ]
         self._events.update(tasks)
         batch.began = self._inner._now()
-        whole = asyncio.gather(*tasks)
+        whole = asyncio.gather(*tasks, return_exceptions=True)  # nobody takes its result
         while not batch.slow and not whole.done():
             await asyncio.wait([whole], timeout=TICK_S)
         if whole.done():
@@ -497,26 +516,47 @@ class Processor:
         if not self._tasks:
             if self._failure is not None:
                 raise self._failure
-            return True
+            return not self._left_behind
+        deadline = self._inner._now() + timeout_s
         self._inner._leave_all()
         rounds = self._ticker.begun  # one that is under way may still store that members join
         self._ticker.rouse()
         try:
-            return await self._wait(
-                lambda: not self._events and self._ticker.past(rounds) and self._inner._left(), timeout_s
+            done = await self._wait(
+                lambda: not self._events and self._ticker.past(rounds) and self._inner._left(), timeout_s, stopping=True
             )
         finally:
-            self._stopping = True
-            self._ticker.stop()
-            await self._do(self._ticker.join, STOP_S)
-            for task in [*self._tasks, *self._events]:
-                task.cancel()
-            await asyncio.gather(*self._tasks, *self._events, return_exceptions=True)
-            self._tasks.clear()
-            self._events.clear()
-            await self._do(self._give_back)
+            ended = await self._end(deadline)
+        return done and ended
 
-    async def _wait(self, until: Callable[[], bool], timeout_s: float | None) -> bool:
+    async def _end(self, deadline: float) -> bool:
+        """End the tasks; whether all did. A handler that takes no cancelling is left behind."""
+        self._stopping = True
+        self._notify()
+        self._ticker.stop()
+        await self._do(self._ticker.join, self._time_until(deadline))
+        tasks = {*self._tasks, *self._events}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=self._time_until(deadline))
+            self._left_behind.update(left)
+            for task in left:
+                task.add_done_callback(self._left_behind.discard)
+        self._tasks.clear()
+        self._events.clear()
+        await self._do(self._give_back)
+        return not self._left_behind
+
+    def _time_until(self, deadline: float) -> float:
+        return min(max(deadline - self._inner._now(), CANCEL_S), STOP_S)
+
+    @property
+    def _runs(self) -> bool:
+        """Whether it was started, and neither stopped nor left by its loop since."""
+        return not self._stopping and self._loop is not None and not self._loop.is_closed()
+
+    async def _wait(self, until: Callable[[], bool], timeout_s: float | None, *, stopping: bool = False) -> bool:
         deadline = None if timeout_s is None else self._inner._now() + timeout_s
         while True:
             news = self._news, self._looks
@@ -527,6 +567,10 @@ class Processor:
             left = LONGEST_S if deadline is None else deadline - self._inner._now()
             if left <= 0:
                 return False
+            if not self._runs and self._failure is None:
+                if stopping:  # another task has stopped it
+                    return not self._events and not self._left_behind
+                raise StoreClosedError("the processor was stopped")
             if (self._news, self._looks) == news:
                 await self._waiting.sleep(min(left, LONGEST_S))
 
@@ -536,6 +580,8 @@ class Processor:
             raise ArgumentError("until", "'idle' or None", until)
         self._outside("run")
         checked_wait(timeout_s)
+        if self._abandoned is not None and not self._closed:
+            await asyncio.wait([asyncio.wrap_future(self._abandoned)])
         try:
             self.start()
             return await self._wait(lambda: self._asked or (until == "idle" and self._inner._idle()), timeout_s)
@@ -547,6 +593,8 @@ class Processor:
         """Wait until all groups are idle, while the tasks go on; False when the time was up."""
         self._outside("drain")
         checked_wait(timeout_s)
+        if not self._runs and self._failure is None and not self._closed:
+            raise ArgumentError("drain", "called while the processor runs", "stopped")
         return await self._wait(self._inner._idle, timeout_s)
 
     async def dead(self, group: str) -> list[DeadEvent]:
@@ -599,13 +647,19 @@ class Processor:
         return tell() if self._inner.closed else await self._do(tell)
 
     async def close(self) -> None:
-        """Stop, and close the store, also when stopping fails."""
+        """Stop, and close the store, also when stopping fails; does nothing the second time."""
         self._outside("close")
+        if self._closed:
+            return
         try:
             await self.stop()
         finally:
-            await self._do(self._inner.close)
-            self._threads.shutdown()
+            try:
+                if not self._closed:  # by another task meanwhile
+                    await self._do(self._inner.close)
+            finally:
+                self._closed = True
+                self._threads.shutdown(wait=False)  # the loop waits for no thread; they end when they are done
 
     async def __aenter__(self) -> Self:
         return self

@@ -483,7 +483,7 @@ class Processor:
         """Wait until all groups are idle, while the threads go on; False when the time was up."""
         self._outside("drain")
         checked_wait(timeout_s)
-        if not self._crew.running:
+        if not self._crew.started:  # one that has failed raises why
             raise ArgumentError("drain", "called while the processor runs", "stopped")
         return self._crew.wait(self._idle, timeout_s)
 
