@@ -193,6 +193,12 @@ class Crew:
         self._started = False
         return ended
 
+    def forked(self) -> None:
+        """In a child process: the threads are the parent's."""
+        self._lock = Mutex()
+        self._started = False
+        self._posts = {}
+
     # --- the ticker's thread
 
     def _ticked(self, agent: Agent) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -57,6 +58,9 @@ STOP_S = 30.0
 Start: TypeAlias = Literal["beginning", "end"] | int | datetime
 H = TypeVar("H", bound=Handler)
 T = TypeVar("T")
+
+
+_processors: weakref.WeakSet[Processor] = weakref.WeakSet()
 
 
 class Processor:
@@ -149,6 +153,7 @@ class Processor:
         self._warn_due = 0.0
         self._closed = False
         self._asked = False
+        _processors.add(self)
 
     def _begin_with(self, retention: Retention | None, *, close: bool) -> None:
         """Set what a new store is made with; another that was set before is an error."""
@@ -727,6 +732,18 @@ def checked_wait(timeout_s: float | None) -> None:
     """Refuse what is neither None nor so many seconds."""
     if timeout_s is not None:
         checked_float("timeout_s", timeout_s, zero=True)
+
+
+def _after_fork() -> None:
+    """A processor is the parent's: in a child there is nothing to stop, and it cannot be started."""
+    for each in list(_processors):
+        each._closed = True
+        each._lock = Mutex()
+        each._crew.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _opened(store: str | os.PathLike[str] | Store | None, stream: Stream | None, *, create: bool) -> Store:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from ringward.errors import StaleEpochError, TransactionError
 from ringward.events.agent import Agent
@@ -142,6 +145,7 @@ class Runner:
         self._now = now
         self._codec = codec
         self._here = here
+        self._process = _process
         self._texts = texts
 
     def run(self, batch: Batch, *, more: bool = False) -> Batch | None:
@@ -196,15 +200,43 @@ class Runner:
         """Run the handler; why it failed."""
         try:
             result = self.handler(event)
+            if self._process != _process:
+                end_child(None)
             if result is None or (reason := never_ran(result)) is None:
                 return None
         except GiveBack:
             raise
         except BaseException as error:
+            if self._process != _process:
+                end_child(error)
             if error is turns.stale:
                 raise
             return failure(event, error, self._texts)
         return misfit(event, reason)
+
+
+def end_child(error: BaseException | None) -> NoReturn:
+    """End a process that a handler forked, and that came out of the handler: the thread's work is the parent's."""
+    status = 0
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        sys.excepthook(type(error), error, error.__traceback__)
+        status = 1
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(status)
+
+
+def _after_fork() -> None:
+    global _process  # noqa: PLW0603 - a call for each event would cost more
+    _process = os.getpid()
+
+
+_process = os.getpid()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def failure(event: Event, error: BaseException, texts: Texts) -> str:

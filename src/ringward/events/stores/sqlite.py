@@ -132,6 +132,7 @@ class SqliteStore(SqliteGroups):
         self._reading: contextlib.AbstractContextManager[Any] = Mutex()
         self._closed = False
         self._look_due = 0.0
+        self._turn: Callable[[], SqliteTurn | None] = lambda: None  # the last one
         with contextlib.ExitStack() as opened:
             try:
                 self._presence = Presence(folder)
@@ -252,7 +253,7 @@ class SqliteStore(SqliteGroups):
         """As `Store.turn`."""
         number = self._number(group)
         sql = "SELECT epoch FROM ringward_documents WHERE grp = ? AND partition = ?"
-        return SqliteTurn(
+        turn = SqliteTurn(
             self._writer,
             self._guard,
             self._watchdog,
@@ -260,6 +261,8 @@ class SqliteStore(SqliteGroups):
             lambda settlements: self._settle(number, settlements),
             self._timeout_s,
         )
+        self._turn = weakref.ref(turn)
+        return turn
 
     def _look_after(self) -> None:
         now = time.monotonic()
@@ -370,6 +373,8 @@ class SqliteStore(SqliteGroups):
         self._closed = True
         _inherited.append((self._reader, self._writer.connection))
         error = StoreClosedError("the store was opened by the process that this one was forked from")
+        if (turn := self._turn()) is not None:
+            turn.forked(str(error))
         self._headroom.close()
         self._writer = Writer(
             self._writer.connection, self._turnstile, self._headroom, self._writer.faults, self._watch

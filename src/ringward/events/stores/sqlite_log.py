@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from itertools import pairwise
 from pathlib import Path
+from threading import get_ident
 from typing import Any, TypeAlias, TypeVar
 
 import apsw
@@ -77,6 +78,7 @@ class SqliteLog:
     _clock: WallClock
     _log_time: LogTime
     _said: set[str]  # of clocks
+    _highest = 0  # the highest seq that is known to be stored: the log never gets shorter than that
     path: Path
     stream: Stream
 
@@ -110,11 +112,14 @@ class SqliteLog:
     def append(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
         """As `Store.append`."""
         # An id that is there already is a constraint that fails: then each id is looked up.
-        return self._writer.run(
+        receipts = self._writer.run(
             lambda: self._append(producer, entries, all_new=True),
             lambda: self._append(producer, entries, all_new=False),
             joins=True,
         )
+        if self._writer.watch.in_turn != get_ident():  # or it may still be rolled back
+            self._highest = max(self._highest, receipts[-1][0])
+        return receipts
 
     def _append(self, producer: str, entries: Sequence[Entry], *, all_new: bool) -> list[Receipt]:
         number, highest = self._producer(producer)
@@ -148,6 +153,8 @@ class SqliteLog:
 
     def _append_new(self, producer: int, entries: Sequence[Entry]) -> list[Receipt]:
         first, before, volume, chain = self._tail()
+        if first < self._highest:
+            raise self._writer.set_back(first, self._highest)
         at = max(before, self._log_time.stamp_at(int(self._clock() * 1000)))
         chain = _timed(chain % _WHOLE, before, at)
         rows, receipts = log_rows(list(entries), Receipt, producer, first, at, volume, chain)
@@ -199,7 +206,12 @@ class SqliteLog:
 
     def totals(self) -> Totals:
         """As `Store.totals`."""
-        return self._read(_TOTALS, of=totals_of)
+        highest = self._highest
+        found = self._read(_TOTALS, of=totals_of)
+        if found.tail < highest:
+            raise self._writer.set_back(found.tail, highest)
+        self._highest = max(self._highest, found.tail)
+        return found
 
     def heads(self, after: int, limit: int) -> list[tuple[int, int]]:
         """As `Store.heads`."""

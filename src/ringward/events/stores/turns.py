@@ -119,6 +119,11 @@ class SqliteTransaction:
         self.alive = False  # between an event's begin and its end
         self.over = ""
 
+    def disown(self, why: str) -> None:
+        """In a child process."""
+        self._lock = Mutex()
+        self.alive, self.over = False, why
+
     def _run(self, run: Callable[..., Any], sql: str, parameters: Any) -> Any:
         with self._lock:
             if not self.alive:
@@ -236,6 +241,12 @@ class SqliteTurn:
         with self._lock:
             self._lose()
         self._writer.lost()
+
+    def forked(self, why: str) -> None:
+        """In a child process: the transaction is the parent's, and nothing may touch it."""
+        self._lock, self._ending = Mutex(), Mutex()
+        self.lost = True
+        self.transaction.disown(why)
 
     def _check(self) -> None:
         if not self.lost and (self.transaction.over or not self._writer.connection.in_transaction):

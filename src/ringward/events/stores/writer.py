@@ -77,6 +77,14 @@ class Writer(GroupCommit):
         self.closed = self.gone = failed = StoreFailedError(text)
         raise failed
 
+    def set_back(self, tail: int, highest: int) -> StoreFailedError:
+        """The log ends before what was stored: nothing of this process fits to it any more."""
+        self.closed = self.gone = failed = StoreFailedError(
+            f"{os.fsdecode(self.watch.paths[0])}: the log was set back from seq {highest} to {tail}, as by a restore while it"
+            " was open: stop all processes that have it open, and start them again"
+        )
+        return failed
+
     def condemned(self, why: str) -> StoreFailedError:
         """The file cannot be trusted any more: no process writes to it until it is copied anew."""
         self.closed = failed = StoreFailedError(why)
