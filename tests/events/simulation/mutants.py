@@ -16,6 +16,7 @@ from ringward.events.effects import Batch
 from ringward.events.gate import Gate
 from ringward.events.group import Group
 from ringward.events.holding import Holding
+from ringward.events.intake import Intake
 from ringward.events.lane import FREE
 from ringward.events.members import Members
 from ringward.events.stores.memory import MemoryStore, _Group
@@ -418,6 +419,16 @@ def the_next_batch_begins_before_letters_are_stored(right):
 def an_unknown_outcome_is_taken_for_known(right):
     """After a write that failed, the state machine goes on as if it knew what is stored."""
     return lambda self, partitions: None
+
+
+@mutant(Intake, "fetched", trouble=0.05)
+def what_was_not_read_is_forgotten(right):
+    """When a read of the store is refused, what else was to be read is not asked for again."""
+
+    def fetched(self, reads, found):
+        right(self, reads[: len(found)], found)
+
+    return fetched
 
 
 # --- members
