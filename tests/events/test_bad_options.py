@@ -275,7 +275,14 @@ def test_a_call_with_a_bad_argument_is_refused(kind, call, arguments):
 )
 def test_work_with_a_bad_argument_is_refused(arguments, tmp_path):
     pytest.importorskip("apsw")
-    given = {"path": tmp_path / "events.db", "group": "g", "handler": print, "until": "idle", **arguments}
+    given = {
+        "path": tmp_path / "events.db",
+        "group": "g",
+        "handler": print,
+        "until": "idle",
+        "create": True,
+        **arguments,
+    }
     with pytest.raises((rw.ArgumentError, rw.ArgumentTypeError)):
         work(**given)
 

@@ -482,6 +482,15 @@ def test_a_handler_is_found_by_its_name(tmp_path, monkeypatch):
         load_handler("my_handlers:handle", ["no-such-folder"])
 
 
+def test_work_on_a_mistyped_path_is_an_error_and_makes_nothing(tmp_path):
+    path = tmp_path / "typo.db"
+    with pytest.raises(rw.StoreNotFoundError, match=r"no such file: .*typo\.db"):
+        work(path, "g", print, until="idle")
+    assert list(tmp_path.iterdir()) == []
+    assert work(path, "g", print, until="idle", create=True)
+    assert path.exists()
+
+
 def test_work_handles_in_this_process(tmp_path):
     path = tmp_path / "events.db"
     seen = []

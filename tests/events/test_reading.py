@@ -185,7 +185,9 @@ def test_a_backup_is_whole_while_others_write(p, path):
 def test_a_backup_replaces_nothing_unless_told(p, path, tmp_path):
     to = path.with_name("backup.db")
     to.write_bytes(b"precious")
-    with pytest.raises(rw.ArgumentError, match="a new file, unless overwrite=True"):
+    with pytest.raises(
+        rw.ArgumentError, match=r"a new file, unless it may be replaced \(overwrite=True, --overwrite\)"
+    ):
         p.backup(to)
     assert to.read_bytes() == b"precious"
     p.backup(to, overwrite=True)

@@ -80,6 +80,7 @@ def work(
     until: Literal["idle"] | None = None,
     timeout_s: float | None = None,
     stop_timeout_s: float = WORK_STOP_S,
+    create: bool = False,
     **options: Any,
 ) -> bool:
     """Handle the events of a group in this process, until it is told to end by SIGTERM or SIGINT.
@@ -98,6 +99,8 @@ def work(
     timeout_s : float, optional
     stop_timeout_s : float
         How long what is in flight may take once it is to end.
+    create : bool
+        Whether the file is made if it is missing; else a mistyped path is an error.
     **options
         As `Processor.consumer`.
 
@@ -108,11 +111,13 @@ def work(
 
     Raises
     ------
+    StoreNotFoundError
+        When there is no such file.
     StopTimeoutError
         When a handler was cut off at the end; its event is delivered again.
     """
     run = load_handler(handler) if isinstance(handler, str) else handler
-    with Processor(path) as processor:
+    with Processor(path, create=create) as processor:
         processor.consumer(group, members=members, **options)(run)
         with until_told(processor.ask_to_stop):
             return handle(processor, group, until, timeout_s, stop_timeout_s) == 0

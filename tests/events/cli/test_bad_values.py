@@ -84,6 +84,16 @@ COMMANDS = {
     "dead": (["--group", "g"], {"--group": ["nobody", "", LONG], "--seq": [*COUNTS, "7"], "--limit": COUNTS}),
     "redrive": (["--group", "g", "--all"], {"--group": ["nobody", ""], "--seq": [*COUNTS, "7", "9" * 40]}),
     "drop": (["--group", "g", "--all"], {"--group": ["nobody", ""], "--seq": [*COUNTS, "7", "9" * 40]}),
+    "backup": (["copy.db"], {"--partitions": ["512"], "--hash-key-file": ["no-such-file", "rows.csv", "."]}),
+    "configure": (
+        [],
+        {
+            "--retention-age": [*SECONDS, "-1d", "1w", "9" * 40],
+            "--retention-bytes": [*COUNTS[1:], "1T", "9" * 40],
+            "--retention-count": [*COUNTS[1:], "1k", "9" * 40],
+            "--id-window": [*SECONDS, "none", "1w", "9" * 40],
+        },
+    ),
     "reset": (["--group", "g", "--to", "end"], {"--group": ["nobody", ""], "--to": PLACES}),
 }
 
@@ -129,3 +139,12 @@ def test_a_value_that_is_none_is_one_line_of_error(ready, command):
         assert p.stats().tail == 30
         assert set(p.stats().groups) == {"g"}
         assert p.stats().groups["g"].lag == {}
+
+
+def test_a_backup_onto_a_name_that_is_taken_names_its_option(ready):
+    """`--overwrite`, and not only what the library calls it; the file is as it was."""
+    for to in ("rows.csv", "e.db"):
+        assert trouble(["backup", "e.db", to], to, to) is None
+    result = CliRunner().invoke(group, ["events", "backup", "e.db", "rows.csv"])
+    assert "--overwrite" in result.stderr
+    assert run("events", "backup", "e.db", "rows.csv", "--overwrite")

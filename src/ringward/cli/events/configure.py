@@ -20,8 +20,8 @@ _SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "
 _NEVER = "none"
 
 
-def _measure(units: dict[str, int], example: str) -> Any:
-    """A callback that reads a number with a unit; "none" where there is no limit."""
+def _measure(units: dict[str, int], example: str, *, whole: bool = False) -> Any:
+    """A callback that reads a number with a unit, `whole` if it is to be an integer; "none" where there is no limit."""
 
     def read(_ctx: click.Context, _option: click.Parameter, text: str | None) -> float | str | None:
         if text is None or text == _NEVER:
@@ -29,7 +29,10 @@ def _measure(units: dict[str, int], example: str) -> Any:
         found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([a-z]*)", text.lower())
         if found is None or found[2] not in units:
             raise click.BadParameter(f"must be a number with a unit, as {example}, or none (was {text!r})")
-        return float(found[1]) * units[found[2]]
+        value = float(found[1]) * units[found[2]]
+        if whole and not value.is_integer():
+            raise click.BadParameter(f"must be a whole number (was {text!r})")
+        return value
 
     return read
 
@@ -47,14 +50,14 @@ def _measure(units: dict[str, int], example: str) -> Any:
     "--retention-bytes",
     "size",
     metavar="SIZE",
-    callback=_measure(_SIZES, "500M or 2Gi"),
+    callback=_measure(_SIZES, "500M or 2Gi", whole=True),
     help="How much payload is kept, as 500M or 2Gi; none: however much.",
 )
 @click.option(
     "--retention-count",
     "count",
     metavar="N",
-    callback=_measure({"": 1}, "1000000"),
+    callback=_measure({"": 1}, "1000000", whole=True),
     help="How many events are kept; none: however many.",
 )
 @click.option(

@@ -16,6 +16,7 @@ from ringward.events.stores.salvage import sync
 
 __all__ = ["back_up"]
 
+_TAKEN = "a new file, unless it may be replaced (overwrite=True, --overwrite)"
 _PAGES = 2000  # between two moments at which Ctrl-C is heard
 
 
@@ -58,7 +59,7 @@ def _check(path: Path, to: Path, *, overwrite: bool) -> None:
         if not to.is_file():
             raise ArgumentError("to", "a file's path", str(to))
         if not overwrite:
-            raise ArgumentError("to", "a new file, unless overwrite=True", str(to))
+            raise ArgumentError("to", _TAKEN, str(to))
     for suffix in ("-wal", "-shm", "-journal"):
         beside = to.with_name(to.name + suffix)
         if beside.exists() and beside.stat().st_size:
@@ -84,6 +85,6 @@ def _name(part: Path, to: Path) -> None:
     try:
         os.link(part, to)
     except FileExistsError:
-        raise ArgumentError("to", "a new file, unless overwrite=True", str(to)) from None
+        raise ArgumentError("to", _TAKEN, str(to)) from None
     except OSError:  # a file system without links
         part.rename(to)
