@@ -9,11 +9,16 @@ import threading
 from collections import Counter
 from pathlib import Path
 from types import FrameType
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
-from ringward.events import Processor
+from ringward.events import Processor, SqliteStore
+from ringward.events.stores.headroom import Headroom
+from ringward.events.stores.locks import Turnstile
+from ringward.events.stores.news import Board
+from ringward.events.stores.turns import Watchdog
+from ringward.events.stores.writer import Writer
 
 ROUNDS = 300
 
@@ -80,3 +85,29 @@ def test_interrupts_of_publish_lose_nothing(durable: bool, together: int, tmp_pa
         counts = Counter(payload for _, payload in seen)
         assert counts.pop(b"y") == 1
         assert set(counts.values()) == {together}  # all or none of a batch
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there, nobody counts descriptors")
+@pytest.mark.parametrize("kind", [Watchdog, Board, Turnstile, Headroom, Writer])
+def test_an_interrupted_close_of_a_store_closes_all(
+    kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was said to be closed, and for good kept its files and the lock that tells others that it is alive."""
+    close: Any = vars(kind).get("close") or kind.close  # type: ignore[attr-defined]
+    armed = threading.Event()
+
+    def interrupted(self: Any, *about: Any) -> None:
+        close(self, *about)
+        if armed.is_set():
+            armed.clear()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(kind, "close", interrupted)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    store = SqliteStore(tmp_path / "store.db")
+    armed.set()
+    with pytest.raises(KeyboardInterrupt):
+        store.close()
+    store.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert not list((tmp_path / "store.db-locks").glob("alive-*"))

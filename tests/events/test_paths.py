@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
 import sys
 import time
 from contextlib import closing
@@ -236,3 +237,104 @@ def test_the_mark_of_failure_outlives_the_locks(path, what):
         assert publish(again) == 2
         assert again.verify() == []
     assert not path.with_name("store.db-failed").exists()
+
+
+# --- what the system refuses
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "transient"),
+    [
+        (errno.EMFILE, rw.StoreUnavailableError, True),
+        (errno.ENFILE, rw.StoreUnavailableError, True),
+        (errno.EIO, rw.StoreUnavailableError, True),
+        (errno.ENOMEM, rw.StoreUnavailableError, True),
+        (errno.ENOSPC, rw.StoreFullError, True),
+        (errno.EFBIG, rw.StoreFullError, True),
+        (errno.ENOENT, rw.StoreNotFoundError, False),
+        (errno.EACCES, rw.StoreAccessError, False),
+        (errno.EROFS, rw.StoreAccessError, False),
+        (errno.ENOTDIR, rw.StoreFormatError, False),
+        (errno.ENAMETOOLONG, rw.StoreFormatError, False),
+    ],
+)
+def test_what_may_pass_is_told_apart_from_what_does_not(path, number, error, transient):
+    told = paths.access_error(OSError(number, os.strerror(number), os.fsencode(path)), path)
+    assert type(told) is error
+    assert told.transient is transient
+    assert str(path) in str(told)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there, nobody counts descriptors")
+def test_without_descriptors_it_is_unavailable_until_there_are_some(path):
+    resource = pytest.importorskip("resource")
+    SqliteStore(path).close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def limited(spare, act):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used() + spare, hard))
+        try:
+            return act()
+        except rw.StoreUnavailableError:
+            return None
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    def used():
+        return len(list(Path("/proc/self/fd").iterdir())) - 1
+
+    before, refused = used(), 0
+    while (store := limited(refused, lambda: SqliteStore(path))) is None:
+        assert used() == before
+        refused += 1
+    assert refused > 5
+    with closing(store):
+        for act in (lambda: store.query("SELECT 1"), store.verify, lambda: store.backup(path.with_name("copy.db"))):
+            limited(0, act)  # SQLite may have a descriptor left over
+        assert store.query("SELECT 1") == [(1,)]
+        publish(store)
+
+
+def test_a_file_that_cannot_grow_is_no_error_of_sql(path):
+    program = """
+import resource, sys
+from ringward.events import SqliteStore
+for size in range(0, 100_000, 4096):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    try:
+        SqliteStore(sys.argv[1]).close()
+    except Exception as error:
+        print(type(error).__name__, error)
+    else:
+        break
+"""
+    pytest.importorskip("resource")
+    said = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True, timeout=60)
+    lines = said.stdout.splitlines()
+    assert len(lines) > 5
+    assert all(line.startswith(("StoreUnavailableError", "StoreFullError")) for line in lines), lines
+
+
+# --- a store that has failed, whose data somebody takes away
+
+
+@pytest.mark.parametrize("act", ["cut off", "removed"])
+def test_a_failed_store_whose_file_was_taken_away_begins_anew(path, act):
+    store = SqliteStore(path)
+    publish(store)
+    store._writer.condemned("a test says so")
+    store.close()
+    assert path.with_name("store.db-failed").exists()
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    if act == "removed":
+        path.unlink()
+    else:
+        os.truncate(path, 0)
+    with pytest.raises(rw.StoreNotFoundError):
+        SqliteStore(path, create=False)
+    with closing(SqliteStore(path)) as store:
+        assert publish(store) == 1
+        assert store.verify() == []
+    assert not path.with_name("store.db-failed").exists()
+    assert path.with_name("store.db-locks").joinpath("write").stat().st_size == 0

@@ -79,6 +79,34 @@ def test_a_query_can_do_nothing_but_read(p, sql, tmp_path, monkeypatch):
     assert p.query("SELECT count(*) FROM ledger") == [(3,)]
 
 
+@pytest.mark.parametrize(
+    ("sql", "parameters", "error"),
+    [
+        (3, None, rw.ArgumentTypeError),
+        ("", None, rw.ArgumentError),
+        ("SELECT '\udce9'", None, rw.ArgumentError),
+        ("SELECT ?", 3, rw.ArgumentTypeError),
+        ("SELECT ?", "x", rw.ArgumentTypeError),
+        ("SELECT ?", {1}, rw.ArgumentTypeError),
+        ("SELECT ?", [object()], rw.ArgumentTypeError),
+        ("SELECT ?", [2**64], rw.ArgumentError),
+        ("SELECT CAST(x'ff' AS TEXT)", None, rw.ArgumentError),
+    ],
+)
+def test_a_query_with_arguments_that_are_none_is_an_error_of_ours(p, sql, parameters, error):
+    with pytest.raises(error):
+        p.query(sql, parameters)
+    assert p.query("SELECT :a", {"a": 1}) == p.query("SELECT ?", (1,)) == [(1,)]
+
+
+def test_a_statement_may_cost_so_much_before_it_does_anything(p):
+    with pytest.raises(apsw.SQLError, match="LIKE or GLOB pattern too complex"):
+        p.query("SELECT 'x' LIKE ?", ["%x" * 2501])
+    assert p.query("SELECT 'x' LIKE ?", ["%x" * 2500]) == [(0,)]
+    rows = ", ".join(["(1)"] * 20_000)
+    assert len(p.query(f"VALUES {rows}")) == 20_000
+
+
 def test_a_query_that_takes_too_long_is_ended(p):
     endless = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
     began = time.monotonic()

@@ -335,7 +335,10 @@ class Processor:
     def _seq_of(self, start: Start) -> int:
         """The seq after which a position is."""
         if isinstance(start, datetime):
-            return self.store.seq_at(int(start.timestamp() * 1000))
+            try:
+                return self.store.seq_at(int(start.timestamp() * 1000))
+            except (ValueError, OverflowError, OSError):  # a local time at the ends of the calendar has none
+                raise ArgumentError("start", "a time that the platform knows", start) from None
         totals = self.store.totals()
         if start == "beginning":
             return totals.first - 1
@@ -753,7 +756,7 @@ def _opened(store: str | os.PathLike[str] | Store | None, stream: Stream | None,
         from ringward.events import SqliteStore  # noqa: PLC0415 - needs the extra
 
         return SqliteStore(store, stream, create=create)
-    if isinstance(store, type) or not hasattr(store, "append"):
+    if isinstance(store, type) or not hasattr(store, "abilities"):
         raise ArgumentTypeError("store", "a path, a Store or None", store)
     if stream is not None and stream != store.stream:
         raise ArgumentError("stream", f"the store's, {store.stream!r}", stream)

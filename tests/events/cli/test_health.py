@@ -13,7 +13,8 @@ import pytest
 from command import fails, run, run_json
 from event_commands import POSIX, Program, handlers, program
 
-from ringward.events import Processor, Retry
+from ringward.events import Processor, Retry, SqliteStore
+from ringward.events.stores import schema
 
 LOCKED = """
 import sqlite3
@@ -144,3 +145,23 @@ def test_a_store_that_failed_is_told_and_not_repaired():
 def test_bounds_that_are_none_are_wrong_usage(flags):
     """Exit code 2: a typo in a check is not a sick file."""
     assert flags[0] in fails("events", "health", "e.db", *flags, code=2)
+
+
+def test_a_file_of_an_older_version_stays_as_it_is(monkeypatch):
+    """A look used to bring it to the version of the program that looked, which others then could not open."""
+    with monkeypatch.context() as old:
+        old.setattr(schema, "STEPS", schema.STEPS[:1])
+        old.setattr(schema, "VERSION", 1)
+        old.setattr(SqliteStore, "configure", lambda *_, **__: None)
+        old.setattr(SqliteStore, "_begin_time", lambda _: None)
+        SqliteStore("e.db").close()
+    before = Path("e.db").read_bytes()
+    state, reasons = ill()
+    assert state == "failed"
+    assert reasons == ["the file is of version 1: a processor that opens it brings it to version 2"]
+    assert Path("e.db").read_bytes() == before
+    with Processor("e.db"):
+        pass
+    before = Path("e.db").read_bytes()
+    assert run("events", "health", "e.db") == "e.db: ok\n"
+    assert Path("e.db").read_bytes() == before

@@ -52,7 +52,7 @@ def health(
 ) -> None:
     """Tell whether all is well with FILE: exit code 0 if it is, 1 if not, and why.
 
-    It may be used while others have the file open, and ends in time, whatever is wrong. It repairs nothing.
+    It may be used while others have the file open, and ends in time, whatever is wrong. It repairs and changes nothing.
     """
     found, waiting = _looked(file, stream, timeout_s)
     found = _bounded(found, waiting, _Bounds(age_s, lag, dead))
@@ -93,10 +93,15 @@ def _look(file: str, stream: Stream | None) -> tuple[Health, Mapping[str, int]]:
     from ringward.events import SqliteStore  # noqa: PLC0415 - needs the extra
 
     class Looked(SqliteStore):
-        """A store that is looked at: what has to be repaired is told."""
+        """A store that is looked at: what has to be repaired or changed is told."""
+
+        _changes = False
 
         def _renew(self, _stream: Stream | None) -> None:
             raise StoreFailedError("a write to the file has failed: it is copied anew when a processor opens it")
+
+        def _keep_time(self) -> None:
+            """Whoever opens it next writes down what stamps were wrong."""
 
         def check_writing(self) -> None:
             """Commit nothing: that needs the locks that writers need, and changes nothing."""

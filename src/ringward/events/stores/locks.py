@@ -120,7 +120,11 @@ class Turnstile(Passage):
 
     def __init__(self, folder: Path, look_after: Callable[[], None] = lambda: None) -> None:
         self._next = FileLock(folder / "next")
-        self._write = FileLock(folder / "write")
+        try:
+            self._write = FileLock(folder / "write")
+        except OSError:
+            self._next.close()
+            raise
         self._mark = folder.with_name(folder.name.removesuffix("-locks") + "-failed")
         self._look_after = look_after
         self._looked = time.monotonic()
@@ -193,7 +197,11 @@ class Presence:
         self._lock = self._shown()
         self._looking = threading.Lock()
         self._looked = time.monotonic()
-        self._sweep()
+        try:
+            self._sweep()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def _path(self) -> Path:
@@ -207,9 +215,13 @@ class Presence:
             lock.acquire()
             return lock
         lock = FileLock(self._folder / f"new-{uuid.uuid4().hex}")
-        lock.acquire()
-        self._note(lock)
-        lock.moved(self._path)
+        try:
+            lock.acquire()
+            self._note(lock)
+            lock.moved(self._path)
+        except BaseException:
+            lock.close()
+            raise
         return lock
 
     def opens(self, inode: int) -> None:

@@ -12,9 +12,12 @@ from pathlib import Path
 from ringward.errors import (
     ArgumentError,
     ArgumentTypeError,
+    RingwardError,
     StoreAccessError,
     StoreFormatError,
+    StoreFullError,
     StoreNotFoundError,
+    StoreUnavailableError,
     UnsupportedError,
 )
 
@@ -28,6 +31,10 @@ _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):(?P<slashes>//?)?(?P<
 _FILES = ("file", "sqlite", "sqlite3")
 _IN_MEMORY = "a file's path; to keep events in memory say Processor() or MemoryStore()"
 _IS_READ_ONLY = "the file system is mounted read-only"
+
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+# What does not pass: it lies in the path. Too many open files, or an error of a device, may.
+_NEVER = {errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EEXIST, errno.ENXIO}
 
 
 def resolved_path(path: object) -> Path:
@@ -138,14 +145,20 @@ def _check_access(path: Path) -> None:
         )
 
 
-def access_error(error: OSError, path: Path) -> StoreAccessError | StoreFormatError:
+def access_error(error: OSError, path: Path) -> RingwardError:
     """What the system's refusal of a file or of what lies beside it means."""
-    name = str(error.filename or path)
+    name = os.fsdecode(error.filename or path)
     if isinstance(error, PermissionError):
         return StoreAccessError(name, f"this user has no permission for {name!r}: {error.strerror}")
     if error.errno == errno.EROFS:
         return StoreAccessError(name, f"{name!r} cannot be written: {_IS_READ_ONLY}")
-    return StoreFormatError(f"path must be a file that can be written to: {error}")
+    if isinstance(error, FileNotFoundError):
+        return StoreNotFoundError(name, f"no such file: {name!r}")
+    if error.errno in _FULL:
+        return StoreFullError(f"nothing was stored: {error}")
+    if error.errno in _NEVER:
+        return StoreFormatError(f"path must be a file that can be written to: {error}")
+    return StoreUnavailableError(f"{name!r} cannot be reached just now: {error.strerror}")
 
 
 def _file_system(folder: Path) -> str:

@@ -10,14 +10,21 @@ from typing import Any
 
 import apsw
 
-from ringward.errors import ArgumentError, QueryTimeoutError
+from ringward.checks import checked_text
+from ringward.errors import ArgumentError, ArgumentTypeError, QueryTimeoutError
 from ringward.events.stores import schema
+from ringward.events.stores.writer import translated, typed
 
 __all__ = ["Reader", "reading"]
 
 _STEPS = 1000  # of SQLite's machine between two looks at the clock
 _SHOWN = 200  # characters of a statement in an error
 _READS = {apsw.SQLITE_SELECT, apsw.SQLITE_READ, apsw.SQLITE_RECURSIVE, apsw.SQLITE_FUNCTION}
+# What is wrong with the file or the machine, and not with the statement.
+_BESIDE = (
+    *(apsw.IOError, apsw.CantOpenError, apsw.NoMemError, apsw.ProtocolError, apsw.FullError),
+    *(apsw.BusyError, apsw.LockedError, apsw.CorruptError, apsw.NotADBError),
+)
 _TOLD = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list"}
 
 
@@ -44,9 +51,16 @@ class Reader:
             For a statement that does anything but read.
         QueryTimeoutError
             When the time of the reader is up.
+        ArgumentTypeError
+            For parameters that SQLite does not take.
+        StoreUnavailableError
+            When the file cannot be read just now, as with too many open files.
         apsw.Error
             What SQLite says of the statement.
         """
+        checked_text("sql", sql)
+        if isinstance(parameters, str | bytes) or not isinstance(parameters, Sequence | Mapping | None):
+            raise ArgumentTypeError("parameters", "a sequence, a mapping or None", parameters)
         if self._late():
             raise QueryTimeoutError(self._timeout_s)
         try:
@@ -58,6 +72,16 @@ class Reader:
             raise ArgumentError("sql", "a statement that only reads", shown) from error
         except apsw.InterruptError as error:
             raise QueryTimeoutError(self._timeout_s) from error
+        except _BESIDE as error:
+            raise translated(error) from error
+        except TypeError as error:
+            raise ArgumentTypeError("parameters", "None, numbers, str or bytes each", parameters) from error
+        except OverflowError as error:
+            raise ArgumentError("parameters", "integers of 64 bits, and fit for SQLite", parameters) from error
+        except UnicodeError as error:
+            raise ArgumentError(
+                "sql", f"a statement whose texts, and those it reads, are UTF-8 ({error})", sql
+            ) from error
         return rows
 
 
@@ -78,6 +102,8 @@ def _authorised(action: int, first: str | None, second: str | None, _database: s
 @contextmanager
 def reading(path: Path, timeout_s: float) -> Iterator[Reader]:
     """A reader of a file that this process has open; all that it reads is of one moment."""
-    with closing(schema.connect(path, write=False)) as connection:
+    with typed(path):
+        connection = schema.connect(path, write=False)
+    with closing(connection):
         connection.execute("BEGIN")
         yield Reader(connection, timeout_s)

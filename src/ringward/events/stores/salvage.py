@@ -21,7 +21,7 @@ from ringward.events.stores.mending import Mending
 from ringward.events.stores.sizes import INCREMENTAL
 from ringward.events.stream import Stream
 
-__all__ = ["renew", "sync", "unfinished"]
+__all__ = ["nothing_left", "renew", "sync", "unfinished"]
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _PROBES = 20_000  # failed looks at a table, at most
@@ -37,6 +37,12 @@ _log = logging.getLogger("ringward.events")
 def unfinished(path: Path) -> bool:
     """Whether a copy is complete that did not take the file's place yet."""
     return any(path.with_name(path.name + suffix).exists() for suffix in (_WHOLE, _SALVAGED))
+
+
+def nothing_left(path: Path) -> bool:
+    """Whether somebody has taken away all that there was to read: an empty file, without a log."""
+    log = path.with_name(path.name + "-wal")
+    return not path.stat().st_size and not (log.exists() and log.stat().st_size)
 
 
 def renew(path: Path, stream: Stream | None) -> None:
@@ -81,7 +87,10 @@ def _copied(path: Path, fresh: Path, stream: Stream | None) -> list[str]:
         with closing(_new(fresh)) as new:
             return lost + _mended(new, schema.stored_stream(new, stream), highest)
     except (apsw.Error, RingwardError, TypeError, ValueError) as error:
-        raise StoreFailedError(f"the file cannot be trusted, and too little of it can be read: {error}") from error
+        raise StoreFailedError(
+            f"the file cannot be trusted, and too little of it can be read: {error} (put a backup in its place, or move it"
+            " and its -wal away to begin anew)"
+        ) from error
 
 
 def _mended(new: apsw.Connection, stream: Stream, highest: int) -> list[str]:
@@ -139,7 +148,7 @@ def _copy_rows(old: apsw.Connection, fresh: Path) -> list[str]:
     """Copy all tables around what can't be read of them."""
     fresh.touch(mode=0o600)
     lost: list[str] = []
-    with closing(_new(fresh)) as new, new:
+    with closing(_new(fresh)) as new, schema.transaction(new):
         version: int = old.pragma("user_version")
         new.pragma("auto_vacuum", INCREMENTAL)
         for step in schema.STEPS[:version]:

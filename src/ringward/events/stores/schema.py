@@ -18,11 +18,20 @@ from ringward.events.stores.sizes import INCREMENTAL, WAL_KEPT_BYTES
 from ringward.events.stream import Stream
 from ringward.keys import Family, family_from
 
-__all__ = ["check_library", "connect", "create", "refusing_foreign", "stored_stream"]
+__all__ = ["check_library", "connect", "create", "refusing_foreign", "stored_stream", "transaction"]
 
 APPLICATION_ID = 0x52574556  # "RWEV"
 SQLITE_LEAST = (3, 51, 3)  # fixed a WAL-reset corruption that needs two writing connections
 BUSY_MS = 5000
+# What a statement may cost before it does anything: far above what is written by hand, or by programs on purpose.
+_LIMITS = {
+    apsw.SQLITE_LIMIT_SQL_LENGTH: 10_000_000,
+    apsw.SQLITE_LIMIT_VDBE_OP: 5_000_000,  # 120 MB
+    apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 5000,  # matching takes its square
+    apsw.SQLITE_LIMIT_TRIGGER_DEPTH: 100,
+    apsw.SQLITE_LIMIT_ATTACHED: 1,  # VACUUM needs it
+    apsw.SQLITE_LIMIT_WORKER_THREADS: 0,
+}
 
 _TABLES = """
 CREATE TABLE ringward_meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -80,6 +89,17 @@ def check_library() -> None:
 def connect(path: Path, *, write: bool) -> apsw.Connection:
     """A connection to an existing file."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=200)
+    try:
+        _set_up(connection, write=write)
+    except BaseException:
+        connection.close()  # or it would keep its locks for as long as somebody looks at the error
+        raise
+    return connection
+
+
+def _set_up(connection: apsw.Connection, *, write: bool) -> None:
+    for limit, most in _LIMITS.items():
+        connection.limit(limit, most)
     connection.set_busy_timeout(BUSY_MS)
     connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     connection.pragma("trusted_schema", value=False)
@@ -91,7 +111,6 @@ def connect(path: Path, *, write: bool) -> apsw.Connection:
         connection.pragma("synchronous", "FULL")
     else:
         connection.pragma("query_only", value=True)
-    return connection
 
 
 @contextmanager
@@ -103,22 +122,50 @@ def refusing_foreign() -> Iterator[None]:
         raise StoreFormatError(f"path must be a file of ringward.events (was {error})") from error
 
 
-def create(connection: apsw.Connection, stream: Stream, others: Callable[[], int], faults: Faults) -> None:
+@contextmanager
+def transaction(connection: apsw.Connection) -> Iterator[None]:
+    """Commit what the block does, or nothing of it.
+
+    SQLite itself undoes a transaction that met a full disk or the like; apsw's own `with` would hide that by an error.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def version_of(connection: apsw.Connection) -> int:
+    """Check that the file is ours; which version it is of, 0 for an empty one."""
+    kind, version = connection.pragma("application_id"), connection.pragma("user_version")
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    if kind != APPLICATION_ID and (kind or version or tables):
+        raise StoreFormatError(f"path must be a file of ringward.events or a new one (was of application {kind})")
+    if version < 0 or (not version and tables):
+        raise StoreFormatError(f"the file must be of version 1 at least (was {version})")
+    if version > VERSION:
+        raise StoreFormatError(f"the file must be of version {VERSION} at most (was {version}): upgrade ringward")
+    if version:
+        fingerprint.check(connection, STEPS[:version])
+    return int(version)
+
+
+def create(
+    connection: apsw.Connection, stream: Stream, others: Callable[[], int], faults: Faults, *, change: bool = True
+) -> None:
     """Check that the file is ours; make the tables if it is empty, and bring it to this version if it is older.
 
-    Each step is one transaction; a file that other processes have open is not changed.
+    Each step is one transaction; a file that other processes have open is not changed, nor one that must not `change`.
     """
     with refusing_foreign(), fingerprint.bounded(connection):
-        kind, version = connection.pragma("application_id"), connection.pragma("user_version")
-        tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
-        if kind != APPLICATION_ID and (kind or version or tables):
-            raise StoreFormatError(f"path must be a file of ringward.events or a new one (was of application {kind})")
-        if version < 0 or (not version and tables):
-            raise StoreFormatError(f"the file must be of version 1 at least (was {version})")
-        if version > VERSION:
-            raise StoreFormatError(f"the file must be of version {VERSION} at most (was {version}): upgrade ringward")
-        if version:
-            fingerprint.check(connection, STEPS[:version])
+        version = version_of(connection)
+        if version < VERSION and not change:
+            raise StoreFormatError(
+                f"the file is of version {version}: a processor that opens it brings it to version {VERSION}"
+            )
         if not version:
             connection.pragma("auto_vacuum", INCREMENTAL)
         if connection.pragma("journal_mode", "wal") != "wal":
@@ -126,7 +173,7 @@ def create(connection: apsw.Connection, stream: Stream, others: Callable[[], int
         if 0 < version < VERSION and (count := others()):
             raise StoreFormatError(f"the file must be closed by {count} other processes to be of version {VERSION}")
         for before in range(version, VERSION):
-            with connection:
+            with transaction(connection):
                 connection.execute(STEPS[before])
                 if not before:
                     connection.pragma("application_id", APPLICATION_ID)

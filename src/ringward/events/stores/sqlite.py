@@ -13,12 +13,11 @@ from typing import Any
 import apsw
 
 from ringward._core import News
-from ringward.checks import checked_callable, checked_float, checked_text, checked_type
+from ringward.checks import checked_callable, checked_float, checked_type
 from ringward.errors import (
     StoreClosedError,
     StoreFailedError,
     StoreFormatError,
-    StoreUnavailableError,
     TransactionError,
 )
 from ringward.events.stores import salvage, schema
@@ -28,7 +27,7 @@ from ringward.events.stores.headroom import Headroom
 from ringward.events.stores.identity import held, in_use, refuse_nested
 from ringward.events.stores.locks import Presence, Turnstile
 from ringward.events.stores.news import Board
-from ringward.events.stores.paths import access_error, prepare_path, resolved_path
+from ringward.events.stores.paths import prepare_path, resolved_path
 from ringward.events.stores.protocol import READ_TIMEOUT_S, Abilities, Faults
 from ringward.events.stores.reading import Reader, reading
 from ringward.events.stores.settings import settled
@@ -38,7 +37,7 @@ from ringward.events.stores.sqlite_log import digest
 from ringward.events.stores.stamps import LogTime, WallClock, boot_time
 from ringward.events.stores.turns import TRANSACTION_TIMEOUT_S, Guard, SqliteTurn, Watchdog
 from ringward.events.stores.verifying import Verification
-from ringward.events.stores.writer import Writer, translated
+from ringward.events.stores.writer import Writer, typed
 from ringward.events.stream import Stream
 from ringward.mutex import Mutex
 
@@ -103,6 +102,7 @@ class SqliteStore(SqliteGroups):
     >>> store.close(); folder.cleanup()
     """
 
+    _changes = True  # whether a file of an older version is brought to this one
     abilities = Abilities(transaction=True, durable=True, exact_duplicates=True, dense=True, max_batch=_MAX_BATCH)
 
     def __init__(
@@ -127,41 +127,43 @@ class SqliteStore(SqliteGroups):
         self.path = resolved_path(path)
         schema.check_library()
         refuse_nested(self.path)
-        folder = prepare_path(self.path, create=checked_type("create", create, bool))
+        checked_type("create", create, bool)
+        with typed(self.path):
+            folder = prepare_path(self.path, create=create)
         self._numbers: dict[str, int] = {}
         self._reading: contextlib.AbstractContextManager[Any] = Mutex()
         self._closed = False
+        self._ending = Mutex()
         self._look_due = 0.0
         self._turn: Callable[[], SqliteTurn | None] = lambda: None  # the last one
-        with contextlib.ExitStack() as opened:
-            try:
-                self._presence = Presence(folder)
-                opened.callback(self._presence.close)
-                self._turnstile = Turnstile(folder, self._presence.look_after)
-                opened.callback(self._turnstile.close)
-            except OSError as error:
-                raise access_error(error, folder) from error
+        with typed(self.path), contextlib.ExitStack() as opened:
+            self._presence = Presence(folder)
+            opened.callback(self._presence.close)
+            self._turnstile = Turnstile(folder, self._presence.look_after)
+            opened.callback(self._turnstile.close)
             connection, self.stream = self._opened(stream, faults)
-            opened.callback(lambda: self._watch.release(connection.close, orderly=True))
+            self._headroom = Headroom(self.path)
+            self._writer = Writer(connection, self._turnstile, self._headroom, faults, self._watch)
+            opened.callback(self._release)
+            opened.callback(self._headroom.close)
             self._guard = Guard()
             connection.authorizer = self._guard
             function: Any = digest
             connection.create_scalar_function("ringward_digest", function, 5, deterministic=True)
             self._reader = schema.connect(self.path, write=False)
-            opened.pop_all()
-        self._headroom = Headroom(self.path)
-        self._writer = Writer(connection, self._turnstile, self._headroom, faults, self._watch)
-        self._board = Board(folder / "news", int(self._presence.name[:2], 16))
-        self._writer.news, self._writer.look = self._board.news, self._renew_news
-        self._news_looked_at = 0.0
-        self._watchdog = Watchdog()
-        _open_stores.add(self)
-        try:
+            opened.callback(self._end_reading)
+            self._board = Board(folder / "news", int(self._presence.name[:2], 16))
+            opened.callback(self._board.close)
+            self._writer.news, self._writer.look = self._board.news, self._renew_news
+            self._news_looked_at = 0.0
+            self._watchdog = Watchdog()
+            opened.callback(self._watchdog.close)
+            opened.callback(self._end_writing)
+            self._closing = contextlib.ExitStack()
+            _open_stores.add(self)
             self.configure(id_window_s=id_window_s, initial=True)
             self._begin_time()
-        except BaseException:
-            self.close()
-            raise
+            self._closing = opened.pop_all()
 
     def _opened(self, stream: Stream | None, faults: Faults) -> tuple[apsw.Connection, Stream]:
         """The writing connection, to a file that is whole and ours."""
@@ -176,13 +178,11 @@ class SqliteStore(SqliteGroups):
                 opened.callback(lambda: self._watch.release(*(each.close for each in connections), orderly=True))
                 with schema.refusing_foreign():
                     connections.append(schema.connect(self.path, write=True))
-                schema.create(connections[0], stream or Stream(), self._others, faults)
+                schema.create(connections[0], stream or Stream(), self._others, faults, change=self._changes)
                 found = schema.stored_stream(connections[0], stream)
                 self._watch.hold()
                 opened.pop_all()
             return connections[0], found
-        except apsw.Error as error:
-            raise translated(error) from error
         finally:
             self._turnstile.leave()
 
@@ -210,7 +210,8 @@ class SqliteStore(SqliteGroups):
         """The file cannot be trusted: what can be read of it goes into a new one, once nobody has it open."""
         if others := self._others() or int(in_use(self.path)):
             raise StoreFailedError(f"the file has to be copied anew, and {others} other processes still have it open")
-        salvage.renew(self.path, stream)
+        if salvage.unfinished(self.path) or not salvage.nothing_left(self.path):
+            salvage.renew(self.path, stream)
         self._presence.renewed(self.path.stat().st_ino)
         self._turnstile.fail(failed=False)
 
@@ -306,14 +307,8 @@ class SqliteStore(SqliteGroups):
         timeout_s: float = READ_TIMEOUT_S,
     ) -> list[tuple[Any, ...]]:
         """As `Processor.query`."""
-        deadline = time.monotonic() + checked_float("timeout_s", timeout_s, zero=False)
-        while True:
-            try:
-                with self.reader(timeout_s) as reader:
-                    return reader.execute(checked_text("sql", sql), parameters)
-            except StoreUnavailableError:
-                if time.monotonic() >= deadline:
-                    raise
+        with self.reader(timeout_s) as reader:
+            return reader.execute(sql, parameters)
 
     def backup(self, to: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """As `Processor.backup`."""
@@ -344,33 +339,35 @@ class SqliteStore(SqliteGroups):
         with self._reading:
             if self._closed:
                 raise StoreClosedError("the store is closed")
-        try:
-            with contextlib.closing(schema.connect(self.path, write=False)) as connection:
-                return self._read_in_place(lambda: Verification(connection, self.stream).run())
-        except apsw.Error as error:
-            raise translated(error) from error
+        with typed(self.path), contextlib.closing(schema.connect(self.path, write=False)) as connection:
+            return self._read_in_place(lambda: Verification(connection, self.stream).run())
 
     def close(self) -> None:
         """Close the file; further calls raise `StoreClosedError`."""
-        if self._closed:
-            return
-        self._closed = True
-        self._writer.close(StoreClosedError("the store is closed"))
-        self._watchdog.close()
+        with self._ending:
+            self._closed = True
+            self._closing.close()  # when that is interrupted, the next call does what is left
+            _open_stores.discard(self)
+
+    def _end_writing(self) -> None:
+        try:
+            self._writer.close(StoreClosedError("the store is closed"))
+        finally:
+            self._writer.news = None
+
+    def _end_reading(self) -> None:
         with self._reading:
             self._reader.close()
-        self._headroom.close()
+
+    def _release(self) -> None:
         failed = isinstance(self._writer.closed, StoreFailedError)
         self._watch.release(self._writer.connection.close, orderly=not failed)
-        self._board.close()
-        self._writer.news = None
-        self._turnstile.close()
-        self._presence.close()
-        _open_stores.discard(self)
 
     def _forked(self) -> None:
         """In a child process: the parent's connections and locks are not ours."""
         self._closed = True
+        self._ending = Mutex()
+        self._closing.pop_all()
         _inherited.append((self._reader, self._writer.connection))
         error = StoreClosedError("the store was opened by the process that this one was forked from")
         if (turn := self._turn()) is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import apsw
 
@@ -18,8 +20,9 @@ from ringward.errors import (
     StoreUnavailableError,
     TransactionError,
 )
+from ringward.events.stores.paths import access_error
 
-__all__ = ["DAMAGE", "HANDLER", "Writer", "translated"]
+__all__ = ["DAMAGE", "HANDLER", "Writer", "translated", "typed"]
 
 # The store's own statements never have the text of a handler's: a prepared statement is authorised once.
 HANDLER = "/*handler*/ "
@@ -95,6 +98,19 @@ class Writer(GroupCommit):
         """Another process has said so."""
         self.closed = failed = StoreFailedError("another process found that the file cannot be trusted: open it anew")
         return failed
+
+
+@contextmanager
+def typed(path: Path) -> Iterator[None]:
+    """Let what SQLite and the system say of a file become an error of ours."""
+    try:
+        yield
+    except RingwardError:  # some are an OSError, too
+        raise
+    except OSError as error:
+        raise access_error(error, path) from error
+    except apsw.Error as error:
+        raise translated(error) from error
 
 
 def translated(error: apsw.Error) -> RingwardError:
