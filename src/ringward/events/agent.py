@@ -59,6 +59,7 @@ class Agent:
         self._turn = 0
         self._survey_due = True
         self._claims: deque[Claim] = deque()  # what is left to do of the last survey
+        self._turns: dict[Batch, Turn] = {}  # those that handlers have, or have lost while they run on
         self._claiming = threading.Lock()  # a survey or a claim is under way; nobody waits for it
 
     # --- time
@@ -66,6 +67,7 @@ class Agent:
     def tick(self, now: float) -> None:
         """Look at the store and at the time, and do what follows."""
         group, store, name = self.group, self.store, self.group.name
+        self._end_lost_turns()
         for batch in list(group.batches):
             if batch.done or batch.failed:
                 self.report(batch, now)
@@ -84,7 +86,7 @@ class Agent:
     def due(self, now: float) -> float:
         """When `tick` has something to do next, unless something is stored or a batch begins or ends before."""
         with self.lock:
-            if self._survey_due or self._claims:
+            if self._survey_due or self._claims or self._turns:
                 return now
             group = self.group
             due = group.members.due(now)
@@ -333,6 +335,7 @@ class Agent:
         """
         members = self._filled(batch, now) if more else []
         with self.lock:  # the ticker reports while the worker may finish
+            self._turns.pop(batch, None)
             done, failed = _drained(batch.done), _drained(batch.failed)
             settlements, following = self.group.relieved(batch, done, failed, now, members)
         try:
@@ -361,6 +364,31 @@ class Agent:
             raise
         return members
 
+    def turn(self, batch: Batch) -> Turn:
+        """The write turn, for the handlers of a batch; `commit` ends it, or `finish`."""
+        with self.lock:
+            self.group.begin_turn(batch)
+        try:
+            while True:
+                turn = self.store.turn(self.group.name)
+                with self.lock:
+                    if not self.group.in_writing(batch):
+                        self._turns[batch] = turn
+                        return turn
+                turn.cancel()  # that write goes first
+        except BaseException:
+            with self.lock:
+                self.group.end_turn(batch)
+            raise
+
+    def _end_lost_turns(self) -> None:
+        """Let what waits for turns go on that were taken from handlers, which may be at it for long yet."""
+        if self._turns:
+            with self.lock:
+                for batch in [batch for batch, turn in self._turns.items() if turn.lost]:
+                    del self._turns[batch]
+                    self.group.end_turn(batch)
+
     def commit(
         self, batch: Batch, turn: Turn, done: Sequence[Row], failed: Sequence[tuple[Row, str]], now: float
     ) -> None:
@@ -369,11 +397,12 @@ class Agent:
         When that fails nothing of it is there; the events are delivered again, each alone.
         """
         with self.lock:
-            settlements = self.group.handled(batch, done, failed, now)
+            self._turns.pop(batch, None)
+            settlements = self.group.turned(batch, done, failed, now)
         partitions = {row[1] for row in done} | {row[1] for row, _ in failed}
         try:
             if partitions != {settlement.partition for settlement in settlements}:
-                raise TransactionError("a partition was taken over, or is being written to")
+                raise TransactionError("a partition was taken over")
             turn.settle(settlements)
         except BaseException:
             turn.cancel()

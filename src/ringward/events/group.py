@@ -64,6 +64,7 @@ class Group(Intake):
         self.name = name
         self.members = Members(process, middles, router, options)
         self.batches: dict[Batch, None] = {}  # in the order in which they were handed out
+        self._turns: set[Batch] = set()  # those that have the write turn of the store, or wait for it
         self.pace = Pace(options)
         self.concurrent = False  # whether the keys of a batch are handled at once, as coroutines are
         self.retries = self.deaths = self.takeovers = self.fenced = self.handled_count = 0
@@ -268,7 +269,7 @@ class Group(Intake):
             holding.queued_run = False
             if holding.draining or not holding.held or not holding.ready:
                 continue
-            if holding.batch is not None or holding.writing or (holding.unsettled and self._owes_letters(holding)):
+            if holding.batch is not None or self._busy(holding) or (holding.unsettled and self._owes_letters(holding)):
                 continue  # it is queued again when that is over
             events = holding.take(room, batch, a_key)
             room -= len(events)
@@ -299,7 +300,7 @@ class Group(Intake):
             if not holding.held or not holding.alone:
                 queue.popleft().queued_alone = False
                 continue
-            if holding.writing or self._owes_letters(holding) or not self._gate.enter(self.name, alone=True, now=now):
+            if self._busy(holding) or self._owes_letters(holding) or not self._gate.enter(self.name, alone=True, now=now):
                 return None
             queue.popleft().queued_alone = False
             event = holding.take_alone()
@@ -411,14 +412,14 @@ class Group(Intake):
         if len(holding.dead) == deaths:
             holding.retried.append(Retried(self.name, row[1], row[0], holding.attempts[row[0]], error))
 
-    def _settlements(self, partitions: Iterable[int]) -> list[Settlement]:
+    def _settlements(self, partitions: Iterable[int], *, in_turn: bool = False) -> list[Settlement]:
         """Documents to store; those of partitions that are being written to follow when that is over."""
         settlements = []
         for partition in partitions:
             holding = self.holdings.get(partition)
             if holding is None:
                 continue
-            if holding.writing:
+            if holding.writing or (not in_turn and self._busy(holding)):
                 self._unsettled[partition] = holding
                 continue
             holding.writing = True
@@ -430,7 +431,7 @@ class Group(Intake):
         """What is to be stored without a batch: parked events, and what had to wait for another write."""
         if not self._unsettled:
             return []
-        waiting = [p for p, holding in self._unsettled.items() if not holding.writing]
+        waiting = [p for p, holding in self._unsettled.items() if not self._busy(holding)]
         for partition in waiting:
             del self._unsettled[partition]
         return self._settlements(p for p in waiting if p in self.holdings and self.holdings[p].unsettled)
@@ -470,6 +471,7 @@ class Group(Intake):
     def finished(self, batch: Batch) -> None:
         """Nobody runs a batch any more; what is open of it is given back."""
         self.batches.pop(batch, None)
+        self._turns.discard(batch)
         if batch.open:
             for holding, rows in self._by_holding(batch, list(batch.open.values())):
                 holding.give_back(rows)
@@ -491,6 +493,40 @@ class Group(Intake):
         if batch.gated:
             batch.gated = False
             self._gate.leave(self.name, alone=batch.alone, more=batch.alone and self._suspects_wait())
+
+    # --- the write turn
+
+    def begin_turn(self, batch: Batch) -> None:
+        """A handler wants the write turn. Whatever else there is to store of these partitions waits until it is over.
+
+        Otherwise it would be on its way to the store, and get there after the turn, whose documents follow it.
+        """
+        self._turns.add(batch)
+
+    def in_writing(self, batch: Batch) -> bool:
+        """Whether a write of one of these partitions, begun before the turn, is under way still."""
+        held = (self._holding_of(batch, partition) for partition in batch.epochs)
+        return any(holding is not None and holding.writing for holding in held)
+
+    def turned(
+        self, batch: Batch, done: Sequence[Row], failed: Sequence[tuple[Row, str]], now: float
+    ) -> list[Settlement]:
+        """Outcomes of a batch that its turn, which ends with them, is to store."""
+        self.end_turn(batch)
+        return self._settlements(self._noted(batch, done, failed, now), in_turn=True)
+
+    def end_turn(self, batch: Batch) -> None:
+        """The turn of a batch is over, or was lost."""
+        self._turns.discard(batch)
+        for partition in batch.epochs:
+            if (holding := self._holding_of(batch, partition)) is not None:
+                self._queue(holding)
+
+    def _busy(self, holding: Holding) -> bool:
+        """Whether a document of it is on its way to the store, or is to be stored by a turn."""
+        if holding.writing or not self._turns:
+            return holding.writing
+        return any(self._holding_of(batch, holding.partition) is holding for batch in self._turns)
 
     # --- slow handlers
 

@@ -57,7 +57,7 @@ class _Turns:
             if self._turn is None:
                 began, self._batch.waits = self._now(), True
                 try:
-                    self._turn = self._agent.store.turn(self._agent.group.name)
+                    self._turn = self._agent.turn(self._batch)
                 finally:
                     self._batch.waits = False
                     self._batch.waited_s += self._now() - began

@@ -131,6 +131,11 @@ class HandledTurn:
         handle.world.turn_actor = handle.world.current
         handle.world.open_turn = self
 
+    @property
+    def lost(self):
+        """As `Turn.lost`."""
+        return self.inner.lost
+
     def begin(self, partition, epoch):
         """As `Turn.begin`."""
         self._live()

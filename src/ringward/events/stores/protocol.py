@@ -123,6 +123,11 @@ class Turn(Protocol):
         """The handle for handlers."""
         ...
 
+    @property
+    def lost(self) -> bool:
+        """Whether nothing can be done in it any more: it was committed, cancelled or taken away."""
+        ...
+
     def begin(self, partition: int, epoch: int) -> None:
         """Open an event's savepoint; `StaleEpochError` when the epoch is not the stored one."""
         ...
