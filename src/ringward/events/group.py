@@ -300,7 +300,11 @@ class Group(Intake):
             if not holding.held or not holding.alone:
                 queue.popleft().queued_alone = False
                 continue
-            if self._busy(holding) or self._owes_letters(holding) or not self._gate.enter(self.name, alone=True, now=now):
+            if (
+                self._busy(holding)
+                or self._owes_letters(holding)
+                or not self._gate.enter(self.name, alone=True, now=now)
+            ):
                 return None
             queue.popleft().queued_alone = False
             event = holding.take_alone()
