@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import queue
 import threading
+import time
+from contextlib import closing
 
 import pytest
 
@@ -154,3 +157,67 @@ def test_troubles_are_waited_for_longer_and_longer_and_are_forgotten_when_over()
 )
 def test_what_may_pass_is_told_from_what_does_not(error, does):
     assert passes(error) is does
+
+
+def told(p, wanted):
+    """The reasons of a processor's health, once they hold a text."""
+    for _ in range(500):
+        reasons = [reason.text for reason in p.health().reasons]
+        if any(wanted in text for text in reasons):
+            break
+        time.sleep(0.01)
+    return reasons
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_group_that_is_deleted_stops_no_other(tmp_path, caplog, own):
+    path, handled = tmp_path / "store.db", {"a": queue.Queue(), "b": queue.Queue()}
+    with Processor(path) as p, closing(SqliteStore(path)) as other:
+        store = p.store if own else other
+        for group, seqs in handled.items():
+            p.consumer(group, members=2)(lambda event, seqs=seqs: seqs.put(event.seq))
+        p.start()
+        p.publish("k", b"")
+        assert [seqs.get(timeout=5) for seqs in handled.values()] == [1, 1]
+        store.delete_group("a")
+        assert told(p, "deleted") == ["group a was deleted: its consumer has nothing to do"]
+        p.publish("k", b"")
+        assert handled["b"].get(timeout=5) == 2
+        assert p.drain(5)
+        assert (p.health().state, handled["a"].empty()) == ("degraded", True)
+        assert [r.getMessage() for r in caplog.records if r.event == "group_deleted"] == [
+            "group a was deleted: its consumer has nothing to do"
+        ]
+        store.open_group("a", 1)
+        assert handled["a"].get(timeout=5) == 2
+        assert p.drain(5)
+        assert p.health().state == "ok"
+        store.delete_group("a")
+    assert p.closed
+
+
+def test_a_group_that_is_deleted_in_asyncio_stops_no_other():
+    async def main():
+        async with aio.Processor() as p:
+            handled = asyncio.Queue()
+
+            @p.consumer("a")
+            async def idle(event):
+                pass
+
+            @p.consumer("b")
+            async def handle(event):
+                handled.put_nowait(event.seq)
+
+            p.start()
+            await p.publish("k", b"")
+            assert await asyncio.wait_for(handled.get(), 5) == 1
+            p._inner.store.delete_group("a")
+            await p.publish("k", b"")
+            assert await asyncio.wait_for(handled.get(), 5) == 2
+            assert await p.drain(5)
+            return await p.health()
+
+    assert [reason.text for reason in asyncio.run(main()).reasons] == [
+        "group a was deleted: its consumer has nothing to do"
+    ]

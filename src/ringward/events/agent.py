@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from ringward.errors import TransactionError
+from ringward.errors import TransactionError, UnknownGroupError
 from ringward.events.document import View
 from ringward.events.effects import Batch, ChangeView, Claim, Release
 from ringward.events.event import Row, size_of
 from ringward.events.group import Group
+from ringward.events.logs import log
 from ringward.events.notices import Notice
 from ringward.events.stores.protocol import Settlement, Store, Turn
 from ringward.mutex import Mutex
@@ -57,6 +60,7 @@ class Agent:
         self._seen = store.totals().tail
         self._told: deque[tuple[Sequence[tuple[int, int]], Row | None]] = deque(maxlen=_TOLD)
         self._turn = 0
+        self.deleted = False  # whether the store has no such group any more
         self._survey_due = True
         self._claims: deque[Claim] = deque()  # what is left to do of the last survey
         self._turns: dict[Batch, Turn] = {}  # those that handlers have, or have lost while they run on
@@ -65,7 +69,16 @@ class Agent:
     # --- time
 
     def tick(self, now: float) -> None:
-        """Look at the store and at the time, and do what follows."""
+        """Look at the store and at the time, and do what follows; nothing while the group is deleted."""
+        if self.deleted and not self._exists():
+            return
+        try:
+            self._tick(now)
+        except UnknownGroupError as error:
+            if not self.misses(error):
+                raise
+
+    def _tick(self, now: float) -> None:
         group, store, name = self.group, self.store, self.group.name
         self._end_lost_turns()
         for batch in list(group.batches):
@@ -76,7 +89,10 @@ class Agent:
         if beats:
             store.beat(name, beats)
         for _ in range(_VIEW_CHANGES):
-            if not self._look(now, store.view(name)):
+            view = store.view(name)
+            if view is None and group.members.view is not None and not self._exists():
+                return
+            if not self._look(now, view):
                 break
         self._survey()
         self._catch_up()
@@ -86,6 +102,8 @@ class Agent:
     def due(self, now: float) -> float:
         """When `tick` has something to do next, unless something is stored or a batch begins or ends before."""
         with self.lock:
+            if self.deleted:
+                return math.inf
             if self._survey_due or self._claims or self._turns:
                 return now
             group = self.group
@@ -105,6 +123,30 @@ class Agent:
         """For how many workers there may be something to do, at most."""
         with self.lock:
             return self.group.queued + len(self._claims) + bool(self._told)
+
+    @property
+    def present(self) -> bool:
+        """Whether members of this process are in the view; of a group that was deleted none is."""
+        return self.group.members.present and not self.deleted
+
+    def misses(self, error: BaseException) -> bool:
+        """Whether an error says that the group is not there: then it is looked for, and nothing is done until it is."""
+        if not isinstance(error, UnknownGroupError) or error.group != self.group.name:
+            return False
+        self._exists()
+        return True
+
+    def _exists(self) -> bool:
+        """Whether the store has the group. What is held of one that was deleted is forgotten."""
+        name = self.group.name
+        deleted = all(state.name != name for state in self.store.groups())
+        with self.lock:
+            changed, self.deleted = deleted != self.deleted, deleted
+        if changed:
+            self.lose(list(self.group.holdings))
+            what = "was deleted: its consumer has nothing to do" if deleted else "is there again: its consumer goes on"
+            log(logging.WARNING, f"group {name} {what}", event="group_deleted" if deleted else "group_back", group=name)
+        return not deleted
 
     def restart(self) -> None:
         """Whoever worked for this group has stopped in the middle of it: what it held is claimed anew."""

@@ -355,6 +355,8 @@ class Processor:
             try:
                 await self._take_turn(agent, handler, who)
             except Exception as error:
+                if await self._do(agent.misses, error):
+                    continue
                 if not passes(error):
                     raise
                 self._ticker.stir()
@@ -419,7 +421,7 @@ class Processor:
         try:
             await self._do(work, batch, self._inner._now())
         except Exception as error:
-            if not passes(error):
+            if not (await self._do(agent.misses, error) or passes(error)):
                 raise
             self._inner._troubles.met(f"a worker of group {agent.group.name}", error)
         self._ticker.stir()

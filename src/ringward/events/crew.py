@@ -256,6 +256,8 @@ class Crew:
                     if self._take_turn(post, stopping, who):
                         return
                 except Exception as error:
+                    if post.agent.misses(error):
+                        continue
                     if not passes(error):
                         raise
                     self.ticker.stir()

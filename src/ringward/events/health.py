@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from ringward.events.document import View
 from ringward.events.stores.protocol import Store
 from ringward.events.texts import Texts
 from ringward.events.troubles import Troubles
 
-__all__ = ["GroupHealth", "Health", "Reason", "State", "health_of", "health_within"]
+__all__ = ["GroupHealth", "Health", "Reason", "State", "health_of", "health_within", "stored_of"]
 
 State = Literal["ok", "degraded", "failed", "stopped"]
 
@@ -152,27 +151,38 @@ def _now_ms() -> int:
 
 
 def _group_health(store: Store, name: str, tail: int) -> GroupHealth:
-    view, letters, lowest = store.view(name), store.letters(name), store.lowest_unresolved(name)
-    # What waits behind dead letters only is below the cursor.
-    since = next((row[7] for row in store.rows([lowest])), None) if lowest <= tail else None
-    up = _up(view)
+    dead, parked, lowest, since, up = stored_of(store, name, tail)
     owners = [document.owner for document in store.documents(name).values()]
-    dead = sum(letter.state == "dead" for letter in letters)
     return GroupHealth(
         waiting_since_ms=since,
         lag_s=0.0 if since is None else max(0.0, (_now_ms() - since) / 1000),
         lowest=lowest,
         dead=dead,
-        parked=len(letters) - dead,
+        parked=parked,
         members=tuple(up.values()),
         unowned=sum(owner not in up for owner in owners),
     )
 
 
-def _up(view: View | None) -> dict[str | None, str]:
-    """Lease → name of the members that are up."""
+class _Stored(NamedTuple):
+    """What a store has of a group: letters, the lowest unresolved seq and its time, and lease → name of who is up."""
+
+    dead: int
+    parked: int
+    lowest: int
+    since_ms: int | None
+    up: dict[str | None, str]
+
+
+def stored_of(store: Store, name: str, tail: int) -> _Stored:
+    """How a group is, as far as the store can tell."""
+    view, letters, lowest = store.view(name), store.letters(name), store.lowest_unresolved(name)
+    # What waits behind dead letters only is below the cursor.
+    since = next((row[7] for row in store.rows([lowest])), None) if lowest <= tail else None
     members = () if view is None else view.members
-    return {f"{name}#{member.incarnation}": name for name, member in members if member.up}
+    up: dict[str | None, str] = {f"{name}#{member.incarnation}": name for name, member in members if member.up}
+    dead = sum(letter.state == "dead" for letter in letters)
+    return _Stored(dead, len(letters) - dead, lowest, since, up)
 
 
 def health_within(
@@ -182,7 +192,7 @@ def health_within(
     running: bool,
     failure: BaseException | None,
     troubles: Troubles,
-    groups: Mapping[str, Callable[[], tuple[int, tuple[str, ...]]]],
+    groups: Mapping[str, Callable[[], tuple[int, tuple[str, ...], bool]]],
 ) -> Health:
     """A store's health, with what a process knows of itself and of its groups.
 
@@ -194,7 +204,7 @@ def health_within(
         What ended the processor.
     troubles : Troubles
     groups : dict of str to callable
-        Those with a consumer; each tells how many handlers hang, and who is damped.
+        Those with a consumer; each tells how many handlers hang, who is damped, and whether the group was deleted.
     """
     health = Health().with_reason("stopped", "the processor is closed") if closed else health_of(store)
     if troubles.last is not None:
@@ -208,9 +218,11 @@ def health_within(
         text = f"{who} tries again and again, {trouble.times} times so far: {troubles.said(trouble.error)}"
         health = health.with_reason("degraded", text, trouble.since_ms)
     for name in groups if not closed else ():
-        hung, damped = groups[name]()
+        hung, damped, deleted = groups[name]()
         group = replace(health.groups.get(name, GroupHealth()), hung=hung, damped=damped)
         health = replace(health, groups={**health.groups, name: group})
+        if deleted:
+            health = health.with_reason("degraded", f"group {name} was deleted: its consumer has nothing to do")
         if hung:
             health = health.with_reason("degraded", f"group {name}: {hung} handlers hang")
         if damped:

@@ -29,7 +29,7 @@ from ringward.events.effects import Options
 from ringward.events.event import EventId, EventKey, Receipt, Receipts
 from ringward.events.gate import Gate
 from ringward.events.group import Group
-from ringward.events.health import Health, health_within
+from ringward.events.health import Health, health_within, stored_of
 from ringward.events.hooks import Hooks, Observer
 from ringward.events.members import RouterLike
 from ringward.events.registration import checked_seqs, member_names, options_from
@@ -397,7 +397,7 @@ class Processor:
             return not self._present()
 
     def _present(self) -> bool:  # apart from the lock: see `Mutex`
-        return any(agent.group.members.present for agent in self._agents.values())
+        return any(agent.present for agent in self._agents.values())
 
     def _outside(self, call: str) -> None:
         """Refuse what waits for handlers where one, or a hook, waits for it."""
@@ -499,7 +499,9 @@ class Processor:
         with self._lock:
             if not self._quiet():
                 return False
-        return all(self._resolved(name) for name in self._agents)
+        with suppress(UnknownGroupError):  # which was deleted just now: the ticker is about to see it
+            return all(agent.deleted or self._resolved(name) for name, agent in self._agents.items())
+        return False
 
     def _quiet(self) -> bool:  # apart from the lock: see `Mutex`
         return all(agent.group.quiet for agent in self._agents.values())
@@ -674,15 +676,11 @@ class Processor:
         """What the store holds, and how far all its groups are."""
         totals, groups = self.store.totals(), self.store.groups()
         rate = self._accepted.per_s(self._now(), totals.tail)
-        return Stats(*totals, {state.name: self._group_stats(state.name) for state in groups}, rate)
+        return Stats(*totals, {state.name: self._group_stats(state.name, totals.tail) for state in groups}, rate)
 
-    def _group_stats(self, name: str) -> GroupStats:
-        store, agent = self.store, self._agents.get(name)
-        letters, view, lowest = store.letters(name), store.view(name), store.lowest_unresolved(name)
-        up = () if view is None else tuple(name for name, member in view.members if member.up)
-        dead = sum(letter.state == "dead" for letter in letters)
-        since = next((row[7] for row in store.rows([lowest])), None)
-        stored = (store.unresolved(name), dead, len(letters) - dead, lowest, since, up)
+    def _group_stats(self, name: str, tail: int) -> GroupStats:
+        agent, (*entries, up) = self._agents.get(name), stored_of(self.store, name, tail)
+        stored = (self.store.unresolved(name), *entries, tuple(up.values()))
         if agent is None:
             return GroupStats(*stored)
         with self._lock:
@@ -697,15 +695,16 @@ class Processor:
         return self._health(running=self._crew.running, failure=self._crew.failure)
 
     def _health(self, *, running: bool, failure: BaseException | None) -> Health:
-        groups = {name: partial(self._group_health, agent.group) for name, agent in list(self._agents.items())}
+        groups = {name: partial(self._group_health, agent) for name, agent in list(self._agents.items())}
         return health_within(
             self.store, closed=self._closed, running=running, failure=failure, troubles=self._troubles, groups=groups
         )
 
-    def _group_health(self, group: Group) -> tuple[int, tuple[str, ...]]:
-        """How many handlers hang, and which members are damped."""
+    def _group_health(self, agent: Agent) -> tuple[int, tuple[str, ...], bool]:
+        """How many handlers hang, which members are damped, and whether the group was deleted."""
         with self._lock:
-            return sum(batch.abandoned for batch in group.batches), group.members.damped(self._now())
+            hung = sum(batch.abandoned for batch in agent.group.batches)
+            return hung, agent.group.members.damped(self._now()), agent.deleted
 
     @property
     def closed(self) -> bool:
