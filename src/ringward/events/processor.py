@@ -679,8 +679,9 @@ class Processor:
         return Stats(*totals, {state.name: self._group_stats(state.name, totals.tail) for state in groups}, rate)
 
     def _group_stats(self, name: str, tail: int) -> GroupStats:
-        agent, (*entries, up) = self._agents.get(name), stored_of(self.store, name, tail)
-        stored = (self.store.unresolved(name), *entries, tuple(up.values()))
+        agent, lag = self._agents.get(name), self.store.unresolved(name)
+        dead, parked, lowest, since, up = stored_of(self.store, name, tail)
+        stored = (lag, dead, parked, lowest, since, tuple(up.values()))
         if agent is None:
             return GroupStats(*stored)
         with self._lock:
