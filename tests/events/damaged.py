@@ -153,7 +153,7 @@ def _use(store, name, step, timeout_s):
     step("redrive", lambda: p.redrive("g"))
     step("run", lambda: p.run(until="idle", timeout_s=timeout_s))
     step("prune", p.prune)
-    step("reset", lambda: p.reset("g"))
+    step("reset", lambda: p.reset("g", "beginning"))
     step("configure", lambda: p.configure(id_window_s=0))
     step("close", p.close)
 

@@ -395,7 +395,7 @@ def test_a_second_processor_inside_a_transactional_handler_is_an_error_at_once(p
             other.store.open_group("g", 0)
             calls = {
                 "publish": lambda: other.publish("other", b"x"),
-                "reset": lambda: other.reset("g"),
+                "reset": lambda: other.reset("g", "beginning"),
                 "redrive": lambda: other.redrive("g", [1]),
                 "open": lambda: SqliteStore(path),
                 "turn": lambda: other.store.turn("g"),

@@ -136,7 +136,7 @@ def test_replay_by_seq_and_by_the_beginning(place):
         p.reset("g", 7)
         p.run(until="idle", timeout_s=30)
         assert sorted(seen[10:]) == [8, 9, 10]
-        p.reset("g")
+        p.reset("g", "beginning")
         p.run(until="idle", timeout_s=30)
         assert len(seen) == 23
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -24,6 +24,8 @@ __all__ = ["group"]
 class _Group(click.Group):
     """Turns errors of the data into one line and exit code 1, and a closed pipe into silence."""
 
+    _code = 1
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), "events"])
 
@@ -34,14 +36,28 @@ class _Group(click.Group):
             return events
         return super().get_command(ctx, cmd_name)
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().main(*args, **options)
+        except BrokenPipeError:  # nobody reads what an error says: its exit code still tells
+            _drop_output(sys.stderr)
+            sys.exit(self._code)
+
     def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return self._invoked(ctx)
+        except click.ClickException as error:
+            self._code = error.exit_code
+            raise
+
+    def _invoked(self, ctx: click.Context) -> Any:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without → is no reason to fail
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            _drop_output()
+            _drop_output(sys.stdout)
             ctx.exit(0)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)  # as shells count it; a command that has something to say about it says it before
@@ -50,19 +66,19 @@ class _Group(click.Group):
             try:
                 sys.stdout.flush()
             except OSError:
-                _drop_output()
+                _drop_output(sys.stdout)
             raise
+        except (InputError, rw.RingwardError) as error:  # some are OSErrors too, whose text says all
+            raise click.ClickException(tidy(neutral(str(error)))) from error
         except OSError as error:
             where = "the output" if error.filename is None else os.fsdecode(error.filename)
             raise click.ClickException(tidy(f"{where}: {error.strerror or error}")) from error
-        except (InputError, rw.RingwardError) as error:
-            raise click.ClickException(tidy(neutral(str(error)))) from error
         return result
 
 
-def _drop_output() -> None:
+def _drop_output(stream: TextIO) -> None:
     """What is still buffered has no reader: Python must not try to write it at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

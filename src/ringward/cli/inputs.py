@@ -12,7 +12,7 @@ import numpy as np
 
 from ringward.cli.sources import PACKERS, ByteSource, InputError, decoded_lines
 
-__all__ = ["BATCH_ROWS", "TYPED_KINDS", "Batch", "Layout", "Rows", "kind_by_name"]
+__all__ = ["BATCH_ROWS", "TYPED_KINDS", "Batch", "Layout", "Rows", "hint_at", "kind_by_name"]
 
 BATCH_ROWS = 65_536
 INT_MIN, INT_MAX = -(1 << 63), (1 << 64) - 1
@@ -115,7 +115,7 @@ class Rows:
             raise InputError(name, "empty: there is no header")
         if columns.count(str(key)) != 1:
             found = "no column" if key not in columns else "more than one column"
-            raise InputError(name, f"{found} {key!r}; there are: {', '.join(columns)}")
+            raise InputError(name, f"{found} {key!r}; there are: {', '.join(columns)}{hint_at(columns)}")
         self._key_index = columns.index(str(key))
         self.columns = columns
 
@@ -161,3 +161,20 @@ class Rows:
         if not INT_MIN <= value <= INT_MAX:
             raise InputError(self._source.name, f"the key must be at least -2**63 and below 2**64 (was {value})", line)
         return value
+
+
+def hint_at(columns: list[str]) -> str:
+    """What a header looks like that is none of the format in which it was read; empty where it looks right."""
+    if columns[0].lstrip().startswith("{"):
+        return "; this looks like JSON lines: publish reads them with --format jsonl"
+    found = [
+        name
+        for name, mark in ((";", ";"), ("a tab", "\t"), ("|", "|"), (",", ","))
+        if len(columns) == 1 and mark in columns[0]
+    ]
+    if not found:
+        return ""
+    told = {"a tab": "--format tsv reads that", ",": "--format csv reads that"}.get(
+        found[0], "only commas and tabs are read"
+    )
+    return f"; the separator may be {found[0]}: {told}"

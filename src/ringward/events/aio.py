@@ -611,9 +611,13 @@ class Processor:
         """As `ringward.events.Processor.drop`."""
         return await self._do(self._inner.drop, group, seqs)
 
-    async def reset(self, group: str, to: Start = "beginning") -> None:
+    async def reset(self, group: str, to: Start) -> None:
         """As `ringward.events.Processor.reset`."""
         await self._do(self._inner.reset, group, to)
+
+    async def delete_group(self, group: str) -> None:
+        """As `ringward.events.Processor.delete_group`."""
+        await self._do(self._inner.delete_group, group)
 
     async def configure(self, *, retention: Retention | None = None, id_window_s: float | None = None) -> Settings:
         """As `ringward.events.Processor.configure`."""

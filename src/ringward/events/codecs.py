@@ -26,11 +26,22 @@ CodecLike: TypeAlias = Literal["json", "msgspec"] | Codec
 
 
 class JsonCodec:
-    """Payloads are JSON."""
+    """Payloads are JSON; what JSON has no form for (NaN, bytes, sets) is refused."""
 
     def encode(self, value: Any) -> bytes:
-        """The value as UTF-8."""
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+        """The value as UTF-8.
+
+        Raises
+        ------
+        ArgumentTypeError, ArgumentError
+            For what JSON cannot hold.
+        """
+        try:
+            return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        except TypeError as error:
+            raise ArgumentTypeError("payload", f"what JSON can hold ({error})", value) from error
+        except (ValueError, RecursionError) as error:
+            raise ArgumentError("payload", f"what JSON can hold ({_reason(error)})", value) from error
 
     def decode(self, payload: bytes) -> Any:
         """The value again."""
@@ -77,15 +88,38 @@ class MsgspecCodec:
             raise ArgumentError("format", "'json' or 'msgpack'", format)
         self._decoder: Any
         if format == "json":
-            self.encode = msgspec.json.Encoder().encode
+            self._encode = msgspec.json.Encoder().encode
             self._decoder = msgspec.json.Decoder(type)
         else:
-            self.encode = msgspec.msgpack.Encoder().encode
+            self._encode = msgspec.msgpack.Encoder().encode
             self._decoder = msgspec.msgpack.Decoder(type)
+
+        self._format = format
+
+    def encode(self, value: Any) -> bytes:
+        """The bytes to publish. As msgspec has it, NaN is null in JSON.
+
+        Raises
+        ------
+        ArgumentTypeError, ArgumentError
+            For what the format cannot hold.
+        """
+        try:
+            body: bytes = self._encode(value)
+        except (TypeError, NotImplementedError) as error:
+            raise ArgumentTypeError("payload", f"what {self._format} can hold ({error})", value) from error
+        except (ValueError, OverflowError, RecursionError) as error:
+            raise ArgumentError("payload", f"what {self._format} can hold ({_reason(error)})", value) from error
+        return body
 
     def decode(self, payload: bytes) -> Any:
         """The value again, of the type."""
         return self._decoder.decode(payload)
+
+
+def _reason(error: Exception) -> str:
+    """Why, without the value: that is shown beside it, or may not be."""
+    return error.reason if isinstance(error, UnicodeEncodeError) else str(error)
 
 
 def codec_from(codec: CodecLike | None) -> Codec | None:

@@ -135,6 +135,7 @@ class Processor:
         check_bounds(unresolved_count, unresolved_bytes)  # before anything is opened, as all that may be wrong
         self.store = _opened(store, stream, create=checked_type("create", create, bool))
         self._begin_with(retention, close=self.store is not store)
+        self._encoded = self._texts.hiding(encoded)
         self._entry = self._texts.hiding(self.store.stream.entry)
         self._entries = self._texts.hiding(self.store.stream.entries)
         self._admission = Admission(self.store, unresolved_count, unresolved_bytes, now)
@@ -201,7 +202,7 @@ class Processor:
         StoreFailedError
             When it is unknown whether the event is stored: publish it again, with the same id.
         """
-        body = payload if self._codec is None else encoded(self._codec, payload)
+        body = payload if self._codec is None else self._encoded(self._codec, payload)
         return self._append([self._entry(key, body, id, headers)], wait_s)[0]
 
     def publish_many(
@@ -232,7 +233,7 @@ class Processor:
             As `publish`, for the first event at fault; nothing is stored then.
         """
         if self._codec is not None:
-            payloads = [encoded(self._codec, payload) for payload in payloads]
+            payloads = [self._encoded(self._codec, payload) for payload in payloads]
         entries = self._entries(keys, payloads, ids, headers)
         return self._append(entries, wait_s) if entries else []
 
@@ -332,7 +333,7 @@ class Processor:
             else:
                 machine.members.join(names)
 
-    def _seq_of(self, start: Start) -> int:
+    def _seq_of(self, start: Start, argument: str = "start") -> int:
         """The seq after which a position is."""
         if isinstance(start, datetime):
             try:
@@ -345,8 +346,8 @@ class Processor:
         if start == "end":
             return totals.tail
         if not hasattr(start, "__index__"):
-            raise ArgumentError("start", "'beginning', 'end', a seq or a datetime", start)
-        return checked_int("start", start, 0, totals.tail)
+            raise ArgumentError(argument, "'beginning', 'end', a seq or a datetime", start)
+        return checked_int(argument, start, 0, totals.tail)
 
     def reroute(self, group: str, router: RouterLike) -> None:
         """Let another router decide from now on which member owns which partition."""
@@ -543,7 +544,13 @@ class Processor:
         return [DeadEvent.of(letter, rows[letter.seq]) for letter in letters if letter.seq in rows]
 
     def redrive(self, group: str, seqs: Sequence[int] | None = None) -> int:
-        """Deliver dead events again, and what is parked behind them; all, unless told which. How many are dead."""
+        """Deliver dead events again, and what is parked behind them; all, unless told which.
+
+        Returns
+        -------
+        int
+            How many dead events that are. A seq that is not dead in this group is passed over and not counted.
+        """
         checked_text("group", group)
         if seqs is None:
             chosen = [letter.seq for letter in self.store.letters(group) if letter.state == "dead"]
@@ -554,18 +561,50 @@ class Processor:
         return count
 
     def drop(self, group: str, seqs: Sequence[int]) -> int:
-        """Delete entries of the dead-letter queue for good; what is parked behind them goes on. How many there were."""
+        """Delete entries of the dead-letter queue for good; what is parked behind them goes on.
+
+        Returns
+        -------
+        int
+            How many were deleted. A seq that is not in the queue of this group is passed over and not counted.
+        """
         count = self.store.drop(checked_text("group", group), checked_seqs(seqs))
         self._crew.wake()
         return count
 
-    def reset(self, group: str, to: Start = "beginning") -> None:
-        """Let a group handle events again from a seq (the first after it), a time or the beginning.
+    def reset(self, group: str, to: Start) -> None:
+        """Let a group handle events again, or leave some out.
 
-        Its epochs rise, so what is in flight counts no more; it is a new generation.
+        Its epochs rise: work in flight is discarded. The dead-letter queue stays as it is; `drop` empties it.
+
+        Parameters
+        ----------
+        group : str
+        to : "beginning", "end", int or datetime
+            Where it goes on: an int is the seq after which.
         """
-        self.store.reset(checked_text("group", group), self._seq_of(to))
+        self.store.reset(checked_text("group", group), self._seq_of(to, "to"))
         self._crew.wake()
+
+    def delete_group(self, group: str) -> None:
+        """Forget a group that nobody needs any more: where it was, its members, and its dead-letter queue.
+
+        An abandoned group keeps every event that it has not handled from being pruned. A consumer that is registered
+        later under the name begins anew; what members of before acknowledge is refused.
+
+        Parameters
+        ----------
+        group : str
+
+        Raises
+        ------
+        ArgumentError
+            When this processor has a consumer for it.
+        UnknownGroupError
+        """
+        if checked_text("group", group) in self._agents:
+            raise ArgumentError("group", "one without a consumer in this processor", group)
+        self.store.delete_group(group)
 
     def configure(self, *, retention: Retention | None = None, id_window_s: float | None = None) -> Settings:
         """Set how long the store keeps events and ids, for every process that has it open.

@@ -35,9 +35,9 @@ def load_handler(name: str, folders: Sequence[str | os.PathLike[str]] = ()) -> H
     ArgumentError
         When there is none of this name, its module fails to be imported, or it is not callable.
     """
-    module, colon, function = name.partition(":")
-    if not module or not function or "/" in module or (not colon and module.endswith(".py")):
-        raise ArgumentError("handler", "of the form package.module:function", name)
+    module, _, function = name.partition(":")
+    if not module or not function or "/" in module or "\\" in module or module.endswith(".py"):
+        raise ArgumentError("handler", f"of the form package.module:function{_meant(name)}", name)
     for folder in reversed(folders):
         where = os.path.abspath(folder)  # noqa: PTH100 - Path.absolute keeps the ".."
         if not os.path.isdir(where):  # noqa: PTH112 - as above
@@ -54,6 +54,16 @@ def load_handler(name: str, folders: Sequence[str | os.PathLike[str]] = ()) -> H
         raise ArgumentError("handler", "the name of something callable", name)
     handler: Handler = found
     return handler
+
+
+def _meant(name: str) -> str:
+    """What somebody may have meant who gave a file, or dots all through."""
+    path, colon, function = name.partition(":")
+    path, dot, last = (path, "", function) if colon else path.rpartition(".")
+    stem = path.removesuffix(".py").replace("\\", "/").rpartition("/")[2]
+    if path.endswith(".py") or "/" in path or "\\" in path:
+        return f": names of modules have no .py and no folder; did you mean {stem}:{last}?" if stem and last else ""
+    return f"; did you mean {path}:{last}?" if dot and path and last and last != "py" else ""
 
 
 def _imported(module: str, name: str) -> Any:

@@ -96,7 +96,7 @@ def test_ids_make_publishing_repeatable(filled):
         csv.writer(file).writerows([HEADER, ["N9", "x", "90"], ["N9", "x", "91"], ["N9", "another", "3"]])
     command = ["events", "publish", "e.db", "more.csv", "--key", "tail", "--id", "no", "--batch", "2"]
     assert fails(*command) == (
-        "more.csv, rows from 3: id '3' belongs to another event, seq 4: a repeat must have the same key, payload and"
+        "more.csv, row 3: id '3' belongs to another event, seq 4: a repeat must have the same key, payload and"
         " headers; the 2 rows before are stored"
     )
     assert [event["id"] for event in consumed()] == ["90", "91"]

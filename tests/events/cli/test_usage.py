@@ -63,7 +63,7 @@ def test_wrong_usage_is_exit_code_2(filled, args):
 def test_a_file_that_is_missing_or_foreign_is_one_line_of_error(command):
     """No command but publish makes one."""
     name, *flags = command
-    assert fails("events", name, "none.db", *flags) == "none.db: no such file"
+    assert fails("events", name, "none.db", *flags) == "none.db: no such file; `ringward events publish` makes it"
     assert not Path("none.db").exists()
     Path("foreign.db").write_text("this is no database, and long enough to see that it is none" * 20)
     assert "path must be a file of ringward.events" in fails("events", name, "foreign.db", *flags)

@@ -8,6 +8,7 @@ from ringward.cli.events.backup import backup
 from ringward.cli.events.compact import compact
 from ringward.cli.events.configure import configure
 from ringward.cli.events.consume import consume
+from ringward.cli.events.delete_group import delete_group
 from ringward.cli.events.health import health
 from ringward.cli.events.letters import dead, drop, redrive
 from ringward.cli.events.look import lag, tail, verify
@@ -36,6 +37,7 @@ for command in (
     redrive,
     drop,
     reset,
+    delete_group,
     tail,
     verify,
     configure,

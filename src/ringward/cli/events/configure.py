@@ -15,21 +15,26 @@ from ringward.events import Retention, Settings, Stream
 
 __all__ = ["configure"]
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "": 1}
-_SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_SIZES = {"B": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 _NEVER = "none"
 
 
 def _measure(units: dict[str, int], example: str, *, whole: bool = False) -> Any:
-    """A callback that reads a number with a unit, `whole` if it is to be an integer; "none" where there is no limit."""
+    """A callback that reads a number with a unit, `whole` if it is to be an integer; "none" where there is no limit.
+
+    A unit that was forgotten is none that may be guessed: what is kept too short is deleted.
+    """
+    known = {unit.lower(): size for unit, size in units.items()}
+    need = f"a number with a unit ({', '.join(units)}), as {example}" if all(units) else f"a whole number, as {example}"
 
     def read(_ctx: click.Context, _option: click.Parameter, text: str | None) -> float | str | None:
         if text is None or text == _NEVER:
             return text
         found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([a-z]*)", text.lower())
-        if found is None or found[2] not in units:
-            raise click.BadParameter(f"must be a number with a unit, as {example}, or none (was {text!r})")
-        value = float(found[1]) * units[found[2]]
+        if found is None or found[2] not in known:
+            raise click.BadParameter(f"must be {need}, or none (was {text[:40]!r})")
+        value = float(found[1]) * known[found[2]]
         if whole and not value.is_integer():
             raise click.BadParameter(f"must be a whole number (was {text!r})")
         return value
@@ -43,7 +48,7 @@ def _measure(units: dict[str, int], example: str, *, whole: bool = False) -> Any
     "--retention-age",
     "age",
     metavar="TIME",
-    callback=_measure(_UNITS, "90d, 12h, 30m or 10s"),
+    callback=_measure(_UNITS, "90d or 12h"),
     help="How old events that all groups are past may get, as 90d or 12h; none: as old as they like.",
 )
 @click.option(
@@ -64,8 +69,8 @@ def _measure(units: dict[str, int], example: str, *, whole: bool = False) -> Any
     "--id-window",
     "window",
     metavar="TIME",
-    callback=_measure(_UNITS, "90d, 12h, 30m or 10s"),
-    help="How long ids are remembered, at least.",
+    callback=_measure(_UNITS, "90d or 12h"),
+    help="How long ids are remembered, at least, as 90d or 12h.",
 )
 @json_option
 def configure(
@@ -120,6 +125,7 @@ def _kept(keep: Retention) -> str:
 
 def _time(seconds: float) -> str:
     try:
-        return str(timedelta(seconds=seconds))
+        time = timedelta(seconds=seconds)
     except OverflowError:
         return f"{seconds:g} s"
+    return str(time).removesuffix(", 0:00:00") if time.days else f"{seconds:g} s"

@@ -15,11 +15,12 @@ import click
 
 import ringward as rw
 from ringward.cli.events.store import Seconds, file_options, json_option, opened
-from ringward.cli.inputs import TYPED_KINDS, Layout, Rows
+from ringward.cli.inputs import TYPED_KINDS, Layout, Rows, hint_at
 from ringward.cli.output import StoppedError, echo_json, note
 from ringward.cli.progress import progress
 from ringward.cli.sources import ByteSource, InputError, byte_source, decoded_lines
 from ringward.events import Processor, Stream
+from ringward.texts import shown
 
 __all__ = ["publish"]
 
@@ -28,7 +29,7 @@ _JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 
 class _Some(NamedTuple):
-    """Some events to publish, and the line of the last one."""
+    """Some events to publish."""
 
     keys: list[Any]
     payloads: list[bytes]
@@ -128,6 +129,7 @@ def publish(
 def _publish(
     processor: Processor, source: ByteSource, events: Iterator[_Some], total: _Total, wait_s: float | None
 ) -> None:
+    some: _Some | None = None
     with progress(source, None, quiet=False) as advance:
         try:
             for some in events:
@@ -146,9 +148,31 @@ def _publish(
             rows = f"the {total.events:,} rows before are stored" if total.events else "none is"
             raise StoppedError(f"interrupted; {rows}, and perhaps one commit more") from error
         except rw.RingwardError as error:
-            notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-            first = total.events + 1
-            raise click.ClickException(f"{source.name}, rows from {first:,}: {error}{notes}{_before(total)}") from error
+            raise click.ClickException(f"{source.name}, {_refused(error, some, total)}{_before(total)}") from error
+
+
+def _refused(error: rw.RingwardError, some: _Some | None, total: _Total) -> str:
+    """Which row is refused, as far as that is known, and why."""
+    name, first = getattr(error, "id", None), total.events + 1
+    same = (
+        []
+        if name is None or some is None or some.ids is None
+        else [i for i, other in enumerate(some.ids) if other == name]
+    )
+    if same and some is not None:
+        events = list(zip(some.keys, some.payloads, strict=True))
+        other = next((i for i in same if events[i] != events[same[0]]), None)
+        if isinstance(error, rw.ConflictError) and other is not None:
+            return (
+                f"row {first + other:,} has the same id as row {first + same[0]:,} of this input, {shown(name)},"
+                " and another key or payload; is --id unique?"
+            )
+        seq = getattr(error, "seq", 0)
+        if total.first_seq is not None and total.last_seq is not None and total.first_seq <= seq <= total.last_seq:
+            return f"row {first + same[0]:,}: {error}, and that is of this input; is --id unique?"
+        return f"row {first + same[0]:,}: {error}"
+    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+    return f"rows from {first:,}: {error}{notes}"
 
 
 def _before(total: _Total) -> str:
@@ -193,7 +217,7 @@ def _place(source: ByteSource, names: list[str] | None, name: str) -> int:
         return int(name) - 1
     if names.count(name) != 1:
         found = "no column" if name not in names else "more than one column"
-        raise InputError(source.name, f"{found} {name!r}; there are: {', '.join(names)}")
+        raise InputError(source.name, f"{found} {name!r}; there are: {', '.join(names)}{hint_at(names)}")
     return names.index(name)
 
 

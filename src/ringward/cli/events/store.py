@@ -30,7 +30,7 @@ _SECONDS_MOST = min(threading.TIMEOUT_MAX, 1e8)  # three years
 _DIGITS_MOST = 20
 _OPTIONS = {  # argument of the library → what it is called here, where that differs; the command has one of them
     "path": ("file",),
-    "start": ("--to", "--start"),
+    "start": ("--start",),
     "members": ("--member", "--members"),
     "lease_s": ("--lease",),
     "beat_s": ("--lease",),
@@ -87,7 +87,7 @@ def _as_option(error: rw.ArgumentError | rw.ArgumentTypeError) -> str:
     if name is None:
         return str(error)
     value = str(error.value) if isinstance(error.value, datetime) else repr(error.value)
-    seqs = ", the last seq" if error.argument == "start" and isinstance(error.value, int) else ""
+    seqs = ", the last seq" if error.argument in ("start", "to") and isinstance(error.value, int) else ""
     return f"{name if name.startswith('-') else name.upper()} must be {error.bound}{seqs} (was {value})"
 
 
@@ -108,10 +108,14 @@ def opened(
     if os.path.isdir(path):  # noqa: PTH112 - FILE may be anything, and is shown as it was given
         raise InputError(file, "a folder")
     if not new and not os.path.lexists(path):
-        raise InputError(file, "no such file")
+        raise InputError(file, "no such file; `ringward events publish` makes it")
     if not new and os.path.isfile(path) and not os.path.getsize(path):  # noqa: PTH113, PTH202 - as above
         raise InputError(file, "an empty file, without a stream of events")
-    with Processor(path, stream=stream, create=new, **options) as processor:
+    try:
+        processor = Processor(path, stream=stream, create=new, **options)
+    except ImportError as error:  # of a codec's extra, which is looked for before the file is opened
+        raise click.ClickException(str(error)) from error
+    with processor:
         yield processor
 
 

@@ -107,6 +107,7 @@ def work(
     told to end by SIGINT or SIGTERM finishes what is in flight and hands its partitions over. A second signal ends it
     at once.
     """
+    _check_members(names)
     path = os.path.abspath(file)  # noqa: PTH100 - the module of the handler may change the working directory
     with leaving() as leave:
         function = _loaded(handler, folders, verbose=verbose)
@@ -136,6 +137,12 @@ def work(
                     raise end
 
 
+def _check_members(names: tuple[str, ...]) -> None:
+    given = click.get_current_context().get_parameter_source("members")
+    if names and given is not click.core.ParameterSource.DEFAULT:
+        raise click.UsageError("give --members or --member: those that are named are counted")
+
+
 def _loaded(name: str, folders: tuple[str, ...], *, verbose: bool) -> Handler:
     try:
         return load_handler(name, folders)
@@ -144,7 +151,7 @@ def _loaded(name: str, folders: tuple[str, ...], *, verbose: bool) -> Handler:
             raise click.BadParameter(_reason(error), param_hint="--path") from error
         if verbose and error.__cause__ is not None:
             click.echo(tidy("".join(traceback.format_exception(error.__cause__)), most=_TRACE_MOST), err=True)
-        lost = isinstance(error.__cause__, ModuleNotFoundError)
+        lost = error.bound.startswith("in a module that can be found")
         hint = "; --path DIR says where else to look, --path . is the working directory" if lost else ""
         raise click.BadParameter(_reason(error) + hint, param_hint="--handler") from error
 

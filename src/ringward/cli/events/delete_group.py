@@ -1,0 +1,48 @@
+"""`ringward events delete-group`: forget a group that nobody needs any more."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ringward.cli.events.store import file_options, group_option, json_option, opened
+from ringward.cli.output import echo_json
+from ringward.errors import UnknownGroupError
+from ringward.events import Processor, Stream
+
+__all__ = ["delete_group"]
+
+
+@click.command("delete-group")
+@file_options
+@group_option
+@click.option("--yes", is_flag=True, help="Do not ask; otherwise it is asked on a terminal.")
+@json_option
+def delete_group(*, file: str, stream: Stream | None, group: str, yes: bool, as_json: bool) -> None:
+    """Forget a group that nobody needs any more: where it was, its members, and its dead-letter queue.
+
+    The events stay as long as other groups and the retention want them. No process may be at work for the group.
+    """
+    with opened(file, stream) as processor:
+        if group not in {state.name for state in processor.store.groups()}:
+            raise UnknownGroupError(group)
+        if busy := _at_work(processor, group):
+            raise click.ClickException(f"{group}: {', '.join(busy)} are at work: stop them first")
+        waiting = sum(processor.store.unresolved(group).values())
+        letters = len(processor.store.letters(group))
+        if not yes and sys.stdin is not None and sys.stdin.isatty():
+            left = f"{waiting:,} events that wait and {letters:,} dead and parked ones"
+            click.confirm(f"{group}: delete it, with {left}?", abort=True, err=True)
+        processor.delete_group(group)
+    if as_json:
+        echo_json({"group": group, "waiting": waiting, "letters": letters})
+    else:
+        click.echo(f"{group}: deleted; {waiting:,} events waited, {letters:,} were dead or parked")
+
+
+def _at_work(processor: Processor, group: str) -> list[str]:
+    """Members that are up in processes that live."""
+    view = processor.store.view(group)
+    members = () if view is None else view.members
+    return [name for name, member in members if member.up and processor.store.alive(member.process)]
