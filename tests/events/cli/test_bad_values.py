@@ -88,10 +88,10 @@ COMMANDS = {
     "configure": (
         [],
         {
-            "--retention-age": [*SECONDS, "-1d", "1w", "9" * 40],
+            "--retention-age": [*SECONDS, "-1d", "1y", "9" * 40],
             "--retention-bytes": [*COUNTS[1:], "1T", "9" * 40],
             "--retention-count": [*COUNTS[1:], "1k", "9" * 40],
-            "--id-window": [*SECONDS, "none", "1w", "9" * 40],
+            "--id-window": [*SECONDS, "none", "1y", "9" * 40],
         },
     ),
     "reset": (["--group", "g", "--to", "end"], {"--group": ["nobody", ""], "--to": PLACES}),
