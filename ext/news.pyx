@@ -3,6 +3,8 @@
 Compiled because whoever raises it must not pay for it where nobody sleeps, and whoever sleeps must not hold Python up: on
 Linux it sleeps on the counter itself (a futex), elsewhere it looks again and again.
 """
+import os
+
 from libc.math cimport fmin
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset
@@ -20,7 +22,18 @@ cdef extern from *:
       #define news_add(word) ((void)__atomic_add_fetch(word, 1, __ATOMIC_SEQ_CST))
       #define news_swap(word, value) __atomic_exchange_n(word, (uint32_t)(value), __ATOMIC_SEQ_CST)
     #endif
+    #if defined(_WIN32)
+      #define news_pread(fd, to) 0
+      #define news_pwrite(fd, value) 0
+      #define news_close(fd) ((void)(fd))
+    #else
+      #include <unistd.h>
+      static int news_pread(int fd, uint32_t *to) { return pread(fd, to, 4, 0) == 4; }
+      static int news_pwrite(int fd, uint32_t value) { return pwrite(fd, &value, 4, 0) == 4; }
+      #define news_close(fd) ((void)close(fd))
+    #endif
     #if defined(__linux__)
+      #include <errno.h>
       #include <limits.h>
       #include <linux/futex.h>
       #include <sys/syscall.h>
@@ -31,14 +44,18 @@ cdef extern from *:
       #define NEWS_SLEEPS 1
       /* The kernel's structure for this system call, whatever the C library's time_t is. */
       struct news_time { long seconds, nanoseconds; };
-      static void news_sleep(uint32_t *word, uint32_t seen, uint32_t who, double seconds) {
+      static void news_sleep(uint32_t *word, int fd, uint32_t seen, uint32_t who, double seconds) {
         struct timespec now;
+        (void)fd;
         struct news_time end;
         clock_gettime(CLOCK_MONOTONIC, &now);
         end.seconds = (long)now.tv_sec + (long)seconds;
         end.nanoseconds = (long)now.tv_nsec + (long)((seconds - (double)(long)seconds) * 1e9);
         if (end.nanoseconds >= 1000000000L) { end.seconds += 1; end.nanoseconds -= 1000000000L; }
-        syscall(SYS_futex, word, FUTEX_WAIT_BITSET, seen, &end, 0, who);
+        if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET, seen, &end, 0, who) && errno == EFAULT) {
+          struct timespec pause = { 0, seconds < 0.015 ? (long)(seconds * 1e9) : 15000000L };  /* the file was cut off */
+          nanosleep(&pause, 0);
+        }
       }
       static void news_wake(uint32_t *word, uint32_t who) {
         syscall(SYS_futex, word, FUTEX_WAKE_BITSET, INT_MAX, 0, 0, who);
@@ -55,9 +72,10 @@ cdef extern from *:
           nanosleep(&pause, 0);
         }
       #endif
-      static void news_sleep(uint32_t *word, uint32_t seen, uint32_t who, double seconds) {
+      static void news_sleep(uint32_t *word, int fd, uint32_t seen, uint32_t who, double seconds) {
+        uint32_t now = seen;
         (void)who;
-        while (seconds > 0 && news_load(word) == seen) {
+        while (seconds > 0 && (fd < 0 ? news_load(word) == seen : (!news_pread(fd, &now) || now == seen))) {
           double pause = seconds < 0.015 ? seconds : 0.015;
           news_pause(pause);
           seconds -= pause;
@@ -69,7 +87,10 @@ cdef extern from *:
     uint32_t news_load(uint32_t *word) nogil
     void news_add(uint32_t *word) nogil
     uint32_t news_swap(uint32_t *word, uint32_t value) nogil
-    void news_sleep(uint32_t *word, uint32_t seen, uint32_t who, double seconds) nogil
+    bint news_pread(int fd, uint32_t *to) nogil
+    bint news_pwrite(int fd, uint32_t value) nogil
+    void news_close(int fd) nogil
+    void news_sleep(uint32_t *word, int fd, uint32_t seen, uint32_t who, double seconds) nogil
     void news_wake(uint32_t *word, uint32_t who) nogil
 
 cdef double _LONGEST_S = 3600.0
@@ -86,6 +107,11 @@ cdef class News:
     who : int
         Any number, best another one for each process that shares the memory: `rouse` reaches those of the same.
 
+    fd : int
+        The descriptor of the file that the memory is of, which is closed in the end; -1: it is of no file, or of one that
+        cannot be cut off, as on Windows. Memory behind the end of a file ends the process that touches it, so it is
+        read and written as a file then, and the system alone looks at the memory, to sleep.
+
     Notes
     -----
     A process that dies in its sleep leaves the sign that somebody sleeps; the next `tell` takes it away.
@@ -94,11 +120,14 @@ cdef class News:
     cdef uint32_t *_words  # the counter; and whether somebody may sleep
     cdef object _memory
     cdef uint32_t _who
+    cdef uint32_t _next  # no other process writes the same: two that rise at once must not look as one
+    cdef int _fd
 
-    def __cinit__(self, memory=None, int who=0):
+    def __cinit__(self, memory=None, int who=0, int fd=-1):
         cdef unsigned char[::1] view
         memset(self._own, 0, sizeof(self._own))
         self._words = self._own
+        self._fd = -1
         self._who = <uint32_t>1 << (who & 31)
         if memory is not None:
             view = memory
@@ -106,6 +135,27 @@ cdef class News:
                 raise ValueError("memory must have 8 bytes at least, aligned to 4")
             self._memory = view  # it stays where it is as long as there is a view of it
             self._words = <uint32_t *>&view[0]
+            self._fd = fd
+            self._next = int.from_bytes(os.urandom(4), "little")
+
+    def __dealloc__(self):
+        if self._fd >= 0:
+            news_close(self._fd)
+
+    cdef uint32_t _count(self) noexcept nogil:
+        cdef uint32_t found = self._own[0]
+        if self._fd < 0:
+            return news_load(self._words)
+        news_pread(self._fd, &found)
+        return found
+
+    cdef void _rise(self) noexcept nogil:
+        if self._fd < 0:
+            news_add(self._words)
+        else:
+            self._next = self._next + <uint32_t>0x9E3779B9
+            self._own[0] = self._next
+            news_pwrite(self._fd, self._next)
 
     @property
     def shared(self):
@@ -114,18 +164,20 @@ cdef class News:
 
     @property
     def count(self):
-        """How often it rose, modulo 2**32."""
-        return news_load(self._words)
+        """Another number each time that it rose."""
+        return self._count()
 
     def tell(self):
         """Let it rise, and wake all that sleep, in whatever process."""
-        news_add(self._words)
-        if news_load(self._words + 1) and news_swap(self._words + 1, 0):
+        self._rise()
+        if self._fd >= 0:
+            news_wake(self._words, _ALL)
+        elif news_load(self._words + 1) and news_swap(self._words + 1, 0):
             news_wake(self._words, _ALL)
 
     def rouse(self):
         """Let it rise, and wake those that sleep in this process."""
-        news_add(self._words)  # or who is about to sleep would not notice
+        self._rise()  # or who is about to sleep would not notice
         news_wake(self._words, self._who)
 
     def wait(self, int64_t seen, double timeout_s):
@@ -134,9 +186,10 @@ cdef class News:
         cdef uint32_t before = <uint32_t>seen
         cdef double left = fmin(timeout_s, _LONGEST_S)
         if not left > 0:
-            return news_load(words)
+            return self._count()
         with nogil:
-            news_swap(words + 1, 1)
-            if news_load(words) == before:
-                news_sleep(words, before, self._who, left)
-        return news_load(words)
+            if self._fd < 0:
+                news_swap(words + 1, 1)
+            if self._count() == before:
+                news_sleep(words, self._fd, before, self._who, left)
+        return self._count()

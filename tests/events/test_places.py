@@ -472,3 +472,27 @@ def test_signs_of_another_boot_or_mount_tell_nothing_of_files(path, monkeypatch)
         noted = sign.read_text().split()
         sign.write_text(" ".join(["1", *noted[1:]]))
     assert seqs_in(path)
+
+
+@posix
+def test_a_counter_of_news_that_is_cut_off_ends_nobody(path):
+    """As `cp -r` of a folder over this one does: touching what is mapped behind the end of a file ends the process."""
+    program = """
+import os, sys, threading
+from ringward.events import Processor
+path, seen = sys.argv[1], threading.Semaphore(0)
+with Processor(path) as p:
+    p.consumer("g")(lambda event: seen.release())
+    p.start()
+    for number in range(6):
+        os.truncate(path + "-locks/news", 0)
+        p.publish("k", b"")
+        assert seen.acquire(timeout=20)
+    with Processor(path) as other:
+        other.publish("k", b"")
+        assert seen.acquire(timeout=20)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")

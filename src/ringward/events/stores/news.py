@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Board:
         """The counter; one of this process alone where the file can't be had."""
         with suppress(OSError, ValueError):
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+            kept = -1
             try:
                 missing = _SIZE - os.fstat(fd).st_size
                 if missing > 0:  # written, so that the space is there: memory without is an error that ends processes
@@ -42,10 +44,11 @@ class Board:
                     os.write(fd, bytes(missing))
                 memory = mmap.mmap(fd, _SIZE)
                 stat = os.fstat(fd)
+                kept = os.dup(fd) if sys.platform != "win32" else -1  # there, what is mapped cannot be cut off
             finally:
                 os.close(fd)
             self._identity = (stat.st_dev, stat.st_ino)
-            return News(memory, self._who)
+            return News(memory, self._who, kept)
         self._identity = None
         return News(None, self._who)
 
