@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringward.texts import shown
+from ringward.texts import neutral, shown
 
 __all__ = [
     "ArgumentError",
@@ -228,14 +228,21 @@ class UnsupportedError(RingwardError, RuntimeError):
     """A store, or this platform, does not have what was asked for."""
 
 
-class StoreFailedError(RingwardError, RuntimeError):
+class _FileError(RingwardError):
+    """Its text may have paths, names that stand in the file, and SQLite's words about them: none acts on a terminal."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*[neutral(each) if isinstance(each, str) else each for each in arguments])
+
+
+class StoreFailedError(_FileError, RuntimeError):
     """A commit or a sync of the store failed: what is on the disk is unknown until the file is opened anew.
 
     An operation that gets this may or may not have been stored. Publish again with the same ids.
     """
 
 
-class StoreFullError(RingwardError, RuntimeError):
+class StoreFullError(_FileError, RuntimeError):
     """The disk is full, so the operation was rolled back; the store stays as it was."""
 
     transient = True
@@ -251,7 +258,7 @@ class StoreClosedError(RingwardError, RuntimeError):
     """The store is closed, or belongs to the process that this one was forked from."""
 
 
-class StoreFormatError(RingwardError, ValueError):
+class StoreFormatError(_FileError, ValueError):
     """A file that is no store of ours, is of a newer version, is damaged, or is another stream than was asked for."""
 
 
@@ -275,7 +282,7 @@ class StopTimeoutError(RingwardError, RuntimeError):
         self.running = running
 
 
-class StoreNotFoundError(RingwardError, FileNotFoundError):
+class StoreNotFoundError(_FileError, FileNotFoundError):
     """There is no file of a store, or no folder for it.
 
     Attributes
@@ -288,7 +295,7 @@ class StoreNotFoundError(RingwardError, FileNotFoundError):
         self.path = path
 
 
-class StoreAccessError(RingwardError, PermissionError):
+class StoreAccessError(_FileError, PermissionError):
     """A permission is missing for the file of a store, or for what lies beside it.
 
     Attributes
@@ -314,7 +321,7 @@ class QueryTimeoutError(RingwardError, TimeoutError):
         self.timeout_s = timeout_s
 
 
-class TransactionError(RingwardError, RuntimeError):
+class TransactionError(_FileError, RuntimeError):
     """A handler's transaction is over, or was asked for what it does not allow."""
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
+import time
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 import ringward as rw
-from ringward.events import Hooks, Processor, Retry
-from ringward.events.texts import ERROR_MOST, Texts
+from ringward.events import Hooks, Processor, Retry, SqliteStore
+from ringward.events.document import ERROR_MOST
+from ringward.events.health import Health
+from ringward.events.texts import Texts
 from ringward.texts import neutral, shortened, shown
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07\r\nFAKE ERROR line\u202eelif\x9b31m\0\u2028"
@@ -127,6 +133,66 @@ def test_what_is_redacted_reaches_no_log_no_error_and_no_letter(caplog):
         assert caught.value.id == MAIL
         with pytest.raises(rw.ConflictError, match="<mail>"):
             p.publish_many(["k"], [b"2"], [MAIL])
+
+
+CARD = "4111111111111111"
+
+
+def no_cards(text):
+    """Hide what looks like a card, whole."""
+    return re.sub(r"\d{16}", "[card]", text)
+
+
+@pytest.mark.parametrize("before", [0, 1925, 1936, 1950, 1995, 65_520, 65_530, 65_600])
+def test_an_error_is_redacted_before_it_is_cut(before):
+    # It was cut first: thirteen digits of the card were no card any more.
+    texts = Texts(no_cards)
+    error = ValueError("x" * before + CARD + " tail" * 10_000)
+    for text in (texts.error(error), texts.line(error), texts.trace(error)):
+        assert "4111" not in text
+        assert len(texts.error(error)) <= ERROR_MOST
+    assert "4111" not in texts.value([0] * (before // 3) + [int(CARD)])
+
+
+def test_the_end_of_a_text_that_was_too_long_to_look_at_is_not_told():
+    texts = Texts(lambda text: no_cards(text).replace("x", ""))
+    assert texts.error(ValueError("x" * 65_530 + CARD)) == "ValueError: [redacted]… (65,546 characters)"
+
+
+def test_health_tells_what_may_be_told_of_the_errors_of_a_store(monkeypatch):
+    with Processor(redact=redact) as p:
+
+        def fails():
+            raise OSError(f"no mailbox {MAIL}\x1b[31m")
+
+        monkeypatch.setattr(p.store, "groups", fails)
+        assert "no mailbox <mail>\\x1b[31m" in p.health().reasons[0].text
+        assert MAIL not in str(p.health())
+    assert told(Health().with_reason("degraded", HOSTILE * 1000).reasons[0].text) == []
+
+
+def test_paths_and_names_of_files_act_on_no_terminal(tmp_path, caplog):
+    folder = tmp_path / "a\x1b[31m"
+    folder.mkdir()
+    path = folder / "events.db"
+    with closing(SqliteStore(path, clock=lambda: time.time() + 4e8)) as store:
+        store.append("p", [store.stream.entry("k", b"", None, None)])
+    with Processor(path) as p:
+        path.rename(folder / "moved.db")
+        with pytest.raises(rw.StoreFailedError, match="moved") as failed:
+            p.publish("k", b"")
+        assert told(str(failed.value)) == []
+        assert "\\x1b[31m" in str(failed.value)
+    assert [record.event for record in caplog.records] == ["clock"]
+    assert told(caplog.records[0].getMessage()) == []
+    for kind in (rw.StoreFormatError, rw.StoreUnavailableError, rw.StoreFullError, rw.TransactionError):
+        assert told(str(kind(HOSTILE))) == []
+
+
+def test_all_that_is_logged_goes_one_way():
+    """`logs.py`, which makes lines neutral and lets no error of logging through."""
+    folder = Path(rw.__file__).parent / "events"
+    assert [path.name for path in folder.rglob("*.py") if "getLogger(" in path.read_text("utf-8")] == ["logs.py"]
 
 
 @pytest.mark.parametrize("bad", [lambda _: 1 / 0, lambda _: None, lambda _: 7, lambda: "x"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import NamedTuple
 
-__all__ = ["NEW", "Document", "Letter", "Member", "View", "counter_of", "lease_of"]
+__all__ = ["ERROR_MOST", "NEW", "Document", "Letter", "Member", "View", "counter_of", "lease_of"]
+
+ERROR_MOST = 2000  # characters of an error in a letter
 
 
 class Document(NamedTuple):

@@ -10,13 +10,13 @@ from typing import Any, Literal, NamedTuple
 from ringward.events.stores.protocol import Store
 from ringward.events.texts import Texts
 from ringward.events.troubles import Troubles
+from ringward.texts import neutral, shortened
 
 __all__ = ["GroupHealth", "Health", "Reason", "State", "health_of", "health_within", "stored_of"]
 
 State = Literal["ok", "degraded", "failed", "stopped"]
 
-_TEXT_SIZE_MAX = 500
-_said = Texts().line
+_TEXT_MOST = 500
 _ORDER: tuple[State, ...] = ("ok", "degraded", "stopped", "failed")
 
 
@@ -118,25 +118,33 @@ class Health:
     def with_reason(self, state: State, text: str, since_ms: int | None = None) -> Health:
         """This, and why it is at least so bad."""
         worse = max(self.state, state, key=_ORDER.index)
-        return replace(self, state=worse, reasons=(*self.reasons, Reason(text[:_TEXT_SIZE_MAX], since_ms)))
+        return replace(
+            self, state=worse, reasons=(*self.reasons, Reason(shortened(neutral(text), _TEXT_MOST), since_ms))
+        )
 
 
-def health_of(store: Store) -> Health:
+def health_of(store: Store, said: Callable[[BaseException], str] = Texts().line) -> Health:
     """How a store and its groups are, as far as the store can tell; it never raises.
 
     A group is degraded when events wait in partitions that no member owns.
+
+    Parameters
+    ----------
+    store : Store
+    said : callable
+        What may be told of an error.
     """
     health = Health()
     failure: BaseException | None = getattr(store, "failure", None)
     if failure is not None:
-        health = replace(health, store_failed=True).with_reason("failed", f"the store has failed: {_said(failure)}")
+        health = replace(health, store_failed=True).with_reason("failed", f"the store has failed: {said(failure)}")
     try:
         names = [state.name for state in store.groups()]
         tail = store.totals().tail
         groups = {name: _group_health(store, name, tail) for name in names}
     except Exception as error:  # noqa: BLE001 - it is told, not raised
-        return replace(health, error=_said(error), error_ms=_now_ms()).with_reason(
-            "failed", f"the store cannot be read: {_said(error)}"
+        return replace(health, error=said(error), error_ms=_now_ms()).with_reason(
+            "failed", f"the store cannot be read: {said(error)}"
         )
     health = replace(health, groups=groups)
     for name, group in groups.items():
@@ -206,7 +214,7 @@ def health_within(
     groups : dict of str to callable
         Those with a consumer; each tells how many handlers hang, who is damped, and whether the group was deleted.
     """
-    health = Health().with_reason("stopped", "the processor is closed") if closed else health_of(store)
+    health = Health().with_reason("stopped", "the processor is closed") if closed else health_of(store, troubles.said)
     if troubles.last is not None:
         health = replace(health, error=troubles.said(troubles.last[0]), error_ms=troubles.last[1])
     health = replace(health, committed_ms=getattr(store, "committed_ms", None))

@@ -8,7 +8,7 @@ from itertools import repeat
 from operator import itemgetter
 
 from ringward.events.account import Account
-from ringward.events.document import Document, Letter
+from ringward.events.document import ERROR_MOST, Document, Letter
 from ringward.events.effects import Batch, Options
 from ringward.events.event import Row
 from ringward.events.lane import ASKED, BACKOFF, BUSY, DEAD, FREE, QUEUED, Lane, LaneKey
@@ -16,7 +16,6 @@ from ringward.events.stock import Stock
 
 __all__ = ["Holding"]
 
-_ERROR_SIZE_MAX = 2000
 _seq = itemgetter(0)
 
 
@@ -393,7 +392,7 @@ class Holding(Account):
         self.unsettled = True
         count = self.attempts.pop(seq, 0)
         self.suspects.discard(seq)
-        self.dead.append(Letter(seq, self.partition, key, "dead", error[:_ERROR_SIZE_MAX], count))
+        self.dead.append(Letter(seq, self.partition, key, "dead", error[:ERROR_MOST], count))
         again = seq in self.letter_lanes
         if not again:
             self._count_letters(1)

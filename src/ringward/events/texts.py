@@ -8,15 +8,16 @@ from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 from ringward.errors import ArgumentTypeError, RingwardError
+from ringward.events.document import ERROR_MOST
 from ringward.texts import neutral, shortened, shown
 
-__all__ = ["ERROR_MOST", "Redact", "Texts"]
+__all__ = ["Redact", "Texts"]
 
 Redact = Callable[[str], str]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-ERROR_MOST = 2000  # characters of an error in the dead-letter queue
+_REDACTED_MOST = 65_536  # characters of a text that are looked at, and can be told
 _TRACEBACK_MOST = 10_000
 _NAME_MOST = 200
 _MARK_MOST = 40
@@ -79,10 +80,19 @@ class Texts:
         """Type and text of an error: valid UTF-8, at most `ERROR_MOST` characters, with a mark where some were left out."""
         name, text = _name_of(error), _text_of(error)
         most = ERROR_MOST - len(name) - _MARK_MOST
-        told = neutral(self.redacted(text[:most]), keep=_KEPT)
+        told = neutral(self._redacted_start(text, most), keep=_KEPT)
         if len(text) > most or len(told) > most:
             told = f"{told[:most]}… ({len(text):,} characters)"
         return f"{name}: {told}"
+
+    def _redacted_start(self, text: str, most: int) -> str:
+        """What may be told of the beginning of a text. It is cut after it is redacted: half a secret is not recognised."""
+        if self.redact is None:
+            return text[:most]
+        told = self.redacted(text[:_REDACTED_MOST])
+        if len(text) > _REDACTED_MOST and len(told) <= most:
+            return "[redacted]"  # its end may be half a secret
+        return told
 
     def line(self, error: BaseException) -> str:
         """As `error`, on one line, for a log or a terminal."""
@@ -104,7 +114,7 @@ class Texts:
 def _plain(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
-    return value if isinstance(value, str) else shown(value)
+    return value if isinstance(value, str) else shown(value, _REDACTED_MOST)
 
 
 def _name_of(error: BaseException) -> str:

@@ -19,9 +19,11 @@ from ringward.events.stores.protocol import Totals
 from ringward.events.stores.settings import Settings, retention_from
 from ringward.events.stores.stamps import KNOTS_MOST, LogTime
 from ringward.snapshot import is_intact
+from ringward.texts import shown
 
 __all__ = [
     "AT_MOST",
+    "SAID_MOST",
     "document_of",
     "heads_of",
     "json_of",
@@ -40,18 +42,14 @@ __all__ = [
 
 AT_MOST = 253_402_300_799_999  # the last millisecond of the year 9999
 _LIMIT = 1 << 62  # of numbers, so that what is added to one is still an integer of SQLite
-_SHOWN = 40  # characters of a value in a message
+SAID_MOST = 40  # characters of a value in a message
 _STATES = frozenset(("dead", "parked", "redrive"))
 
 
 def refuse(table: str, row: str, column: str, want: str, value: object) -> NoReturn:
     """Raise the error for a value that cannot have been stored."""
-    try:
-        said = ascii(value)
-    except (ValueError, RecursionError):  # an int of too many digits, or nested too deep
-        said = type(value).__name__
-    shown = said if len(said) <= _SHOWN else said[:_SHOWN] + "…"
-    raise StoreFormatError(f"table ringward_{table}, {row}, column {column}: must be {want} (was {shown})")
+    was = shown(value, SAID_MOST)
+    raise StoreFormatError(f"table ringward_{table}, {row}, column {column}: must be {want} (was {was})")
 
 
 def number_of(value: object, table: str, row: str, column: str, most: int = _LIMIT) -> int:

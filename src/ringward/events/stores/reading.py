@@ -18,7 +18,6 @@ from ringward.events.stores.writer import translated, typed
 __all__ = ["Reader", "reading"]
 
 _STEPS = 1000  # of SQLite's machine between two looks at the clock
-_SHOWN = 200  # characters of a statement in an error
 _READS = {apsw.SQLITE_SELECT, apsw.SQLITE_READ, apsw.SQLITE_RECURSIVE, apsw.SQLITE_FUNCTION}
 # What is wrong with the file or the machine, and not with the statement.
 _BESIDE = (
@@ -68,8 +67,7 @@ class Reader:
         except (apsw.AuthError, apsw.ReadOnlyError, apsw.ExecTraceAbort, apsw.SQLError) as error:
             if isinstance(error, apsw.SQLError) and not str(error).startswith("not authorized"):
                 raise
-            shown = sql if len(sql) <= _SHOWN else sql[:_SHOWN] + "..."
-            raise ArgumentError("sql", "a statement that only reads", shown) from error
+            raise ArgumentError("sql", "a statement that only reads", sql) from error
         except apsw.InterruptError as error:
             raise QueryTimeoutError(self._timeout_s) from error
         except _BESIDE as error:

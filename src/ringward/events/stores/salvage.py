@@ -16,6 +16,7 @@ from typing import Any
 import apsw
 
 from ringward.errors import RingwardError, StoreFailedError
+from ringward.events.logs import log
 from ringward.events.stores import fingerprint, schema
 from ringward.events.stores.mending import Mending
 from ringward.events.stores.sizes import INCREMENTAL
@@ -31,7 +32,6 @@ _DEFINITIONS = {
     *(apsw.SQLITE_REINDEX, apsw.SQLITE_FUNCTION, apsw.SQLITE_READ),
 }
 _OF_SCHEMA = {apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE}
-_log = logging.getLogger("ringward.events")
 
 
 def unfinished(path: Path) -> bool:
@@ -290,7 +290,7 @@ def _keep(path: Path, aside: Path) -> None:
 
 def _tell(aside: Path, lost: Sequence[str]) -> None:
     for line in lost:
-        _log.error("%s: %s", aside.name, line)
+        log(logging.ERROR, f"{aside.name}: {line}", event="lost")
     aside.with_name(aside.name + ".txt").write_text("\n".join([*lost, ""]), encoding="utf-8")
 
 

@@ -24,7 +24,9 @@ from ringward.errors import (
     StoreFormatError,
 )
 from ringward.events.event import Entry, EventId, Receipt, Receipts, Row, key_from_bytes
+from ringward.events.logs import log
 from ringward.events.stores.checked import (
+    SAID_MOST,
     heads_of,
     knots_of,
     number_of,
@@ -40,12 +42,12 @@ from ringward.events.stores.settings import Retention, Settings, retention_field
 from ringward.events.stores.stamps import LogTime, WallClock
 from ringward.events.stores.writer import DAMAGE, Writer
 from ringward.events.stream import Stream, body_of, identity_of
+from ringward.texts import shown
 
 __all__ = ["SqliteLog", "belongs", "chained", "digest"]
 
 T = TypeVar("T")
 Look: TypeAlias = Callable[..., list[Any]]
-_log = logging.getLogger("ringward.events")
 _TIME = struct.Struct("<q").pack
 _HALF, _WHOLE = 1 << 63, 1 << 64
 _APPEND = "INSERT INTO ringward_log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -327,7 +329,7 @@ class SqliteLog:
             if text in self._said:
                 continue
             self._said.add(text)
-            _log.warning("%s: %s", self.path, text, extra={"event": "clock"})
+            log(logging.WARNING, f"{self.path}: {text}", event="clock")
 
     # --- pruning
 
@@ -427,4 +429,6 @@ def digest(kind: int, key: bytes, id: EventId | None, payload: bytes, headers: s
     try:
         return xxh3_64_digest(identity_of(kind, key, id, payload, headers))
     except _NOT_OURS:
-        raise StoreFormatError(f"an event of key {key!r:.40} and id {id!r:.40} cannot have been stored here") from None
+        raise StoreFormatError(
+            f"an event of key {shown(key, SAID_MOST)} and id {shown(id, SAID_MOST)} cannot have been stored here"
+        ) from None

@@ -12,14 +12,16 @@ from typing import Any
 import apsw
 
 from ringward.errors import StaleEpochError, TransactionError
+from ringward.events.logs import log
 from ringward.events.stores.protocol import Settlement
 from ringward.events.stores.writer import HANDLER, Writer
+from ringward.events.texts import Texts
 from ringward.mutex import Mutex
 from ringward.texts import shown
 
 __all__ = ["Guard", "SqliteTransaction", "SqliteTurn", "Watchdog"]
 
-_log = logging.getLogger("ringward.events")
+_TEXTS = Texts()
 
 TURN_EVENTS = 200
 TURN_S = 0.020
@@ -105,8 +107,8 @@ class Watchdog:
                 try:
                     watched[1]()
                 except Exception as error:  # noqa: BLE001 - the next one is watched all the same
-                    extra = {"event": "turn_stuck", "error": str(error)}
-                    _log.error("a handler's transaction could not be ended", exc_info=error, extra=extra)
+                    text = f"a handler's transaction could not be ended: {_TEXTS.line(error)}"
+                    log(logging.ERROR, text, event="turn_stuck", trace=_TEXTS.trace(error), error=_TEXTS.line(error))
 
 
 class SqliteTransaction:
