@@ -168,3 +168,25 @@ def test_what_has_no_room_in_memory_is_read_later(make):
     process.work()
     assert world.seqs() == list(range(1, 21))
     assert process.store.reads
+
+
+def test_a_look_for_work_costs_no_more_for_many_members_that_have_none(make):
+    world = World(make)
+    process = world.process(members=500)
+    world.advance(0.1, process)
+    process.work()
+
+    class Counted(type(process.agent.lock)):
+        taken = 0
+
+        def __enter__(self):
+            Counted.taken += 1
+            return super().__enter__()
+
+    process.agent.lock = Counted()
+    assert process.take() is None
+    assert Counted.taken < 10
+    world.publish(process.store, 20)
+    process.tick()
+    process.work()
+    assert len(world.effects) == 20

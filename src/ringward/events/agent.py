@@ -280,9 +280,8 @@ class Agent:
 
     def next(self, now: float) -> Batch | None:
         """A batch to run, its marks stored; None when there is nothing for now."""
-        names = self._members()
         while True:
-            for name in names:
+            for name in self._members():
                 self._fill(name)
                 with self.lock:
                     batch = self.group.take(name, now)
@@ -293,8 +292,10 @@ class Agent:
                 return None
 
     def _members(self) -> list[str]:
-        """The members that there are in this process, each time beginning with another."""
-        names = [name for name in self.group.members.local if self.group.members.is_in(name)]
+        """The members of this process for whom there may be something to do, each time beginning with another."""
+        with self.lock:
+            self._hear()
+            names = list(filter(self.group.members.is_in, self.group.busy()))
         self._turn += 1
         at = self._turn % len(names) if names else 0
         return names[at:] + names[:at]
@@ -396,6 +397,8 @@ class Agent:
     def _filled(self, batch: Batch, now: float) -> list[str]:
         """Read what the next batch needs while this one is not finished; the members that may have it."""
         members = self._members()
+        if batch.member not in members:
+            members.append(batch.member)  # what waits for this very batch is in no queue yet
         try:
             for at, name in enumerate(members):
                 self._fill(name)
@@ -425,11 +428,10 @@ class Agent:
 
     def _end_lost_turns(self) -> None:
         """Let what waits for turns go on that were taken from handlers, which may be at it for long yet."""
-        if self._turns:
+        for batch in [batch for batch, turn in list(self._turns.items()) if turn.lost]:
             with self.lock:
-                for batch in [batch for batch, turn in self._turns.items() if turn.lost]:
-                    del self._turns[batch]
-                    self.group.end_turn(batch)
+                self._turns.pop(batch, None)
+                self.group.end_turn(batch)
 
     def commit(
         self, batch: Batch, turn: Turn, done: Sequence[Row], failed: Sequence[tuple[Row, str]], now: float

@@ -92,6 +92,17 @@ class Intake:
                 waiting.wake(key, now)
                 self._queue(waiting)
 
+    def busy(self) -> list[str]:
+        """The members who have something in a queue; those who have nothing cost the next look nothing."""
+        found: dict[str, None] = {}
+        for queues in (self._alone, self._running, self._reading):
+            for member, queue in list(queues.items()):
+                if queue:
+                    found[member] = None
+                else:
+                    del queues[member]
+        return list(found)
+
     def has_some(self, member: str) -> bool:
         """Whether there are rows to hand out, or may be."""
         return bool(self._running[member] or self._alone[member])
