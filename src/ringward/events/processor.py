@@ -186,7 +186,7 @@ class Processor:
             Events of one key are handled in the order in which they are accepted.
         payload : bytes, or what the codec takes
         id : str, bytes or int, optional
-            Publishing the same id again stores nothing and returns the receipt of then. Integer ids must rise.
+            Publishing the same id again stores nothing and returns the first receipt. Integer ids must rise.
         headers : mapping of str to str, optional
         wait_s : float, optional
             How long to wait for room; otherwise there is no wait.
