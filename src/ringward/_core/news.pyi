@@ -1,8 +1,10 @@
+from typing import Self
+
 from typing_extensions import Buffer, disjoint_base
 
 @disjoint_base
 class News:
-    def __init__(self, memory: Buffer | None = None, who: int = 0, fd: int = -1) -> None: ...
+    def __new__(cls, memory: Buffer | None = None, who: int = 0, fd: int = -1) -> Self: ...
     @property
     def shared(self) -> bool: ...
     @property
