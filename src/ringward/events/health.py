@@ -123,7 +123,7 @@ class Health:
         )
 
 
-def health_of(store: Store, said: Callable[[BaseException], str] = Texts().line) -> Health:
+def health_of(store: Store, said: Callable[[BaseException], str] = Texts().line, *, group: str | None = None) -> Health:
     """How a store and its groups are, as far as the store can tell; it never raises.
 
     A group is degraded when events wait in partitions that no member owns.
@@ -133,13 +133,15 @@ def health_of(store: Store, said: Callable[[BaseException], str] = Texts().line)
     store : Store
     said : callable
         What may be told of an error.
+    group : str, optional
+        The only one that is looked at; all otherwise.
     """
     health = Health()
     failure: BaseException | None = getattr(store, "failure", None)
     if failure is not None:
         health = replace(health, store_failed=True).with_reason("failed", f"the store has failed: {said(failure)}")
     try:
-        names = [state.name for state in store.groups()]
+        names = [state.name for state in store.groups() if group in (None, state.name)]
         tail = store.totals().tail
         groups = {name: _group_health(store, name, tail) for name in names}
     except Exception as error:  # noqa: BLE001 - it is told, not raised
@@ -147,10 +149,10 @@ def health_of(store: Store, said: Callable[[BaseException], str] = Texts().line)
             "failed", f"the store cannot be read: {said(error)}"
         )
     health = replace(health, groups=groups)
-    for name, group in groups.items():
-        if group.waiting_since_ms is not None and group.unowned:
-            text = f"group {name}: events wait, and {group.unowned} partitions have no member that is up"
-            health = health.with_reason("degraded", text, group.waiting_since_ms)
+    for name, about in groups.items():
+        if about.waiting_since_ms is not None and about.unowned:
+            text = f"group {name}: events wait, and {about.unowned} partitions have no member that is up"
+            health = health.with_reason("degraded", text, about.waiting_since_ms)
     return health
 
 

@@ -121,7 +121,11 @@ def test_the_exit_code_of_an_error_that_nobody_reads_stays(filled):
 def test_a_group_that_nobody_needs_can_be_deleted(filled):
     """Not while somebody works for it; it is forgotten, and so is what was dead."""
     run("events", "consume", "e.db", "--group", "export", "--limit", "1", "--until", "idle")
+    run("events", "consume", "e.db", "--group", "other", "--until", "idle")
     assert "degraded" in run("events", "health", "e.db", code=1, silent=True)
+    assert "degraded" in run("events", "health", "e.db", "--group", "export", code=1, silent=True)
+    assert run("events", "health", "e.db", "--group", "other").startswith("e.db: ok\nother: 0 waiting")
+    assert "no group is named 'nobody'" in run("events", "health", "e.db", "--group", "nobody", code=1, silent=True)
     with Processor("e.db") as p:
         p.consumer("export", members=["a"])(lambda _event: None)
         p.start()
@@ -132,4 +136,11 @@ def test_a_group_that_nobody_needs_can_be_deleted(filled):
     assert run("events", "delete-group", "e.db", "--group", "export") == (
         "export: deleted; 30 events waited, 0 were dead or parked\n"
     )
-    assert run("events", "health", "e.db") == "e.db: ok\n"
+    assert run("events", "health", "e.db").startswith("e.db: ok\nother: ")
+
+
+def test_a_file_that_does_not_fit_is_told_by_its_name_and_the_option(filled):
+    """Not by names of the library alone."""
+    Path("nodes.txt").write_text("node1\n" * 200)
+    assert fails("events", "verify", "nodes.txt").startswith("nodes.txt is not a file of ringward events: ")
+    assert fails("events", "lag", "e.db", "--partitions", "16").startswith("e.db: --partitions or --hash-key-file do")

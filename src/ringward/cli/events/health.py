@@ -31,6 +31,7 @@ class _Bounds:
 
 @click.command()
 @file_options
+@click.option("--group", metavar="NAME", help="The only group that is looked at; all otherwise.")
 @click.option("--max-age", "age_s", type=Seconds(), help="How long the oldest event may have waited.")
 @click.option("--max-lag", "lag", type=click.IntRange(0), metavar="N", help="How many events may wait in a group.")
 @click.option("--max-dead", "dead", type=click.IntRange(0), metavar="N", help="How many of a group may be dead.")
@@ -44,6 +45,7 @@ def health(
     *,
     file: str,
     stream: Stream | None,
+    group: str | None,
     age_s: float | None,
     lag: int | None,
     dead: int | None,
@@ -54,7 +56,7 @@ def health(
 
     It may be used while others have the file open, and ends in time, whatever is wrong. It repairs and changes nothing.
     """
-    found, waiting = _looked(file, stream, timeout_s)
+    found, waiting = _looked(file, stream, group, timeout_s)
     found = _bounded(found, waiting, _Bounds(age_s, lag, dead))
     well = found.state == "ok"
     if as_json:
@@ -73,13 +75,13 @@ def health(
         ctx.exit(1)
 
 
-def _looked(file: str, stream: Stream | None, timeout_s: float) -> tuple[Health, Mapping[str, int]]:
+def _looked(file: str, stream: Stream | None, group: str | None, timeout_s: float) -> tuple[Health, Mapping[str, int]]:
     """What there is to see, within a time: whoever holds a lock for ever does not hold this up."""
     found: list[tuple[Health, Mapping[str, int]]] = []
 
     def look() -> None:
         try:
-            found.append(_look(file, stream))
+            found.append(_look(file, stream, group))
         except Exception as error:  # noqa: BLE001 - whatever is wrong is the answer
             found.append((Health().with_reason("failed", str(error) or type(error).__name__), {}))
 
@@ -89,7 +91,7 @@ def _looked(file: str, stream: Stream | None, timeout_s: float) -> tuple[Health,
     return found[0] if found else (Health().with_reason("failed", f"no answer within {timeout_s:g} s"), {})
 
 
-def _look(file: str, stream: Stream | None) -> tuple[Health, Mapping[str, int]]:
+def _look(file: str, stream: Stream | None, group: str | None) -> tuple[Health, Mapping[str, int]]:
     from ringward.events import SqliteStore  # noqa: PLC0415 - needs the extra
 
     class Looked(SqliteStore):
@@ -115,7 +117,9 @@ def _look(file: str, stream: Stream | None) -> tuple[Health, Mapping[str, int]]:
         return Health().with_reason("failed", "an empty file"), {}
     store = Looked(file, stream)
     try:
-        found = health_of(store)
+        found = health_of(store, group=group)
+        if group is not None and group not in found.groups and found.state == "ok":
+            return found.with_reason("failed", f"no group is named {group!r}"), {}
         waiting = {name: sum(store.unresolved(name).values()) for name in found.groups}
         for name in found.groups:
             view = store.view(name)

@@ -115,8 +115,19 @@ def opened(
         processor = Processor(path, stream=stream, create=new, **options)
     except ImportError as error:  # of a codec's extra, which is looked for before the file is opened
         raise click.ClickException(str(error)) from error
+    except rw.StoreFormatError as error:
+        raise click.ClickException(_misfit(file, stream, str(error))) from error
     with processor:
         yield processor
+
+
+def _misfit(file: str, stream: Stream | None, reason: str) -> str:
+    """Why a file cannot be opened, by the names that the command line has for things."""
+    if reason.startswith("path must be a file of ringward.events"):
+        return f"{file} is not a file of ringward events: {reason}"
+    if stream is not None and reason.startswith("stream must be the one in the file"):
+        return f"{file}: --partitions or --hash-key-file do not fit: {reason}"
+    return reason
 
 
 def start_from(_ctx: click.Context, _option: click.Parameter, text: str | None) -> Start | None:
