@@ -110,7 +110,7 @@ class Processor:
     """Publishes events durably, and hands them to coroutines: none is lost, and keys keep their order.
 
     All of it as in `ringward.events.Processor`, whose arguments it takes, but that `members` are tasks, and
-    that `event.transaction` is not to be had: a turn of the file must not wait for an `await`.
+    that `event.transaction` is not available: a turn of the file must not wait for an `await`.
 
     Parameters
     ----------

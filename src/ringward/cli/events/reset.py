@@ -26,7 +26,7 @@ __all__ = ["reset"]
 def reset(*, file: str, stream: Stream | None, group: str, to: Start, as_json: bool) -> None:
     """Let a group handle events again, or leave some out.
 
-    It may be used while the group is at work: what is in flight counts no more.
+    It may be used while the group is at work: work in flight is discarded.
     """
     with opened(file, stream) as processor:
         processor.reset(group, to)
