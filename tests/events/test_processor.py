@@ -465,6 +465,8 @@ def test_a_handler_is_found_by_its_name(tmp_path, monkeypatch):
     (tmp_path / "my_broken.py").write_text("import no_such_package\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [place for place in sys.path if place not in ("", ".")])  # of `python -m`
+    for name in ("my_handlers", "my_script", "my_broken"):  # of another test in this process
+        monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(rw.ArgumentError, match="there is no my_handlers"):
         load_handler("my_handlers:handle")
     assert load_handler("my_handlers:handle", ["."]).__name__ == "handle"
