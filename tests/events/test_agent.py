@@ -14,6 +14,7 @@ from ringward.errors import BackpressureError
 from ringward.events import MemoryStore, Options
 from ringward.events.agent import Agent
 from ringward.events.group import Group
+from ringward.events.stores import Retention
 
 
 def test_a_worker_that_finishes_while_the_ticker_reports_waits_for_it():
@@ -65,6 +66,25 @@ def test_a_read_that_is_refused_is_asked_for_again(make, refused):
     assert process.group.quiet
 
 
+def test_what_was_pruned_is_not_looked_for_again_and_again(make):
+    # A worker read without end what it knew of, when the group had been deleted and the log pruned meanwhile.
+    process = World(make).process(Reads(make()))
+    store = process.store
+    process.work()
+    append(store, "a", "a", "b")
+    process.tick()  # knows of them
+    store.delete_group("g")
+    store.configure(retention=Retention(age_s=None, count=0))
+    store.prune(1000)
+    assert store.totals().first == 4
+    store.most = len(store.reads) + 10
+    assert process.take() is None
+    append(store, "b")
+    store.open_group("g", 0)
+    process.world.settle(process, seconds=5.0)
+    assert process.world.seqs() == [4]
+
+
 class Refuses:
     """A store that refuses one kind of read."""
 
@@ -85,6 +105,7 @@ class Reads:
     def __init__(self, store):
         self.store = store
         self.reads = []
+        self.most = 1000
 
     def __getattr__(self, name):
         """Be the store."""
@@ -93,6 +114,7 @@ class Reads:
     def read(self, partition, after, *bounds):
         """Remember it."""
         self.reads.append((partition, after))
+        assert len(self.reads) <= self.most
         return self.store.read(partition, after, *bounds)
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from ringward.errors import TransactionError, UnknownGroupError
 from ringward.events.document import View
-from ringward.events.effects import Batch, ChangeView, Claim, Release
+from ringward.events.effects import Batch, ChangeView, Claim, Read, Release
 from ringward.events.event import Row, size_of
 from ringward.events.group import Group
 from ringward.events.logs import log
@@ -319,18 +319,18 @@ class Agent:
                 return
             room = self._read(reads, room, size)
 
-    def _read(self, reads: list[tuple[int, int, int]], room: int, size: int | None) -> int:
+    def _read(self, reads: list[Read], room: int, size: int | None) -> int:
         """Read until there are so many rows, or bytes of them; how many more rows there is room for."""
         found: list[list[Row]] = []
         try:
-            for at, (partition, after, limit) in enumerate(reads):
+            for at, (partition, after, limit, known) in enumerate(reads):
                 rows = self.store.read(partition, after, limit, size)
                 found.append(rows)
                 room -= len(rows)
                 if size is not None:
                     size -= size_of(rows)
                     if size <= 0:  # there may be more than it gave
-                        reads[at] = (partition, after, len(rows))
+                        reads[at] = (partition, after, len(rows), known)
                         room = 0
                 if room <= 0:
                     break

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from ringward.checks import checked_float, checked_int, checked_type
 from ringward.errors import ArgumentError
 from ringward.events.document import Document, View
 from ringward.events.event import Row
 
-__all__ = ["Batch", "ChangeView", "Claim", "Effect", "GiveBack", "Options", "Release", "Retry", "Waits"]
+__all__ = ["Batch", "ChangeView", "Claim", "Effect", "GiveBack", "Options", "Read", "Release", "Retry", "Waits"]
 
 
 class GiveBack(Exception):  # noqa: N818 - a wish, not an error
@@ -147,21 +147,23 @@ class ChangeView(NamedTuple):
 
 Effect = Claim | Release | ChangeView
 
+Read: TypeAlias = tuple[int, int, int, int]
+
 
 class Waits(NamedTuple):
     """What a member needs from the store before it can go on.
 
     Attributes
     ----------
-    reads : list of (int, int, int)
-        (partition, after, limit) for `Store.read`, then `Group.fetched`.
+    reads : list of (int, int, int, int)
+        (partition, after, limit) for `Store.read`, and the highest seq that was known; then `Group.fetched`.
     rows, letters : dict of int to list of int
         partition → seqs for `Store.rows` and `Store.bodies`, then `Group.recalled`.
     size : int or None
         Payload bytes that the reads may reach, all together.
     """
 
-    reads: list[tuple[int, int, int]]
+    reads: list[Read]
     rows: dict[int, list[int]]
     letters: dict[int, list[int]]
     size: int | None

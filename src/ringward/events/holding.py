@@ -103,12 +103,14 @@ class Holding(Account):
             and len(self.order) < self.options.window
         )
 
-    def fetched(self, rows: Sequence[Row], after: int, limit: int) -> None:
-        """Take in the rows that were read past `after`."""
+    def fetched(self, rows: Sequence[Row], after: int, limit: int, known: int = 0) -> None:
+        """Take in the rows that were read past `after`, when the highest seq was `known`."""
         if after != self.position:
             return  # another thread was faster
         if len(rows) < limit:
             self.fresh = False
+            if self.known <= known:  # what was said to exist beyond was pruned
+                self.known = rows[-1][0] if rows else after
         if not rows:
             return
         if not self.lanes and not self.suspect_ranges and not self.claimed.done:

@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
-from ringward.events.effects import Options, Waits
+from ringward.events.effects import Options, Read, Waits
 from ringward.events.event import Row
 from ringward.events.holding import Holding
 from ringward.events.stock import Stock
@@ -118,7 +118,7 @@ class Intake:
 
         When what was read ahead is as large as it may be, nothing more is read, unless there is nothing else to do.
         """
-        reads: list[tuple[int, int, int]] = []
+        reads: list[Read] = []
         rows: dict[int, list[int]] = {}
         letters: dict[int, list[int]] = {}
         queue, size = self._reading[member], self.stock.room
@@ -139,19 +139,19 @@ class Intake:
                 rows.update({holding.partition: asked} if asked else {})
                 letters.update({holding.partition: bodies} if bodies else {})
             if holding.wants_more and left > 0:  # otherwise it is queued again with what it asked for
-                reads.append((holding.partition, holding.position, self._read_limit))
+                reads.append((holding.partition, holding.position, self._read_limit, holding.known))
         if size is not None:
             size = max(1, min(size, left * self.stock.largest) if rows or letters else size)
         return Waits(reads, rows, letters, size)
 
-    def fetched(self, reads: Sequence[tuple[int, int, int]], found: Sequence[Sequence[Row]]) -> None:
+    def fetched(self, reads: Sequence[Read], found: Sequence[Sequence[Row]]) -> None:
         """What was read, as it was asked for; reads that were left out are asked for again."""
         try:
-            for (partition, after, limit), rows in zip_longest(reads, found):
+            for (partition, after, limit, known), rows in zip_longest(reads, found):
                 holding = self.holdings.get(partition)
                 if holding is not None:
                     if rows is not None:
-                        holding.fetched(rows, after, limit)
+                        holding.fetched(rows, after, limit, known)
                     self._queue(holding)
         except BaseException:  # it is unknown who is in a queue
             self._unsure = True
