@@ -241,11 +241,14 @@ class Group(Intake):
         self._let_go(batch)
         self._ungate(batch)
         local = self.members.local.get(batch.member)
-        if local is not None and not self._too_many_abandoned():
-            local.hung = False
+        if local is not None and local.hung:
+            local.hung = self._hung(batch.member)
 
-    def _too_many_abandoned(self) -> bool:
-        return sum(each.abandoned for each in self.batches) > self.options.hung
+    def _hung(self, member: str) -> bool:
+        """Whether a member must not raise its lease: a handler of it hangs, or too many were left behind."""
+        if sum(each.abandoned for each in self.batches) > self.options.hung:
+            return True
+        return any(each.member == member and each.hung and not each.abandoned for each in self.batches)
 
     def _let_go(self, batch: Batch) -> None:
         """What a batch has in memory is not counted any more."""
@@ -490,8 +493,7 @@ class Group(Intake):
         self._ungate(batch)
         local = self.members.local.get(batch.member)
         if local is not None and local.hung:
-            hung = any(each.member == batch.member and each.hung and not each.abandoned for each in self.batches)
-            local.hung = hung or self._too_many_abandoned()
+            local.hung = self._hung(batch.member)
 
     def _ungate(self, batch: Batch) -> None:
         if batch.gated:
