@@ -7,6 +7,7 @@ import sqlite3
 import time
 
 import pytest
+from events.recovery_child import work
 from events.test_rules import append, key_in, successor, two_keys
 from events.world import World
 
@@ -485,25 +486,13 @@ def test_a_settlement_that_is_not_stored_counts_nothing(world):
 # --- in threads, killed
 
 
-def _work(path, begun, started):
-    with Processor(path) as p, begun.open("ab", buffering=0) as said:
-
-        @p.consumer("g", members=4)
-        def slow(event):
-            said.write(b"%d\n" % event.seq)
-            started.set()
-            time.sleep(0.1)
-
-        p.run()
-
-
 def test_after_kill_9_only_events_that_had_begun_are_suspects(tmp_path):
     path, begun = tmp_path / "events.db", tmp_path / "begun"
     with Processor(path) as p:
         p.publish_many([f"key{i}" for i in range(2000)], [b"x"] * 2000)
     context = multiprocessing.get_context("spawn")
     started = context.Event()
-    victim = context.Process(target=_work, args=(path, begun, started), daemon=True)
+    victim = context.Process(target=work, args=(path, begun, started), daemon=True)
     victim.start()
     assert started.wait(30)
     time.sleep(0.3)

@@ -60,8 +60,8 @@ class Holding(Account):
             self._adopt(letter)
         for key, lane in self.lanes.items():
             self._free(key, lane)
-            if lane.state == FREE and self._in_suspect_range(lane.seqs[0]):  # only the first was ever handed out
-                self.suspects.add(lane.seqs[0])
+            if lane.state == FREE:  # not only the first: one before it may have been redriven since
+                self.suspects.update(seq for seq in lane.seqs if self._in_suspect_range(seq))
 
     def forget(self) -> None:
         """It is given back, or lost."""
