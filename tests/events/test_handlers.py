@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from unittest import mock
 
@@ -206,10 +206,10 @@ def test_a_result_that_shows_that_nothing_ran_is_a_failed_attempt(make, text):
 def test_results_of_handlers_that_ran_are_ignored(tmp_path):
     import sqlite3  # noqa: PLC0415 - its cursors are iterators
 
-    cursor = sqlite3.connect(":memory:").execute("SELECT 1")
     ended = Future()
     ended.set_result(1)
-    with (tmp_path / "file").open("w+") as file:
+    with closing(sqlite3.connect(":memory:")) as base, (tmp_path / "file").open("w+") as file:
+        cursor = base.execute("SELECT 1")
         for result in (
             None,
             0,
