@@ -529,3 +529,19 @@ def test_agents_are_told_when_the_next_tick_has_something_to_do(world):
     process.tick()
     world.advance(0.03, process)
     assert process.group.next_due == pytest.approx(60.0)
+
+
+def test_a_member_hangs_as_long_as_any_of_its_handlers_does(world):
+    """When the first of two was left behind, it raised its lease again, and the other was hidden behind that."""
+    process = world.process(options=Options(batch=1))
+    append(process.store, *(f"key{number}" for number in range(20)))
+    process.tick()
+    batches = [process.take(), process.take()]
+    assert None not in batches
+    for batch in batches:
+        process.group._hangs(batch)
+    local = process.group.members.local[batches[0].member]
+    process.group._abandon(batches[0])
+    assert local.hung
+    process.group._abandon(batches[1])
+    assert not local.hung
