@@ -23,27 +23,58 @@ cdef extern from *:
     #include <sys/mman.h>
     #include <sys/stat.h>
     #include <unistd.h>
-    static int rw_stat(const char *path, int fd, unsigned long long *place, long long *shape)
+    #if defined(STATX_INO) && defined(AT_EMPTY_PATH)
+    #include <sys/sysmacros.h>
+    #define RW_STATX 1
+    #else
+    #define RW_STATX 0
+    #endif
+    /* `shape` is the length, and the time of the last change: that is asked for where `timed` only. Since
+       Linux 6.13 the next write of a file gets a time of its own when somebody has asked for the last one, and with that a
+       sync takes half as long again: so who is about to write must not ask (`statx` can, `stat` always does). */
+    enum { RW_SIZE, RW_CHANGED, RW_SHAPE };
+    static int rw_stat(const char *path, int fd, int timed, unsigned long long *place, long long *shape)
     {
         struct stat got;
+    #if RW_STATX
+        struct statx some;
+        if (!statx(fd >= 0 ? fd : AT_FDCWD, fd >= 0 ? "" : path, fd >= 0 ? AT_EMPTY_PATH : 0,
+                   STATX_INO | STATX_SIZE | (timed ? STATX_MTIME : 0), &some)) {
+            place[0] = (unsigned long long)makedev(some.stx_dev_major, some.stx_dev_minor);
+            place[1] = some.stx_ino;
+            shape[RW_SIZE] = (long long)some.stx_size;
+            shape[RW_CHANGED] = timed ? some.stx_mtime.tv_sec * 1000000000LL + some.stx_mtime.tv_nsec : 0;
+            return 0;
+        }
+        if (errno != ENOSYS && errno != EPERM) return -1; /* containers refuse what they do not know */
+    #endif
         if (fd >= 0 ? fstat(fd, &got) : stat(path, &got)) return -1;
         place[0] = (unsigned long long)got.st_dev;
         place[1] = (unsigned long long)got.st_ino;
+        shape[RW_SIZE] = (long long)got.st_size;
     #if defined(__APPLE__)
-        shape[0] = got.st_mtimespec.tv_sec * 1000000000LL + got.st_mtimespec.tv_nsec;
+        shape[RW_CHANGED] = got.st_mtimespec.tv_sec * 1000000000LL + got.st_mtimespec.tv_nsec;
     #else
-        shape[0] = got.st_mtim.tv_sec * 1000000000LL + got.st_mtim.tv_nsec;
+        shape[RW_CHANGED] = got.st_mtim.tv_sec * 1000000000LL + got.st_mtim.tv_nsec;
     #endif
-        shape[1] = (long long)got.st_size;
         return 0;
     }
     static int rw_pread(int fd, void *to, size_t size, long long at)
     {
         return pread(fd, to, size, (off_t)at) == (ssize_t)size;
     }
+    static const unsigned char *rw_map(int fd, size_t size)
+    {
+        void *got = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+        return got == MAP_FAILED ? NULL : (const unsigned char *)got;
+    }
+    static void rw_unmap(const unsigned char *at, size_t size) { munmap((void *)at, size); }
     #else
-    static int rw_stat(const char *path, int fd, unsigned long long *place, long long *shape) { return -2; }
+    enum { RW_SIZE, RW_CHANGED, RW_SHAPE };
+    static int rw_stat(const char *path, int fd, int timed, unsigned long long *place, long long *shape) { return -2; }
     static int rw_pread(int fd, void *to, size_t size, long long at) { return 0; }
+    static const unsigned char *rw_map(int fd, size_t size) { return NULL; }
+    static void rw_unmap(const unsigned char *at, size_t size) {}
     #endif
     #if RW_OFD
     #ifndef F_OFD_GETLK
@@ -135,11 +166,11 @@ cdef extern from *:
     {
         struct rw_file *file, *found = NULL;
         unsigned long long there[2], here[2];
-        long long shape[2];
+        long long shape[RW_SHAPE];
         pthread_mutex_lock(&rw_changing);
-        if (!rw_stat("", fd, here, shape))
+        if (!rw_stat("", fd, 0, here, shape))
             for (file = rw_ours; file && !found; file = file->next)
-                if (file->users && !rw_stat(file->path, -1, there, shape) && there[0] == here[0] && there[1] == here[1])
+                if (file->users && !rw_stat(file->path, -1, 0, there, shape) && there[0] == here[0] && there[1] == here[1])
                     found = file;
         rw_index[fd] = found;
         if (found && fd > rw_most) rw_most = fd;
@@ -208,14 +239,14 @@ cdef extern from *:
     static void rw_child(void)  /* right after a fork: nothing but system calls */
     {
         unsigned long long before[2], after[2];
-        long long shape[2];
+        long long shape[RW_SHAPE];
         int fd, at;
         pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
         for (fd = 0; fd <= rw_most; fd++) {
             int anew;
             if (!rw_index[fd]) continue;
             anew = open(rw_index[fd]->path, O_RDWR | O_CLOEXEC);
-            if (anew < 0 || rw_stat("", fd, before, shape) || rw_stat("", anew, after, shape)
+            if (anew < 0 || rw_stat("", fd, 0, before, shape) || rw_stat("", anew, 0, after, shape)
                 || before[0] != after[0] || before[1] != after[1]) {  /* it was replaced: then it serves for nothing */
                 if (anew >= 0) close(anew);
                 anew = open("/dev/zero", O_RDWR | O_CLOEXEC);
@@ -243,10 +274,10 @@ cdef extern from *:
     static int rw_kept(unsigned long long *place)  /* whether the -shm that lies there is locked so */
     {
         unsigned long long found[2];
-        long long shape[2];
+        long long shape[RW_SHAPE];
         int fd;
         for (fd = 0; fd <= rw_most; fd++)
-            if (rw_index[fd] && !rw_stat("", fd, found, shape) && found[0] == place[0] && found[1] == place[1]) return 1;
+            if (rw_index[fd] && !rw_stat("", fd, 0, found, shape) && found[0] == place[0] && found[1] == place[1]) return 1;
         return 0;
     }
     #define RW_FCNTL ((size_t)(void *)rw_fcntl)
@@ -273,8 +304,11 @@ cdef extern from *:
     bint rw_kept(unsigned long long *place) nogil
     void rw_watch_forks() nogil
     bint RW_OFD
-    int rw_stat(const char *path, int fd, unsigned long long *place, long long *shape) nogil
+    enum: RW_SIZE, RW_CHANGED, RW_SHAPE
+    int rw_stat(const char *path, int fd, bint timed, unsigned long long *place, long long *shape) nogil
     bint rw_pread(int fd, void *to, size_t size, long long at) nogil
+    const unsigned char *rw_map(int fd, size_t size) nogil
+    void rw_unmap(const unsigned char *at, size_t size) nogil
     bint rw_lock(int fd, int own, int kind, long long at, long long size) nogil
     bint rw_locked(int fd, long long at, long long size) nogil
     bint rw_shared(int fd, long long at, long long size) nogil
@@ -335,24 +369,31 @@ cdef class FileWatch:
         Whether nothing in this process can drop SQLite's locks in the -shm: see `system_calls`.
     in_turn : int or None
         The thread that is in a handler's transaction on the file, through whichever of its connections.
+    log_size : int
+        How long the -wal was when a transaction began.
     """
     cdef public object in_turn
     cdef readonly tuple paths
     cdef readonly bint locks, kept
     cdef bint _held
     cdef unsigned long long[3][2] _places
-    cdef long long[2] _shape  # of the main file: when it was changed, how long it is
+    cdef long long[RW_SHAPE] _shape  # of the main file
     cdef int[3] _fds
-    cdef unsigned char[INDEX] _index
+    cdef readonly long long log_size
+    cdef const unsigned char *_shared  # the index as it is: SQLite has it in its memory as well
+    cdef unsigned char[INDEX] _index  # as it was when the transaction began
     cdef unsigned char[PAGE_HEAD] _head
 
     def __cinit__(self, paths):
         self.paths = tuple(paths)
         self._fds[MAIN] = self._fds[WAL] = self._fds[SHM] = -1
 
+    def __dealloc__(self):
+        self._unmap()
+
     def open_main(self):
         """Open the main file, where there is a use for that; to be called before SQLite has it open."""
-        cdef long long[2] shape
+        cdef long long[RW_SHAPE] shape
         if RW_OFD and self._fds[MAIN] < 0:
             self._fds[MAIN] = os.open(self.paths[MAIN], os.O_RDONLY | os.O_CLOEXEC)
         self._look(MAIN, self._places[MAIN], shape)
@@ -360,7 +401,7 @@ cdef class FileWatch:
 
     def hold(self):
         """SQLite has the files open: from now on they are watched, and locked in a way that only this can undo."""
-        cdef long long[2] shape
+        cdef long long[RW_SHAPE] shape
         if self._held:
             return
         self._held = True
@@ -375,9 +416,18 @@ cdef class FileWatch:
             self._look(which, self._places[which], shape)
         self.kept = self.locks and rw_kept(self._places[SHM])
         if self.locks:
+            self._unmap()
+            self._shared = rw_map(self._fds[SHM], INDEX)
+            if self._shared is NULL:
+                raise MemoryError
             self._look(MAIN, self._places[MAIN], self._shape)
-            rw_pread(self._fds[SHM], self._index, INDEX, 0)
+            memcpy(self._index, self._shared, INDEX)
             rw_pread(self._fds[MAIN], self._head, PAGE_HEAD, 0)
+
+    cdef void _unmap(self) noexcept:
+        if self._shared is not NULL:
+            rw_unmap(self._shared, INDEX)
+            self._shared = NULL
 
     cdef object _open_beside(self, int which):
         """Open a file that SQLite has open, unless that is done already."""
@@ -398,6 +448,7 @@ cdef class FileWatch:
     def close(self):
         """Let go of the files; this drops all POSIX locks that the process still has on them."""
         self.locks = False
+        self._unmap()
         for which in (MAIN, WAL, SHM):
             if self._fds[which] >= 0:
                 os.close(self._fds[which])
@@ -414,23 +465,31 @@ cdef class FileWatch:
     cdef int _look(self, int which, unsigned long long *place, long long *shape) except -3:
         """Where what has a path lies now; 0 when that can be told."""
         cdef bytes path = self.paths[which]
-        cdef int found = rw_stat(path, -1, place, shape)
+        cdef int found = rw_stat(path, -1, which == MAIN, place, shape)
         if found == -2:
             try:
                 got = os.stat(os.fsdecode(path))
             except OSError:
                 return -1
             place[0], place[1] = got.st_dev, got.st_ino
-            shape[0], shape[1] = got.st_mtime_ns, got.st_size
+            shape[RW_SIZE], shape[RW_CHANGED] = got.st_size, got.st_mtime_ns
             return 0
         return found
 
+    cdef bint _elsewhere(self, int which, long long *shape) except -1:
+        """Whether a file is not the one under its path any more."""
+        cdef unsigned long long[2] place
+        return (
+            self._look(which, place, shape) != 0
+            or place[0] != self._places[which][0]
+            or place[1] != self._places[which][1]
+        )
+
     cpdef int displaced(self) except -3:
         """Which file is not the one under its path any more: 1 the main file, 2 -wal, 3 -shm; 0 if all are."""
-        cdef unsigned long long[2] place
-        cdef long long[2] shape
+        cdef long long[RW_SHAPE] shape
         for which in (MAIN, WAL, SHM):
-            if self._look(which, place, shape) or place[0] != self._places[which][0] or place[1] != self._places[which][1]:
+            if self._elsewhere(which, shape):
                 return which + 1
         return 0
 
@@ -440,38 +499,40 @@ cdef class FileWatch:
         As `displaced`; 4 when the -wal is shorter than what was committed to it, 5 when it is another's, 6 when the main
         file was written over. Only whoever may write to the file is to ask.
         """
-        cdef unsigned long long[2] place
-        cdef long long[2] shape
+        cdef long long[RW_SHAPE] main, log
         cdef unsigned char[INDEX] index
         cdef unsigned char[8] salt
         cdef unsigned int frames
         cdef unsigned short page
-        cdef bint changed = False
-        for which in (MAIN, SHM, WAL):
-            if self._look(which, place, shape) or place[0] != self._places[which][0] or place[1] != self._places[which][1]:
-                return which + 1
-            if which == MAIN:
-                changed = shape[0] != self._shape[0] or shape[1] != self._shape[1]
         if not self.locks:
-            return 0
-        if not rw_pread(self._fds[SHM], index, INDEX, 0):
-            return SHM + 1
-        if changed and not self._checkpointed(index):
+            self.log_size = 0 if self._elsewhere(WAL, log) else log[RW_SIZE]
+            return self.displaced()
+        if self._elsewhere(MAIN, main):
+            return MAIN + 1
+        for which in (SHM, WAL):
+            if self._elsewhere(which, log) or (which == SHM and log[RW_SIZE] < INDEX):
+                return which + 1
+        self.log_size = log[RW_SIZE]
+        memcpy(index, self._shared, INDEX)
+        if not self._unchanged(main) and not self._checkpointed(index):
             return 6
         memcpy(&frames, index + 16, 4)
         memcpy(&page, index + 14, 2)
         if frames:
-            if shape[1] < WAL_HEADER + frames * <long long>(FRAME_HEADER + (65536 if page == 1 else page)):
+            if self.log_size < WAL_HEADER + frames * <long long>(FRAME_HEADER + (65536 if page == 1 else page)):
                 return 4
             if not (rw_pread(self._fds[WAL], salt, 8, 16) and memcmp(salt, index + 32, 8) == 0):
                 return 5
         memcpy(self._index, index, INDEX)
         return 0
 
+    cdef bint _unchanged(self, long long *shape) noexcept:
+        return shape[RW_SIZE] == self._shape[RW_SIZE] and shape[RW_CHANGED] == self._shape[RW_CHANGED]
+
     cdef bint _checkpointed(self, unsigned char *index) except -1:
         """Whether what has changed the main file was a checkpoint, which leaves its mark in the index, or nothing."""
         cdef unsigned long long[2] place
-        cdef long long[2] shape
+        cdef long long[RW_SHAPE] shape
         cdef unsigned char[PAGE_HEAD] head
         cdef bint marked = (
             memcmp(index + 32, self._index + 32, 8) != 0
@@ -481,16 +542,12 @@ cdef class FileWatch:
         )
         if self._look(MAIN, place, shape) or not rw_pread(self._fds[MAIN], head, PAGE_HEAD, 0):
             return False
-        if not marked and (shape[1] != self._shape[1] or memcmp(head, self._head, PAGE_HEAD) != 0):
+        if not marked and (shape[RW_SIZE] != self._shape[RW_SIZE] or memcmp(head, self._head, PAGE_HEAD) != 0):
             return False
         memcpy(self._head, head, PAGE_HEAD)
-        self._shape[0], self._shape[1] = shape[0], shape[1]
+        memcpy(self._shape, shape, sizeof(self._shape))
         return True
 
     cpdef bint writing(self) noexcept:
         """Whether nobody but this process has written since `begun`."""
-        cdef unsigned char[CHANGES] header
-        return not self.locks or (
-            rw_pread(self._fds[SHM], header, CHANGES, 0)
-            and memcmp(header, self._index, CHANGES) == 0
-        )
+        return not self.locks or memcmp(self._shared, self._index, CHANGES) == 0

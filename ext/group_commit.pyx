@@ -11,12 +11,30 @@ from libc.math cimport INFINITY
 
 from ringward.errors import TransactionError
 
+cdef extern from *:
+    """
+    #include <sys/stat.h>
+    static long long rw_length(int fd)  /* of an open file; -1 when it was deleted */
+    {
+    #if defined(_WIN32)
+        struct _stat64 got;
+        return _fstat64(fd, &got) ? -1 : (long long)got.st_size;
+    #else
+        struct stat got;
+        return fstat(fd, &got) || got.st_nlink == 0 ? -1 : (long long)got.st_size;
+    #endif
+    }
+    """
+    long long rw_length(int fd) nogil
+
 cdef enum:
     RESIGNED_MOST = 63  # so many commits do not wait, at most, after some that waited for nobody
     REMEMBERED = 4096  # threads
 
 # How long a commit waits at most for threads that the one before has served, as a share of what a commit takes.
 cdef double PATIENCE = 0.75
+# How often a passage is looked at closely.
+cdef double LOOK_S = 1.0
 # The weight of the newest in the average of what a commit takes.
 cdef double NEWEST = 0.1
 
@@ -219,7 +237,8 @@ cdef class Lead:
 cdef class Passage:
     """Two locks of files that processes pass one after the other.
 
-    Who passes again and again waits at the first like everybody else, so nobody starves at the second.
+    Who passes again and again waits at the first like everybody else, so nobody starves at the second. The length of the
+    second is the sign that the store has failed: setting it needs no space.
 
     Parameters
     ----------
@@ -230,10 +249,27 @@ cdef class Passage:
     first, second : FileLock
     """
     cdef object _flock, _lock, _unlock, _first, _second
+    cdef public double looked_at  # when it was looked at closely
 
     def __init__(self, flock, lock, unlock, first, second):
         self._flock, self._lock, self._unlock = flock, lock, unlock
         self._first, self._second = first, second
+        self.looked_at = _now()
+
+    @property
+    def failed(self):
+        """Whether some process saw a commit or a sync fail; to be asked in the turn."""
+        cdef double now = _now()
+        cdef bint due = now - self.looked_at > LOOK_S
+        if not due and rw_length(self._second.fd) == 0:
+            return False
+        if due:
+            self.looked_at = now
+        return self.troubled(due)
+
+    def troubled(self, bint due):
+        """Look closely at whether it has failed, and see to the files where that is due."""
+        return rw_length(self._second.fd) > 0
 
     def enter(self):
         """Wait for the turn."""
@@ -265,6 +301,7 @@ cdef class GroupCommit:
     turnstile : Passage
         Is entered before a transaction; `failed` tells whether nothing may be written any more.
     headroom : Headroom
+        Keeps room in the log of a file that is watched.
     faults : callable
         Called with the name of a point.
     watch : FileWatch, optional
@@ -437,7 +474,7 @@ cdef class GroupCommit:
             if self.watch is not None:
                 if wrong := self.watch.begun():
                     self.displaced(wrong)
-            self._headroom.keep()
+                self._headroom.keep(self.watch.log_size)
         except BaseException:
             self._cancel()
             raise

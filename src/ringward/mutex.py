@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from _thread import RLock
 
 __all__ = ["Mutex"]
@@ -20,11 +21,13 @@ class Mutex(RLock):  # type: ignore[misc] # final in the stubs alone
 
     __slots__ = ()
 
-    def __enter__(self) -> bool:  # type: ignore[override]
-        """Wait for the lock."""
-        try:
-            return self.acquire()
-        except BaseException:
-            if self._is_owned():  # type: ignore[attr-defined] # `threading.Condition` uses it too
-                self.release()
-            raise
+    if sys.version_info >= (3, 14):
+
+        def __enter__(self) -> bool:  # type: ignore[override]
+            """Wait for the lock."""
+            try:
+                return self.acquire()
+            except BaseException:
+                if self._is_owned():  # type: ignore[attr-defined] # `threading.Condition` uses it too
+                    self.release()
+                raise

@@ -29,14 +29,14 @@ class Connection:
 
 
 class Nothing:
-    """A turnstile and headroom that do nothing."""
+    """A turnstile that does nothing."""
 
     failed = False
 
     def enter(self):
         """Pass."""
 
-    leave = keep = enter
+    leave = enter
 
 
 class Writer(GroupCommit):
@@ -169,7 +169,7 @@ def test_who_cannot_say_what_went_wrong_keeps_nobody_waiting(writer, monkeypatch
         return error
 
     monkeypatch.setattr(Writer, "failure", failure)
-    monkeypatch.setattr(Nothing, "keep", lambda _: raising(ValueError("no"))())
+    monkeypatch.setattr(Nothing, "enter", lambda _: raising(ValueError("no"))())
     first, others = together(writer, lambda: "first", [lambda: "second"])
     assert first is interrupt
     assert isinstance(others[0], ValueError)

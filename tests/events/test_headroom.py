@@ -98,7 +98,7 @@ def test_where_there_is_no_room_it_goes_without(store, path, monkeypatch):
 
 def test_without_a_log_there_is_nothing_to_do(tmp_path):
     room = Headroom(tmp_path / "none.db")
-    room.keep()
+    room.keep(1)
     room.close()
     room.close()
     assert list(tmp_path.iterdir()) == []

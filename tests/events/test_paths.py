@@ -146,7 +146,7 @@ def tidied(store, what):
     else:
         for each in folder.glob(what):
             each.unlink()
-    store._presence._looked = store._turnstile._looked = 0.0
+    store._presence._looked = store._turnstile.looked_at = 0.0
 
 
 @posix

@@ -24,15 +24,19 @@ class Headroom:
         self._path = path.with_name(path.name + "-wal")
         self._fd = -1
 
-    def keep(self) -> None:
-        """Make the log longer if it is used up; to be called while nobody else can write to it."""
-        with suppress(OSError):  # it is as good without, and what SQLite writes will tell of a full disk
-            if self._fd < 0:
-                flags = os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-                self._fd = os.open(self._path, flags)
-            used = os.lseek(self._fd, 0, os.SEEK_END) % STEP
-            if used:
-                os.write(self._fd, bytes(STEP - used))
+    def keep(self, length: int) -> None:
+        """Make a log of so many bytes longer if it is used up; to be called while nobody else can write to it."""
+        if length % STEP:
+            with suppress(OSError):  # it is as good without, and what SQLite writes will tell of a full disk
+                self._lengthen()
+
+    def _lengthen(self) -> None:
+        if self._fd < 0:
+            flags = os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+            self._fd = os.open(self._path, flags)
+        used = os.lseek(self._fd, 0, os.SEEK_END) % STEP
+        if used:
+            os.write(self._fd, bytes(STEP - used))
 
     def close(self) -> None:
         """Let go of the file."""

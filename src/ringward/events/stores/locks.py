@@ -113,9 +113,8 @@ def _open(path: Path, *, create: bool) -> int:
 class Turnstile(Passage):
     """Two locks that writers of several processes pass one after the other.
 
-    Who writes again and again waits at `next` like everybody else, so nobody starves at `write`.
-    The length of the file `write` is the sign that the store has failed: setting it needs no space. A file
-    -failed beside the store says the same, where there is space for it: somebody may tidy up the locks.
+    As `Passage`. A file -failed beside the store says the same as the sign, where there is space for it: somebody may
+    tidy up the locks.
     """
 
     def __init__(self, folder: Path, look_after: Callable[[], None] = lambda: None) -> None:
@@ -127,17 +126,13 @@ class Turnstile(Passage):
             raise
         self._mark = folder.with_name(folder.name.removesuffix("-locks") + "-failed")
         self._look_after = look_after
-        self._looked = time.monotonic()
         super().__init__(flock, LOCK_EX, LOCK_UN, self._next, self._write)
 
-    @property
-    def failed(self) -> bool:
-        """Whether some process saw a commit or a sync fail; to be asked in the turn."""
+    def troubled(self, due: bool) -> bool:
+        """As `Passage.troubled`."""
         if not self._write.in_place():
             self._renew()
-        now = time.monotonic()
-        if now - self._looked > TOUCH_S:
-            self._looked = now
+        if due:
             self._keep()
         return self._length() > 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 __all__ = ["KNOTS_MOST", "LogTime", "WallClock", "boot_time"]
@@ -19,10 +20,10 @@ KNOTS_MOST = 32
 AT_MOST_S = 253_402_300_799.0  # the end of the year 9999
 
 
-def boot_time() -> float:
-    """Monotonic seconds that go on while the machine is suspended, where the platform has such a clock."""
-    kind = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if kind is None else time.clock_gettime(kind)
+# Monotonic seconds that go on while the machine is suspended, where the platform has such a clock.
+boot_time: Callable[[], float] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+)
 
 
 class WallClock:
