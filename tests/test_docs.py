@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pasted
 import pytest
 
 import ringward as rw
@@ -65,7 +66,7 @@ def test_the_pages_are_there() -> None:
 
 @every_page
 def test_the_examples_of_a_page_run(page: Path) -> None:
-    """Blocks of a page run in one namespace, in order; those without prompts are plain code."""
+    """Blocks of a page run in one namespace, in order, as they are pasted; a module is run as a file."""
     text = page.read_text(encoding="utf-8")
     globs: dict[str, Any] = {"__name__": "__main__"}
     assert ">>>" not in BLOCK.sub("", text), "an example outside of a python block would not run"
@@ -74,8 +75,35 @@ def test_the_examples_of_a_page_run(page: Path) -> None:
         if ">>>" in block[1]:
             test = doctest.DocTestParser().get_doctest(block[1], globs, page.name, str(page), line)
             assert not failures(test, globs)
-        else:
+        elif pasted.is_file(block[1]):
             exec(compile("\n" * line + block[1], str(page), "exec"), globs)  # noqa: S102 - our own examples
+        else:
+            assert not pasted.failures(block[1], page.name, line + 1, globs)
+
+
+@pytest.mark.parametrize(
+    ("block", "wrong"),
+    [
+        ("1 + 1  # -> 2\nprint('a')\n# -> a", 0),
+        ("for i in range(2):\n    print(i)\n# -> 0\n#    1\n\ni  # -> 1", 0),
+        ("1 + 1  # untold", 0),
+        ("1 + 1  # -> 3", 1),
+        ("print('a')", 1),
+        ("x = 1  # -> 1", 1),
+        ("print('a')\n# -> a\n#    b", 1),
+        ("print('a\\nb')\n# -> a\n# b", 1),
+    ],
+)
+def test_a_wrong_example_is_found(block: str, wrong: int) -> None:
+    """What is told is what is shown, and what is printed is told."""
+    assert len(pasted.failures(block, "page", 1, {})) == wrong
+
+
+@pytest.mark.parametrize("block", ["for i in 'a':\n    i\ni", "def f():\n    a = 1\n\n    return a", "f(\n1"])
+def test_what_the_prompt_does_not_take_is_found(block: str) -> None:
+    """A body ends at the first blank line, and needs one, when it is pasted into Python 3.12 or older."""
+    with pytest.raises((SyntaxError, AssertionError)):
+        pasted.failures(block, "page", 1, {})
 
 
 @every_page
