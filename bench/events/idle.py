@@ -3,7 +3,7 @@
     python bench/events/idle.py [--only idle | latency | memory]
 
 Each row is a process of its own; about a minute and a half in all. Exit code 1: a bound was missed. CPU and wake-ups are the whole
-process's, from `/proc` (Linux): elsewhere these rows are left out.
+process's, from `/proc` (Linux): elsewhere these rows are left out. Without `--only` it writes the table of docs/events-performance.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ringward.events import Processor, SqliteStore, Stream, aio
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent)]
+
+from table import machine, written  # noqa: E402
+
+from ringward.events import Processor, SqliteStore, Stream, aio  # noqa: E402
+
+DOCUMENT = HERE.parents[1] / "docs" / "events-performance.md"
 
 SETTLE_S, IDLE_S = 2.0, 4.0
 EVENTS, PAUSE_S = 200, 0.01
@@ -174,7 +181,7 @@ def main():
         kind, name = chosen.one
         print(json.dumps(KINDS[kind][0](name)))
         return 0
-    all_ok, results = True, {}
+    all_ok, results, rows_told = True, {}, []
     for kind, (_, rows) in KINDS.items():
         if chosen.only not in (None, kind) or (kind == "idle" and not Path("/proc/self/task").exists()):
             continue
@@ -185,9 +192,13 @@ def main():
             found = results[f"{kind}: {name}"] = json.loads(done.stdout)
             text, ok = line(kind, name, found)
             all_ok &= ok
+            rows_told.append(f"| {kind}: {name} | {text}{'' if ok else ' **missed**'} |")
             print(f"{kind}, {name}: {text}{'' if ok else '  MISSED'}", flush=True)
     if chosen.only is None:
-        chosen.out.write_text(json.dumps(results, indent=1) + "\n")
+        about = machine()
+        chosen.out.write_text(json.dumps({"machine": about} | results, indent=1) + "\n")
+        text = "\n".join([f"{about['cpu']}; {about['date']}.\n", "| what | measured |", "| --- | --- |", *rows_told])
+        DOCUMENT.write_text(written(DOCUMENT.read_text(), {"events-idle": text}))
     return 0 if all_ok else 1
 
 

@@ -13,15 +13,21 @@ import argparse
 import json
 import logging
 import multiprocessing
-import platform
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from ringward.events import Processor
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent)]
 
+from table import machine, written  # noqa: E402
+
+from ringward.events import Processor  # noqa: E402
+
+DOCUMENT = HERE.parents[1] / "docs" / "events-performance.md"
 BEFORE_S = 1.0  # how long the first process works
 AFTER_S = 4.0  # how long the second is watched
 ROWS = {"4 members, 2,000 waiting, 50 ms": (4, 2_000, 0.05), "16 members, 400 waiting, 250 ms": (16, 400, 0.25)}
@@ -96,13 +102,19 @@ def measure(members: int, waiting: int, handler_s: float) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure all rows, print a table and save it."""
+    """Measure all rows, print a table, save it and write that of docs/events-performance.md."""
     parser = argparse.ArgumentParser(description="What kill -9 leaves to the next process.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("recovery.json"))
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     results: dict[str, Any] = {}
+    about = machine()
+    told = [
+        f"{about['cpu']}; {about['date']}; {options.rounds} rounds.\n",
+        "| | alone | first, ms | another group's first, ms | of full speed |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     print(f"{'':34} {'alone':>6} {'first ms':>9} {'other group ms':>15} {'of full speed':>14}")
     for name, row in ROWS.items():
         rounds = [measure(*row) for _ in range(options.rounds)]
@@ -114,8 +126,11 @@ def main() -> None:
         print(
             f"{name:34} {got['suspects']:6} {got['first_ms']:9.0f} {got['other_ms']:15.0f} {100 * got['rate']:13.0f}%"
         )
-    results["machine"] = {"system": platform.platform(), "python": platform.python_version()}
-    options.out.write_text(json.dumps(results, indent=1) + "\n")
+        told.append(
+            f"| {name} | {got['suspects']} | {got['first_ms']:.0f} | {got['other_ms']:.0f} | {100 * got['rate']:.0f} % |"
+        )
+    options.out.write_text(json.dumps({"machine": about} | results, indent=1) + "\n")
+    DOCUMENT.write_text(written(DOCUMENT.read_text(), {"events-recovery": "\n".join(told)}))
 
 
 if __name__ == "__main__":
