@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ringward import markup
 from ringward._core import ListTable, PartitionMap, PointTable
 from ringward.checks import checked_int
+from ringward.markup import ROWS_MOST, escaped
+from ringward.texts import shown
 
 if TYPE_CHECKING:
     from ringward.keys import Key
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Explanation", "Step"]
 
 _COUNT_MAX = 2**63 - 1
+_REASON_MOST = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,15 @@ class Explanation:
         lines = [f"key {self.key!r} has hash {self.hash:#018x}, {self.place}"]
         lines += [f"  {'→' if step.taken else '·'} {step.node}: {step.reason}" for step in self.steps]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The steps as an HTML table, for notebooks: at most 50 of them, and the last, which decides; all text escaped."""
+        left_out = len(self.steps) - ROWS_MOST
+        steps = self.steps if left_out <= 0 else (*self.steps[: ROWS_MOST - 1], self.steps[-1])
+        rows = [["→" if step.taken else "·", escaped(step.node), escaped(step.reason, _REASON_MOST)] for step in steps]
+        less = f"<div>{left_out:,} steps are left out before the last</div>" if left_out > 0 else ""
+        heading = f"key {escaped(shown(self.key))} has hash {self.hash:#018x}, {escaped(self.place)}"
+        return markup.document(heading, markup.table(["", "node", "why"], rows), less)
 
 
 def _way(view: View, value: int) -> tuple[str, list[tuple[str, str]]]:

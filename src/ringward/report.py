@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ringward import markup
 from ringward._core import NO_NODE, ListTable, PointTable, second_candidates
+from ringward.markup import ROWS_MOST, escaped
+from ringward.texts import percent
 
 if TYPE_CHECKING:
     from ringward.view import View
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["NodeReport", "Report"]
 
 _ROWS_SHOWN = 20
+_LINE_MOST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class NodeReport:
         return self.share / self.expected if self.expected else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """How the hash space is divided at one epoch.
 
@@ -130,42 +133,61 @@ class Report:
         """All figures as JSON types."""
         return asdict(self)
 
-    def __str__(self) -> str:
+    def _summary(self) -> list[str]:
         down = sum(not node.live for node in self.nodes)
-        mean, most = _percent(self.moved_on_failure_mean), _percent(self.moved_on_failure_max)
-        optimal = _percent(self.moved_on_failure_optimal)
-        lines = [
+        mean, most = percent(self.moved_on_failure_mean), percent(self.moved_on_failure_max)
+        optimal = percent(self.moved_on_failure_optimal)
+        return [
             f"{self.strategy} at epoch {self.epoch}: {len(self.nodes)} nodes, {down} down",
             f"balance: max/expected {self.balance_max:.3f}, standard deviation {self.balance_std:.3f}",
             f"one failure moves {mean} on average, {most} at most (optimum on average {optimal})",
         ]
+
+    def __str__(self) -> str:
+        lines = self._summary()
         width = max((len(node.name) for node in self.nodes), default=0)
         for node in self.nodes[:_ROWS_SHOWN]:
             state = "" if node.live else " down"
-            heirs = f", {len(node.heirs)} heirs, the largest takes {_percent(node.heir_max)}" if node.heirs else ""
-            share, expected = _percent(node.share), _percent(node.expected)
+            heirs = f", {len(node.heirs)} heirs, the largest takes {percent(node.heir_max)}" if node.heirs else ""
+            share, expected = percent(node.share), percent(node.expected)
             lines.append(f"  {node.name:<{width}} {share:>8} of {expected:>8}{heirs}{state}")
         if len(self.nodes) > _ROWS_SHOWN:
             lines.append(f"  ... and {len(self.nodes) - _ROWS_SHOWN} more")
         return "\n".join(lines)
 
     def to_html(self) -> str:
-        """The report as an HTML table, for notebooks; names are escaped."""
-        rows = "".join(
-            f"<tr><td>{html.escape(node.name)}</td><td>{node.weight:g}</td><td>{html.escape(node.zone or '')}</td>"
-            f"<td>{'live' if node.live else 'down'}</td><td>{node.share:.2%}</td><td>{node.expected:.2%}</td></tr>"
-            for node in self.nodes[:_ROWS_SHOWN]
+        """The report as an HTML table with bars, for notebooks: of more than 50 nodes, the fullest; names are escaped."""
+        shown = self.nodes
+        if len(shown) > ROWS_MOST:
+            shown = tuple(sorted(shown, key=lambda node: (-node.balance, -node.share))[:ROWS_MOST])
+        full = max((max(node.share, node.expected) for node in shown), default=0.0)
+        rows = [
+            [
+                escaped(node.name),
+                f"{node.weight:g}",
+                escaped(node.zone or ""),
+                "live" if node.live else "down",
+                percent(node.share),
+                markup.bar(node.share, full, node.expected or None),
+                percent(node.expected),
+                f"{len(node.heirs)}, the largest takes {percent(node.heir_max)}" if node.heirs else "",
+            ]
+            for node in shown
+        ]
+        columns = ["node", "weight", "zone", "state", "share", "", "expected", "heirs"]
+        less = (
+            f"<div>the {len(shown)} fullest of {len(self.nodes):,} nodes</div>" if len(shown) < len(self.nodes) else ""
         )
-        more = f"<p>and {len(self.nodes) - _ROWS_SHOWN} more</p>" if len(self.nodes) > _ROWS_SHOWN else ""
-        return (
-            f"<p><b>{html.escape(self.strategy)}</b> at epoch {self.epoch}: {len(self.nodes)} nodes, "
-            f"max/expected {self.balance_max:.3f}</p><table><tr><th>node</th><th>weight</th><th>zone</th>"
-            f"<th>state</th><th>share</th><th>expected</th></tr>{rows}</table>{more}"
-        )
+        first, *others = (escaped(line, _LINE_MOST) for line in self._summary())
+        strategy = escaped(self.strategy, _LINE_MOST)
+        heading = "<br>".join([f"<b>{strategy}</b>{first.removeprefix(strategy)}", *others])
+        return markup.document(heading, markup.table(columns, rows, ("weight", "share", "expected")), less)
 
+    def _repr_html_(self) -> str:
+        return self.to_html()
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
+    def __repr__(self) -> str:
+        return f"<Report: {self._summary()[0]}>"  # the figures of many nodes are for `print` and `to_dict`
 
 
 def _heirs(view: View) -> dict[int, dict[int, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["neutral", "shortened", "shown"]
+__all__ = ["neutral", "percent", "shortened", "shown"]
 
 SHOWN_MOST = 200
 
@@ -25,6 +25,11 @@ def _escaped(char: str) -> str:
 def shortened(text: str, most: int) -> str:
     """The beginning of a text, so many characters, and how many it had."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def percent(share: float) -> str:
+    """A share of 0 to 1 as it is told to people."""
+    return f"{100 * share:.2f} %"
 
 
 def shown(value: object, most: int = SHOWN_MOST) -> str:

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ringward import markup
 from ringward._core import ARC, NO_NODE, ArcIndex, PartitionMap, Reader, State, checked_hashes, difference
 from ringward.errors import ArgumentError, ArgumentTypeError
+from ringward.markup import ROWS_MOST, escaped
+from ringward.texts import percent
 
 if TYPE_CHECKING:
     from ringward.view import View
@@ -259,25 +262,45 @@ class Transfer:
     def __repr__(self) -> str:
         return f"<Transfer {self}>"
 
-    def __str__(self) -> str:
-        change = f"epoch {self.epoch_before} → {self.epoch}"
-        rows = self.rows
-        copies = ""
-        if rows is not None and len(rows):
-            copies = f"; {len(rows)} entries of rows change, {self.copies} copies, {self.excess} above the least"
-        if not len(self.arcs):
-            return f"{change}: no key moves{copies}"
+    def _routes(self, most: int) -> tuple[int, list[tuple[str, str, float]]]:
+        """How many routes there are, and of the largest the source, the target and the share of the hash space."""
         routes = self.arcs["source"] * np.uint64(1 << 32) + self.arcs["target"]
         pairs, inverse = np.unique(routes, return_inverse=True)
-        shares = np.bincount(inverse, _lengths(self.arcs))
-        order = np.argsort(-shares, kind="stable")
-        told = [
-            f"{self._name(int(pairs[i]) >> 32)} → {self._name(int(pairs[i]) & NO_NODE)} {shares[i]:.2%}"
-            for i in order[:_SHOWN_ROUTES]
+        shares = np.bincount(inverse, _lengths(self.arcs), minlength=len(pairs))
+        largest = np.argsort(-shares, kind="stable")[:most]
+        ends = [(int(pairs[i]) >> 32, int(pairs[i]) & NO_NODE, float(shares[i])) for i in largest]
+        return len(pairs), [(self._name(source), self._name(target), share) for source, target, share in ends]
+
+    def _copies_told(self) -> str:
+        rows = self.rows
+        if rows is None or not len(rows):
+            return ""
+        return f"; {len(rows)} entries of rows change, {self.copies} copies, {self.excess} above the least"
+
+    def __str__(self) -> str:
+        change = f"epoch {self.epoch_before} → {self.epoch}"
+        count, routes = self._routes(_SHOWN_ROUTES)
+        if not count:
+            return f"{change}: no key moves{self._copies_told()}"
+        told = [f"{source} → {target} {percent(share)}" for source, target, share in routes]
+        if count > len(routes):
+            told.append(f"{count - len(routes)} more routes")
+        return f"{change}: {percent(self.share)} of the keys move: {', '.join(told)}{self._copies_told()}"
+
+    def _repr_html_(self) -> str:
+        """The routes as an HTML table with bars, for notebooks: the 50 largest; all names escaped."""
+        count, routes = self._routes(ROWS_MOST)
+        moves = f"{percent(self.share)} of the keys move" if count else "no key moves"
+        heading = f"epoch {self.epoch_before} → {self.epoch}: {moves}{self._copies_told()}"
+        if not count:
+            return markup.document(heading)
+        full = routes[0][2]
+        rows = [
+            [escaped(source), "→", escaped(target), percent(share), markup.bar(share, full)]
+            for source, target, share in routes
         ]
-        if len(order) > _SHOWN_ROUTES:
-            told.append(f"{len(order) - _SHOWN_ROUTES} more routes")
-        return f"{change}: {self.share:.2%} of the keys move: {', '.join(told)}{copies}".replace("%", " %")
+        less = f"<div>the {len(routes)} largest of {count:,} routes</div>" if count > len(routes) else ""
+        return markup.document(heading, markup.table(["from", "", "to", "share", ""], rows, ("share",)), less)
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle holds what moved, not the two routers it moved between.
