@@ -249,6 +249,6 @@ def test_a_backup_inside_a_transactional_handler_is_refused(path):
 
         p.publish("k", b"")
         assert p.run(until="idle", timeout_s=20)
-    assert len(said) == 1
-    assert "do it outside" in said[0]
+    assert said  # more than once, where the first took longer than a transaction may
+    assert all("do it outside" in each for each in said)
     assert not path.with_name("to.db").exists()
