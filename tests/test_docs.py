@@ -6,6 +6,7 @@ import doctest
 import importlib
 import pkgutil
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,15 @@ import ringward as rw
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+URLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+REPOSITORY = URLS["Repository"]
+ON_MAIN = f"{REPOSITORY}/blob/main/"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`[^`\n]*`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+USED = re.compile(r"\[[^\]\n]+\](?:\[([^\]\n]+)\])")
+DEFINED = re.compile(r"^\[([^\]\n]+)\]: (\S+)$", re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
@@ -106,15 +112,29 @@ def test_what_the_prompt_does_not_take_is_found(block: str) -> None:
         pasted.failures(block, "page", 1, {})
 
 
+def links(page: Path) -> list[str]:
+    """The links of a page; those to a file of the project under its public address as a path from the root."""
+    text = CODE.sub("", FENCED.sub("", page.read_text(encoding="utf-8")))
+    defined = dict(DEFINED.findall(text))
+    assert set(USED.findall(text)) <= set(defined)
+    return [re.sub(rf"^{re.escape(ON_MAIN)}", "/", link) for link in [*LINK.findall(text), *defined.values()]]
+
+
+def resolved(page: Path, path: str) -> Path:
+    """The file that the path of a link of a page leads to."""
+    if not path:
+        return page
+    return (ROOT / path[1:] if path.startswith("/") else page.parent / path).resolve()
+
+
 @every_page
 def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
-    """Relative links name files of the repository, and headings that these have."""
-    text = CODE.sub("", FENCED.sub("", page.read_text(encoding="utf-8")))
-    for link in LINK.findall(text):
+    """Links into the repository name files that are there, and headings that these have."""
+    for link in links(page):
         if re.match(r"[a-z]+:", link):
             continue
         path, _, anchor = link.partition("#")
-        target = (page.parent / path).resolve() if path else page
+        target = resolved(page, path)
         assert target.is_relative_to(ROOT), link
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
@@ -124,12 +144,27 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
 def test_a_page_can_be_reached_from_the_readme(page: Path) -> None:
     """Every page is linked from the README or from the map of the pages."""
     entries = [ROOT / "README.md", ROOT / "docs" / "index.md"]
-    linked = {
-        (entry.parent / link.partition("#")[0]).resolve()
-        for entry in entries
-        for link in LINK.findall(entry.read_text(encoding="utf-8"))
-    }
+    linked = {resolved(entry, link.partition("#")[0]) for entry in entries for link in links(entry)}
     assert page in linked | {ROOT / "README.md"}
+
+
+def test_the_links_of_the_readme_hold_on_a_package_index() -> None:
+    """There, relative links lead nowhere, nor do anchors of the page; nor do images."""
+    text = FENCED.sub("", (ROOT / "README.md").read_text(encoding="utf-8"))
+    targets = [*LINK.findall(text), *dict(DEFINED.findall(text)).values()]
+    assert len(targets) > 10
+    assert [link for link in targets if not link.startswith("https://")] == []
+    assert not re.search(r"<(img|a)\b", text)
+    assert {link for link in targets if link.startswith(REPOSITORY)} == {link for link in targets if ON_MAIN in link}
+
+
+def test_the_metadata_says_where_the_project_is() -> None:
+    """Under the labels that package indexes know; the files are there."""
+    assert set(URLS) >= {"Documentation", "Repository", "Issues", "Changelog"}
+    for url in URLS.values():
+        assert url.startswith(REPOSITORY)
+        if url.startswith(ON_MAIN):
+            assert (ROOT / url.removeprefix(ON_MAIN)).is_file()
 
 
 @pytest.mark.parametrize("name", rw.__all__)
