@@ -186,6 +186,8 @@ cdef class ArcIndex:
         cdef Py_ssize_t size = hashes.shape[0]
         cdef Search search = Search(self)
         cdef Py_ssize_t shared = checked_threads(threads, size, SCAN_SPEED if self.few_sources else TEST_SPEED)
+        if ids.shape[0] != size:
+            raise ValueError(f"ids must be as many as hashes, {size} (were {ids.shape[0]})")
         search.ids = <char *>&ids[0] if size else NULL
         search.width = sizeof(id_type)
         return search.found(&hashes[0] if size else NULL, size, shared)

@@ -19,6 +19,8 @@ cimport numpy as cnp
 
 cnp.import_array()
 
+cdef int64_t MOST_BYTES = <int64_t>1 << 56  # more than any machine addresses
+
 cdef enum:
     GROUP = 64  # keys that are found before the first of them is hashed
     VIEW_SIZE = 16
@@ -61,6 +63,8 @@ cdef class ArrowColumn(KeySource):
         self.fallible = True
         if array.length < 0 or array.offset < 0 or array.length > INT64_MAX - 1 - array.offset:
             self.refuse_array(f"length {array.length} at offset {array.offset}")
+        if array.length > MOST_BYTES // max(<Py_ssize_t>1, layout.width) - array.offset:
+            self.refuse_array(f"length {array.length} at offset {array.offset}, more than memory can hold")
         if array.n_buffers != layout.buffers and (array.n_buffers < layout.buffers or layout.column is not ViewColumn):
             self.refuse_array(f"{array.n_buffers} buffers instead of {layout.buffers}")
         if array.buffers == NULL or array.n_children != 0:
@@ -156,7 +160,8 @@ cdef inline bint equally_far(const offset_t *offsets, Py_ssize_t count) noexcept
     """Whether `count` keys, whose first offset and last one rise, are all of one size."""
     cdef uint64_t first = <uint64_t>load(offsets, 0), width = <uint64_t>load(offsets, 1) - first, different = 0
     cdef Py_ssize_t i
-    if <uint64_t>load(offsets, count) - first != <uint64_t>count * width:  # tells most columns of other keys
+    # The product tells most columns of other keys. Below 2^56 it cannot wrap.
+    if width >> 56 or <uint64_t>load(offsets, count) - first != <uint64_t>count * width:
         return False
     for i in range(1, count):
         different |= <uint64_t>load(offsets, i + 1) - <uint64_t>load(offsets, i) ^ width

@@ -34,6 +34,8 @@ cdef class DictionaryValues:
         cdef int64_t i
         if array.length != own.length or array.offset != own.offset or array.n_buffers != own.n_buffers:
             return False
+        if array.buffers == NULL or array.n_children != own.n_children or array.null_count != own.null_count:
+            return False
         for i in range(own.n_buffers):
             if array.buffers[i] != own.buffers[i]:
                 return False

@@ -4,6 +4,7 @@ from ringward._core.arrow_columns import FixedColumn, IntegerColumn, OffsetColum
 from ringward._core.arrow_dictionary import DictionaryColumn
 from ringward.errors import KeyTypeError, KeyValueError
 
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, uint8_t, uint64_t
@@ -95,7 +96,8 @@ cdef int32_t next_number(const char **p) except -1:
 
 cdef int refuse_format(const ArrowSchema *schema, str form) except -1:
     if form == "+s":
-        names = [child_name(schema.children[i]) for i in range(min(schema.n_children, 5))]
+        shown_children = min(schema.n_children, 5) if schema.children != NULL else 0
+        names = [child_name(schema.children[i]) for i in range(shown_children)]
         shown = ", ".join(map(repr, names)) + (", ..." if schema.n_children > 5 else "")
         raise KeyTypeError(f"keys must be one column: pass a column of this table, not the whole (has {shown})")
     known = next((name for prefix, name in OTHERS.items() if form.startswith(prefix)), f"format {form!r}")
@@ -190,6 +192,7 @@ def arrow_source(keys):
         schema, arrays = open_array(keys.__arrow_c_array__())
     layout = layout_of(&schema.schema)
     for owned in arrays:
+        PyErr_CheckSignals()  # of empty arrays there may be no end
         column = layout.open(owned, &owned.array, size)
         if column.size > INT64_MAX - size:
             raise KeyValueError("keys must be fewer than 2**63")

@@ -7,6 +7,12 @@ from ringward._core.sources import BytesSource, IntSource
 from ringward._core.text import StringSource, TextSource
 from ringward.errors import KeyTypeError, RingwardError
 
+from .sources cimport dtype_of
+
+cimport numpy as cnp
+
+cnp.import_array()
+
 cdef dict ARRAY_SOURCES = {"i": IntSource, "u": IntSource, "S": BytesSource, "U": TextSource,
                            "O": ObjectArraySource, "T": StringSource}
 
@@ -15,7 +21,7 @@ cpdef KeySource key_source(object keys):
     """The source for a container of keys; KeyTypeError when it is no such container."""
     if isinstance(keys, (list, tuple)):
         return SequenceSource(keys)
-    if isinstance(keys, np.ndarray):
+    if isinstance(keys, cnp.ndarray):
         return array_source(keys)
     kind = type(keys)  # attributes of the class: those of a frame or a Series may be its columns or labels
     if hasattr(kind, "columns"):
@@ -39,17 +45,19 @@ cpdef KeySource key_source(object keys):
 
 cdef object converted(keys):
     array = keys.to_numpy()
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, cnp.ndarray):
         raise KeyTypeError(f"keys must give a NumPy array (to_numpy() gave {type(array).__name__})")
     return array
 
 
-cdef KeySource array_source(keys):
+cdef KeySource array_source(cnp.ndarray keys):
+    # What is trusted is asked of NumPy's own code: attributes of a subclass may say anything.
+    dtype = dtype_of(keys)
     if isinstance(keys, np.ma.MaskedArray):
         raise KeyTypeError("keys must have no mask: a masked array has keys that are not there")
-    if keys.ndim != 1:
-        raise KeyTypeError(f"keys must have 1 dimension (had {keys.ndim})")
-    source = ARRAY_SOURCES.get(keys.dtype.kind)
+    if cnp.PyArray_NDIM(keys) != 1:
+        raise KeyTypeError(f"keys must have 1 dimension (had {cnp.PyArray_NDIM(keys)})")
+    source = ARRAY_SOURCES.get(dtype.kind)
     if source is None:
-        raise KeyTypeError(f"keys must be integers, bytes, text or objects (dtype was {keys.dtype})")
+        raise KeyTypeError(f"keys must be integers, bytes, text or objects (dtype was {dtype})")
     return source(keys)

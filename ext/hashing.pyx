@@ -3,10 +3,11 @@ import uuid
 
 import numpy as np
 
-from ringward.errors import KeyTypeError, KeyValueError
+from ringward.errors import ArgumentError, ArgumentTypeError, KeyTypeError, KeyValueError
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_Check
+from cpython.number cimport PyNumber_Index
 from cpython.unicode cimport PyUnicode_Check
 from libc.string cimport memset
 from .cpu cimport kernels
@@ -59,8 +60,24 @@ cdef uint64_t hash_any(const HashSpec *spec, PyObject *key) except? 0xFFFFFFFFFF
     return out
 
 
+cdef enum:
+    MOST_ROUNDS = 64  # a hash must end
+
+cdef object bounded(str argument, value, least, most):
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ArgumentTypeError(argument, "an int", value)
+    number = PyNumber_Index(value)
+    if not least <= number <= most:
+        raise ArgumentError(argument, f"at least {least} and at most {most}", number)
+    return number
+
+
+cdef uint64_t word(str argument, value) except? 0xFFFFFFFFFFFFFFFF:
+    return bounded(argument, value, 0, (1 << 64) - 1)
+
+
 cdef class Hasher:
-    """Compiled base of the hash families; the arguments are validated by their classes.
+    """Compiled base of the hash families, which say what their arguments mean; here they are kept within what is safe.
 
     Parameters
     ----------
@@ -75,20 +92,26 @@ cdef class Hasher:
     def __cinit__(self, *args, **kwargs):
         memset(&self.spec, 0, sizeof(HashSpec))
 
-    def __init__(self, int family, *, uint64_t seed=0, uint64_t k0=0, uint64_t k1=0, int c_rounds=0,
-                 int d_rounds=0, uint64_t multiplier=0, uint64_t divisor=0, uint64_t reciprocal=0, int shift=0):
-        self.spec.family = <Family>family
-        self.spec.seed = seed
-        self.spec.flip = flip_4to8(seed)
-        derive_secret(self.spec.secret, seed)
-        self.spec.k0 = k0
-        self.spec.k1 = k1
-        self.spec.c_rounds = c_rounds
-        self.spec.d_rounds = d_rounds
-        self.spec.multiplier = multiplier
-        self.spec.modulus.divisor = divisor
-        self.spec.modulus.reciprocal = reciprocal
-        self.spec.modulus.shift = shift
+    def __init__(self, family, *, seed=0, k0=0, k1=0, c_rounds=0, d_rounds=0, multiplier=0, divisor=0, reciprocal=0,
+                 shift=0):
+        cdef HashSpec spec
+        cdef int least = family == FAMILY_SIPHASH
+        memset(&spec, 0, sizeof(HashSpec))
+        spec.family = <Family><int>bounded("family", family, 0, FAMILY_MULTIPLICATIVE)
+        spec.seed = word("seed", seed)
+        spec.flip = flip_4to8(spec.seed)
+        derive_secret(spec.secret, spec.seed)
+        spec.k0 = word("k0", k0)
+        spec.k1 = word("k1", k1)
+        spec.c_rounds = bounded("c_rounds", c_rounds, least, MOST_ROUNDS)
+        spec.d_rounds = bounded("d_rounds", d_rounds, least, MOST_ROUNDS)
+        spec.multiplier = word("multiplier", multiplier)
+        spec.modulus.divisor = word("divisor", divisor)
+        spec.modulus.reciprocal = word("reciprocal", reciprocal)
+        spec.modulus.shift = bounded("shift", shift, 0, 63)
+        if spec.family == FAMILY_MULTIPLICATIVE:
+            refuse_unnormalised(spec.multiplier, spec.modulus.divisor, spec.modulus.reciprocal, spec.modulus.shift)
+        self.spec = spec
 
     def __call__(self, key, /):
         """The 64-bit hash of one key.
@@ -110,6 +133,18 @@ cdef class Hasher:
             spec.family = FAMILY_XXH3
             value = hash_scalar(&spec, <PyObject *>key)
         return position(value, spec.multiplier, &spec.modulus)
+
+
+cdef int refuse_unnormalised(multiplier, divisor, reciprocal, shift) except -1:
+    """The division by a reciprocal is right for these alone; see multiplicative.pxd."""
+    p = divisor >> shift
+    if divisor >> 63 != 1 or p << shift != divisor:
+        raise ArgumentError("divisor", f"p shifted left by {shift}, and then at least 2**63", divisor)
+    if reciprocal != ((1 << 128) - 1) // divisor - (1 << 64):
+        raise ArgumentError("reciprocal", "floor((2**128 - 1) / divisor) - 2**64", reciprocal)
+    if multiplier >= p:
+        raise ArgumentError("multiplier", f"below {p}", multiplier)
+    return 0
 
 
 cdef object describe(key):

@@ -15,6 +15,7 @@ from .cpu cimport kernels
 from .hashing cimport Hasher
 from .kernels cimport MOST_AT_ONCE, Rows
 from .parallel cimport Loop, checked_threads
+from .sources cimport plain_array
 from .table cimport BLOCK, FETCHED, NO_NODE
 
 cnp.import_array()
@@ -37,10 +38,11 @@ cdef class HashSource(KeySource):
 
 cpdef object checked_hashes(object hashes, str argument="hashes"):
     """`hashes` as a contiguous array of native uint64, or an error that names the argument."""
-    if not isinstance(hashes, np.ndarray) or hashes.dtype != np.uint64 or hashes.ndim != 1:
-        shown = f"{hashes.dtype} of shape {hashes.shape}" if isinstance(hashes, np.ndarray) else type(hashes).__name__
+    plain = plain_array(hashes)
+    if plain is None or plain.dtype != np.uint64 or plain.ndim != 1:
+        shown = f"{plain.dtype} of shape {plain.shape}" if plain is not None else type(hashes).__name__
         raise ArgumentTypeError(argument, "a one-dimensional NumPy array of uint64", shown)
-    return np.require(hashes, np.dtype(np.uint64), "CA")
+    return np.require(plain, np.dtype(np.uint64), "CA")
 
 
 cdef int refuse_nulls(KeySource source) except -1:

@@ -21,12 +21,22 @@ cimport numpy as cnp
 
 cnp.import_array()
 
-cdef extern from "Python.h":
+cdef extern from *:
+    """
+    #if defined(_MSC_VER)
+    #define RW_THREAD_LOCAL __declspec(thread)
+    #else
+    #define RW_THREAD_LOCAL __thread
+    #endif
+    static RW_THREAD_LOCAL int rw_nested = 0;
+    """
+    int nested "rw_nested"  # how many columns of objects this thread is reading, one within a key of the other
     PyObject **PySequence_Fast_ITEMS(PyObject *)
 
 cdef enum:
     AHEAD_OBJECTS = 512  # a block: they come in while the hashes of one are looked up
     GROUP = 64  # texts that are found before they are hashed together
+    MOST_NESTED = 16  # what is on the stack for each would end threads of small stacks above
 
 cdef struct Run:  # of ASCII texts, whose hashes go one after the other to where `out` points
     Span[GROUP] spans
@@ -64,13 +74,19 @@ cdef class ObjectSource(KeySource):
     """`size` objects somewhere; subclasses know where."""
 
     def __cinit__(self, keys):
-        self.size = len(keys)
         self.fallible = True
         self.needs_gil = True
 
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
+        global nested
         with gil:
-            return self.fill_with_gil(spec, start, count, out)
+            if nested == MOST_NESTED:
+                raise RecursionError(f"keys whose own code reads keys may do so {MOST_NESTED} calls deep")
+            nested += 1
+            try:
+                return self.fill_with_gil(spec, start, count, out)
+            finally:
+                nested -= 1
 
     cdef int fill_with_gil(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1:
         return 0
@@ -88,6 +104,10 @@ cdef class SequenceSource(ObjectSource):
     def __cinit__(self, keys):
         self.keys = keys
         self.is_list = isinstance(keys, list)
+        self.size = self.length()
+
+    cdef inline Py_ssize_t length(self) noexcept:
+        return PyList_GET_SIZE(self.keys) if self.is_list else PyTuple_GET_SIZE(self.keys)
 
     cdef int fill_with_gil(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1:
         cdef PyObject **items
@@ -96,7 +116,7 @@ cdef class SequenceSource(ObjectSource):
         run.count = 0
         run.out = out
         for i in range(start, start + count):
-            length = PyList_GET_SIZE(self.keys) if self.is_list else PyTuple_GET_SIZE(self.keys)
+            length = self.length()
             if i >= length:
                 self.refuse_length(length)
             items = PySequence_Fast_ITEMS(<PyObject *>self.keys)
@@ -114,6 +134,10 @@ cdef class ObjectArraySource(ObjectSource):
 
     def __cinit__(self, cnp.ndarray array):
         self.array = array
+        self.size = self.length()
+
+    cdef inline Py_ssize_t length(self) noexcept:
+        return cnp.PyArray_DIM(self.array, 0) if cnp.PyArray_NDIM(self.array) else 0
 
     cdef int fill_with_gil(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1:
         cdef Py_ssize_t i, length
@@ -121,7 +145,7 @@ cdef class ObjectArraySource(ObjectSource):
         run.count = 0
         run.out = out
         for i in range(start, start + count):
-            length = cnp.PyArray_DIM(self.array, 0)
+            length = self.length()
             if i >= length:
                 self.refuse_length(length)
             if i + AHEAD_OBJECTS < length:

@@ -90,10 +90,11 @@ cdef class PartitionMap(Table):
         self.weights = weights
         self.name_hashes = name_hashes
         self.name_ranks = name_ranks
-        self.partitions = <uint64_t>cnp.PyArray_DIM(rows, 0)
         self.width = cnp.PyArray_DIM(rows, 1)
         self.ids = len(alive)
         self.live = int(np.count_nonzero(alive))
+        # Empty rows of nobody are all alike, and need no memory for each.
+        self.partitions = <uint64_t>cnp.PyArray_DIM(rows, 0) if self.width or self.live else 1
         self.row = <const uint32_t *>cnp.PyArray_DATA(rows)
         self.live_node = <const uint8_t *>cnp.PyArray_DATA(alive)
         self.weight = <const double *>cnp.PyArray_DATA(weights)

@@ -15,7 +15,7 @@ from .columns cimport key_source
 from .hashing cimport HashSpec, Hasher, hash_scalar
 from .loops cimport HashSource, candidates_into, checked_hashes, owners_into, refuse_nulls
 from .parallel cimport checked_threads
-from .sources cimport KeySource
+from .sources cimport ArraySource, KeySource, plain_array
 from .table cimport NO_NODE, ListTable, Table
 
 cdef extern from "Python.h":
@@ -255,7 +255,8 @@ cdef class Reader:
                [2, 1]], dtype=uint32)
         """
         cdef State state = self.state
-        return assign_source(state, HashSource(checked_hashes(hashes)), hashes, count, out, threads, "raise")
+        plain = checked_hashes(hashes)
+        return assign_source(state, HashSource(plain), plain, count, out, threads, "raise")
 
 
 cdef Py_ssize_t checked_count(State state, count) except -1:
@@ -272,9 +273,11 @@ cdef Py_ssize_t checked_count(State state, count) except -1:
     return number
 
 
-cdef object checked_out(State state, out, tuple shape):
-    if not isinstance(out, np.ndarray) or out.dtype not in (np.uint16, np.uint32, np.int64):
-        shown = out.dtype if isinstance(out, np.ndarray) else type(out).__name__
+cdef object checked_out(State state, given, tuple shape):
+    """`out` as an array of its own over the same memory: whatever the given one says of itself, or comes to say."""
+    out = plain_array(given)
+    if out is None or out.dtype not in (np.uint16, np.uint32, np.int64):
+        shown = out.dtype if out is not None else type(given).__name__
         raise ArgumentTypeError("out", "a NumPy array of uint16, uint32 or int64", shown)
     if out.shape != shape:
         raise ArgumentError("out", f"of shape {shape}", out.shape)
@@ -283,9 +286,10 @@ cdef object checked_out(State state, out, tuple shape):
     most = np.iinfo(out.dtype).max - 1
     if len(state.name_tuple) - 1 > most:
         raise ArgumentError("out", f"wide enough for node id {len(state.name_tuple) - 1}", out.dtype)
+    return out
 
 
-cdef object assign_source(State state, KeySource source, keys, count, out, threads, nulls):
+cdef object assign_source(State state, KeySource source, keys, count, given, threads, nulls):
     cdef Py_ssize_t wanted = 0 if count is None else checked_count(state, count)
     cdef Py_ssize_t shared = checked_threads(threads, source.size)
     cdef const HashSpec *spec = &state.hasher.spec
@@ -294,16 +298,16 @@ cdef object assign_source(State state, KeySource source, keys, count, out, threa
         raise ArgumentError("nulls", "'raise' or 'skip'", nulls)
     if count is not None:
         shape = (source.size, wanted)
-    if out is not None:
-        checked_out(state, out, shape)
+    out = None if given is None else checked_out(state, given, shape)
     if state.table.live == 0:
         refuse_empty()
     if nulls == "raise":
         refuse_nulls(source)
     source.prepare(spec)
     # Straight into `out` only where nothing can go wrong half-way and no key is overwritten unread.
+    read = plain_array((<ArraySource>source).array) if isinstance(source, ArraySource) else keys
     direct = (out is not None and count is None and not source.fallible and out.flags.carray
-              and not np.may_share_memory(out, keys))
+              and not np.may_share_memory(out, read))
     if direct:
         result = out
     else:
@@ -313,8 +317,8 @@ cdef object assign_source(State state, KeySource source, keys, count, out, threa
     else:
         candidates_into(state.table, spec, source, wanted, result, shared)
     if out is None or direct:
-        return result
+        return result if out is None else given
     np.copyto(out, result, casting="unsafe")
     if count is not None and out.dtype.itemsize == 8:  # in narrower types, NO_NODE has become the maximum by itself
         out[result == NO_NODE] = np.iinfo(out.dtype).max
-    return out
+    return given

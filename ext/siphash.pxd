@@ -1,4 +1,4 @@
-"""SipHash-c-d: a keyed hash that an opponent without the key cannot steer.
+"""SipHash-c-d: a keyed hash that an opponent without the key cannot compute.
 
 Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012), section 2;
 the rounds are arguments, 1-3 and 2-4 are the usual choices.

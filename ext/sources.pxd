@@ -1,9 +1,18 @@
 """A column of keys as a source of hashes, a block at a time."""
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t
 from .hashing cimport HashSpec
 from .kernels cimport Rows
 
 cimport numpy as cnp
+
+
+cpdef object plain_array(object given)
+
+
+cdef inline object dtype_of(cnp.ndarray array):
+    """What its memory holds, whatever the attribute of a subclass says."""
+    return <object><PyObject *>cnp.PyArray_DESCR(array)
 
 
 cdef class KeySource:

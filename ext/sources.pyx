@@ -3,6 +3,8 @@
 A source fills blocks of hashes. Sources over plain buffers run without the GIL. `key_source`
 in columns.pyx looks at a container once and picks the class.
 """
+import numpy as np
+
 from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 from .cpu cimport kernels
@@ -15,6 +17,14 @@ cnp.import_array()
 
 cdef enum:
     MOST_PADDED = 16  # bytes of a row
+
+
+cdef object VIEW = np.ndarray.view
+
+
+cpdef object plain_array(object given):
+    """An array over the same memory whose attributes are those of NumPy: a subclass's may be untrue. None: it is none."""
+    return VIEW(given, np.ndarray) if isinstance(given, cnp.ndarray) else None
 
 
 cdef class KeySource:
@@ -45,12 +55,14 @@ cdef class ArraySource(KeySource):
     """A one-dimensional NumPy array; holds it, and so its buffer, alive."""
 
     def __cinit__(self, cnp.ndarray array):
+        if cnp.PyArray_NDIM(array) != 1:
+            raise ValueError(f"array must have 1 dimension (had {cnp.PyArray_NDIM(array)})")
         self.array = array
         self.base = <const char *>cnp.PyArray_DATA(array)
         self.size = cnp.PyArray_DIM(array, 0)
         self.stride = cnp.PyArray_STRIDE(array, 0)
         self.item_size = cnp.PyArray_ITEMSIZE(array)
-        self.swapped = not array.dtype.isnative
+        self.swapped = not dtype_of(array).isnative
 
 
 cdef class IntSource(ArraySource):
@@ -59,7 +71,7 @@ cdef class IntSource(ArraySource):
     cdef bint signed
 
     def __cinit__(self, cnp.ndarray array):
-        self.signed = array.dtype.kind == "i"
+        self.signed = dtype_of(array).kind == "i"
 
     cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
         cdef const char *p = self.base + start * self.stride

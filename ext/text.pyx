@@ -11,7 +11,7 @@ from .cpu cimport kernels
 from .hashing cimport FAMILY_XXH3, HashSpec, hash_bytes, hash_spans
 from .kernels cimport AHEAD_BYTES, Rows, Span
 from .mix cimport rw_prefetch
-from .sources cimport ArraySource
+from .sources cimport ArraySource, dtype_of
 from .utf8 cimport encode_utf8, rw_narrow, rw_trimmed
 
 cimport numpy as cnp
@@ -133,7 +133,7 @@ cdef class StringSource(ArraySource):
     cdef Py_ssize_t readers
 
     def __cinit__(self, cnp.ndarray array):
-        self.dtype = array.dtype
+        self.dtype = dtype_of(array)
         self.fallible = True
         self.has_missing = hasattr(self.dtype, "na_object")
         self.gate = PyThread_allocate_lock()

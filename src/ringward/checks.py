@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from operator import index
 from typing import TypeVar
 
 import numpy as np
@@ -23,7 +24,7 @@ def checked_int(argument: str, value: object, least: int, most: int) -> int:
     """`value` as an int from `least` to `most`; anything with `__index__` but a bool will do."""
     if isinstance(value, _BOOLS) or not hasattr(value, "__index__"):
         raise ArgumentTypeError(argument, "an int", value)
-    number = int(value.__index__())
+    number = index(value)
     if not least <= number <= most:
         raise ArgumentError(argument, f"at least {least} and at most {_POWERS.get(most, most)}", number)
     return number

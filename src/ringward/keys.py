@@ -37,6 +37,7 @@ Keys: TypeAlias = Sequence[Key] | npt.NDArray[Any] | ArrowArray | ArrowStream
 
 _XXH3, _SIPHASH, _MULTIPLICATIVE = range(3)
 _UINT64_MAX = 2**64 - 1
+_ROUNDS = (1, 3), (2, 4)
 _FINGERPRINT_LABEL = b"ringward fingerprint"
 
 
@@ -98,7 +99,9 @@ class XXH3(Family):
 class SipHash(Family):
     """SipHash with a secret key: for keys that strangers may choose.
 
-    Without the 16-byte key nobody can aim keys at a node. Keep the key secret, and the same
+    Without the 16-byte key nobody can compute where a key goes. Whoever can see which node served a key
+    can still try keys and keep those of one node: an n-th of all tries where n nodes share the keys. Where that
+    matters, do not show who served, and limit what one sender may send. Keep the key secret, and the same
     on every machine that routes. Pickles of a router hold it; snapshots' bytes never do.
 
     Parameters
@@ -124,11 +127,12 @@ class SipHash(Family):
     def __init__(self, key: bytes, rounds: tuple[int, int] = (1, 3)) -> None:
         if not isinstance(key, bytes | bytearray):
             raise ArgumentTypeError("key", "bytes", type(key).__name__)
+        key = bytes(memoryview(key))  # what it holds, whatever methods a subclass has
         if len(key) != 16:
             raise ArgumentError("key", "16 bytes long", f"{len(key)} bytes")
-        if rounds not in ((1, 3), (2, 4)):
+        if type(rounds) is not tuple or any(type(each) is not int for each in rounds) or rounds not in _ROUNDS:
             raise ArgumentError("rounds", "(1, 3) or (2, 4)", rounds)
-        self._args = (bytes(key), tuple(rounds))
+        self._args = (key, rounds)
         halves = {"k0": int.from_bytes(key[:8], "little"), "k1": int.from_bytes(key[8:], "little")}
         # A fixed text hashed under the key: it tells whether two keys are equal, and nothing of either.
         fingerprint = Hasher(_SIPHASH, **halves, c_rounds=2, d_rounds=4)(_FINGERPRINT_LABEL)

@@ -26,6 +26,7 @@ _HEADER = struct.Struct("<8sIQ")  # magic, version, size of the JSON that follow
 _CHECKSUM_BYTES = 8
 _EPOCH_MAX = 2**64 - 1
 _DTYPES = {text: np.dtype(text) for text in ("<u4", "<u8", "<f8")}
+_EMPTY_ROWS_MAX = 1 << 24  # rows without nodes have no bytes that would bound them: as many as a table has partitions
 
 
 class Snapshot(View):
@@ -113,7 +114,11 @@ class Snapshot(View):
         """
         if not isinstance(data, bytes | bytearray | memoryview):
             raise ArgumentTypeError("data", "bytes", data)
-        header, blobs = _opened(bytes(data))
+        try:
+            held = bytes(data)
+        except ValueError as error:
+            raise SnapshotError(f"data must be readable: {error}") from error
+        header, blobs = _opened(held)
         try:
             return cls(
                 _state_from(header, blobs, hash), checked_text("strategy", header["strategy"]), header["options"]
@@ -136,7 +141,7 @@ class Snapshot(View):
         return f"<Snapshot of {self.strategy}, {len(self)} nodes, {len(self.down)} down, epoch {self.epoch}>"
 
 
-def _checksum(body: bytes) -> bytes:
+def _checksum(body: bytes | memoryview) -> bytes:
     return bytes(xxhash.xxh3_64_digest(body))
 
 
@@ -158,16 +163,16 @@ def _opened(data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         raise SnapshotError(f"data must start with {MAGIC!r} (started with {magic!r})")
     if version != VERSION:
         raise SnapshotError(f"version must be {VERSION}, the one this release reads (was {version})")
-    body = data[:-_CHECKSUM_BYTES]
+    body = memoryview(data)[:-_CHECKSUM_BYTES]
     if _checksum(body) != data[-_CHECKSUM_BYTES:]:
         raise SnapshotError("the checksum does not fit the data: they are damaged or cut short")
     try:
-        header = json.loads(body[_HEADER.size : _HEADER.size + size])
+        header = json.loads(bytes(body[_HEADER.size : _HEADER.size + size]))
         blobs = {}
         at = _HEADER.size + size
         for name, (dtype, shape) in header["arrays"].items():
-            _demand(min(shape) >= 0, f"{name} in a shape of at least 0")
-            array = np.frombuffer(body, _DTYPES[dtype], math.prod(shape), at).reshape(shape)
+            count = _items(name, shape, (len(body) - at) // _DTYPES[dtype].itemsize)
+            array = np.frombuffer(body, _DTYPES[dtype], count, at).reshape(shape)
             at += array.nbytes
             blobs[name] = array.astype(array.dtype.newbyteorder("="))
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError, AttributeError) as error:
@@ -177,19 +182,36 @@ def _opened(data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     return header, blobs
 
 
+def _items(name: str, shape: Any, most: int) -> int:
+    """How many items an array of this shape has: at most as many as there are bytes for."""
+    _demand(
+        isinstance(shape, list) and len(shape) in {1, 2} and all(type(size) is int and size >= 0 for size in shape),
+        f"{name} in one or two dimensions of at least 0",
+    )
+    count: int = math.prod(shape)
+    _demand(count <= most, f"{name} whole: {most} items")
+    _demand(count > 0 or max(shape) <= _EMPTY_ROWS_MAX, f"at most {_EMPTY_ROWS_MAX} empty rows in {name}")
+    return count
+
+
 def _state_from(header: dict[str, Any], blobs: dict[str, npt.NDArray[Any]], hash: Hasher | None) -> State:
-    _demand(isinstance(header["names"], list), "a list of names")
+    for part in ("names", "members", "down"):
+        _demand(isinstance(header[part], list), f"a list of {part}")
+    for name in header["names"]:
+        checked_text("name", name)
     names = np.empty(len(header["names"]), object)
     names[:] = header["names"]
     names.flags.writeable = False
     ids = {name: i for i, name in enumerate(header["names"])}
     members = {name: Node(name, weight, zone) for name, weight, zone in header["members"]}
+    _demand(len(members) == len(header["members"]), "each member once")
     if len(ids) != len(names) or not members.keys() <= ids.keys() or not set(header["down"]) <= members.keys():
         raise SnapshotError("the snapshot's names, members and down nodes do not fit together")
     ranks = np.empty(len(names), np.uint32)
     ranks[[ids[name] for name in sorted(ids, key=utf8)]] = np.arange(len(names), dtype=np.uint32)
     weights = np.zeros(len(names))
     weights[[ids[name] for name in members]] = [node.weight for node in members.values()]
+    _demand(math.isfinite(sum(weights.tolist())), "weights of a finite sum")
     cluster = Cluster(members, frozenset(header["down"]), ids, names, ranks, weights)
     on_empty = header["options"]["on_empty"]
     if on_empty is not None and on_empty not in members:
@@ -252,8 +274,9 @@ def _table_from(kind: str, blobs: dict[str, npt.NDArray[Any]], cluster: Cluster)
         name_ranks = _expect(blobs, "name_ranks", np.uint32)
         _demand(len(weights) == len(name_hashes) == len(name_ranks) == ids, "one weight, hash and rank an id")
         _demand(bool((weights[alive > 0] > 0).all() and np.isfinite(weights).all()), "weights above 0")
-        ordered = np.sort(rows, axis=1)
-        _demand(bool((ordered[:, 1:] != ordered[:, :-1]).all()), "rows of distinct nodes")
+        if rows.size:
+            ordered = np.sort(rows, axis=1)
+            _demand(bool((ordered[:, 1:] != ordered[:, :-1]).all()), "rows of distinct nodes")
         return PartitionMap(rows, alive, weights, name_hashes, name_ranks)
     if kind == "list":
         order = _within(_expect(blobs, "order", np.uint32), ids)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ringward import markup
-from ringward._core import ARC, NO_NODE, ArcIndex, PartitionMap, Reader, State, checked_hashes, difference
+from ringward._core import ARC, NO_NODE, ArcIndex, PartitionMap, Reader, State, checked_hashes, difference, plain_array
 from ringward.errors import ArgumentError, ArgumentTypeError
 from ringward.markup import ROWS_MOST, escaped
 from ringward.texts import percent
@@ -237,8 +237,10 @@ class Transfer:
             When the arrays or `threads` do not fit; nothing is written then.
         """
         hashes = checked_hashes(hashes)
-        if not isinstance(ids, np.ndarray) or ids.dtype not in _LARGEST:
-            raise ArgumentTypeError("ids", "a NumPy array of uint16, uint32 or int64", getattr(ids, "dtype", type(ids)))
+        given, ids = ids, plain_array(ids)  # type: ignore[assignment]
+        if ids is None or ids.dtype not in _LARGEST:
+            shown = type(given) if ids is None else ids.dtype
+            raise ArgumentTypeError("ids", "a NumPy array of uint16, uint32 or int64", shown)
         if ids.shape != hashes.shape:
             raise ArgumentError("ids", f"of shape {hashes.shape}, as hashes is", ids.shape)
         if not ids.flags.writeable:

@@ -14,6 +14,7 @@ from ringward._core.partition_map import PartitionMap
 from ringward._core.point_table import PointTable
 from ringward._core.reader import Reader, State, adopt_methods
 from ringward._core.rows import rebalance
+from ringward._core.sources import plain_array
 from ringward._core.table import ListTable, Table
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "merge_points",
     "node_points",
     "own",
+    "plain_array",
     "rebalance",
     "second_candidates",
     "sort_points",

@@ -1,6 +1,9 @@
 from typing import Any, Self
 
+import numpy.typing as npt
 from typing_extensions import disjoint_base
+
+def plain_array(given: object) -> npt.NDArray[Any] | None: ...
 
 @disjoint_base
 class KeySource:
