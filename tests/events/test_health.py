@@ -10,6 +10,7 @@ import time
 from contextlib import closing
 
 import pytest
+from command import run, run_json
 
 import ringward as rw
 from ringward.events import Health, MemoryStore, Processor, Retry, SqliteStore, aio, health_of
@@ -221,3 +222,37 @@ def test_a_group_that_is_deleted_in_asyncio_stops_no_other():
     assert [reason.text for reason in asyncio.run(main()).reasons] == [
         "group a was deleted: its consumer has nothing to do"
     ]
+
+
+def test_a_clock_that_is_not_believed_is_said(tmp_path):
+    """The log alone said it, once."""
+    off = [0.0]
+    path = tmp_path / "store.db"
+    with Processor(SqliteStore(path, clock=lambda: time.time() + off[0])) as p:
+        p.publish("k", b"")
+        assert (p.health().state, p.health().clock) == ("ok", ())
+        off[0] = 3650 * 86_400.0
+        for _ in range(2):  # as long as it is so
+            health = p.health()
+            assert health.state == "degraded"
+            assert "the clock has jumped ahead by 315,36" in health.reasons[0].text
+            assert health.clock == (health.reasons[0].text,)
+        off[0] = 0.0
+        assert p.health().state == "ok"
+        off[0] = -30 * 365 * 86_400.0
+        assert "before 2025: it is not set" in str(p.health().reasons)
+    assert Health(**{**json.loads(json.dumps(health.to_dict())), "reasons": ()}).clock
+
+
+def test_stamps_that_contradict_the_clock_are_said_and_then_what_is_allowed_for(tmp_path):
+    path = tmp_path / "store.db"
+    with Processor(SqliteStore(path, clock=lambda: time.time() + 3650 * 86_400)) as p:
+        p.publish("k", b"")
+    from_outside = run("events", "health", str(path), code=1, silent=True)
+    assert "the clock contradicts the stamps of the log" in from_outside
+    with Processor(path) as p:
+        assert p.health().state == "ok"
+        assert "stamps run ahead by 3,650.0 days" in p.health().clock[0]
+    from_outside = run("events", "health", str(path))
+    assert "stamps run ahead by 3,650.0 days" in from_outside
+    assert run_json("events", "health", str(path))["clock"]

@@ -90,6 +90,8 @@ class Health:
         Whether nothing can be written to the store until it is opened anew.
     committed_ms : int or None
         When this process last stored something, in milliseconds since 1970.
+    clock : tuple of str
+        What is wrong with the clock, which makes it degraded; and what was wrong, which stamps have and is allowed for.
 
     Examples
     --------
@@ -110,6 +112,7 @@ class Health:
     error_ms: int | None = None
     store_failed: bool = False
     committed_ms: int | None = None
+    clock: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as dicts, lists, numbers and texts."""
@@ -144,15 +147,19 @@ def health_of(store: Store, said: Callable[[BaseException], str] = Texts().line,
         names = [state.name for state in store.groups() if group in (None, state.name)]
         tail = store.totals().tail
         groups = {name: _group_health(store, name, tail) for name in names}
+        doubts: list[str] = getattr(store, "clock_doubts", list)()
+        allowances: list[str] = getattr(store, "clock_allowances", list)()
     except Exception as error:  # noqa: BLE001 - it is told, not raised
         return replace(health, error=said(error), error_ms=_now_ms()).with_reason(
             "failed", f"the store cannot be read: {said(error)}"
         )
-    health = replace(health, groups=groups)
+    health = replace(health, groups=groups, clock=(*doubts, *allowances))
     for name, about in groups.items():
         if about.waiting_since_ms is not None and about.unowned:
             text = f"group {name}: events wait, and {about.unowned} partitions have no member that is up"
             health = health.with_reason("degraded", text, about.waiting_since_ms)
+    for text in doubts:
+        health = health.with_reason("degraded", text)
     return health
 
 

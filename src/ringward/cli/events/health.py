@@ -68,6 +68,9 @@ def health(
         click.echo(f"{file}: {found.state}")
         for reason in found.reasons:
             click.echo(f"  {plain_name(reason.text)}")
+        for text in found.clock:
+            if text not in {reason.text for reason in found.reasons}:
+                click.echo(f"  {plain_name(text)}")
         for name, about in found.groups.items():
             members = ", ".join(about.members) or "no members"
             click.echo(plain_name(f"{name}: {waiting[name]:,} waiting, {about.dead:,} dead; {members}"))

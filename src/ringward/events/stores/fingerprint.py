@@ -12,9 +12,10 @@ import apsw
 
 from ringward.errors import StoreFormatError
 
-__all__ = ["OURS", "bounded", "check", "served"]
+__all__ = ["OURS", "Tables", "bounded", "check", "served"]
 
 OURS = "ringward_"
+_REMADE = ("ringward_settings",)  # no event and no position is lost with it
 OPEN_S = 60.0  # opening a file takes no longer
 _STEPS_BETWEEN = 20_000  # of SQLite's machine: a few milliseconds
 _ENTRIES = "SELECT type, name, tbl_name, sql, rootpage FROM main.sqlite_schema"
@@ -55,7 +56,41 @@ def check(connection: apsw.Connection, steps: Sequence[str]) -> None:
         elif kind == "trigger" and (type(sql) is not str or OURS in sql.lower()):
             raise StoreFormatError(f"triggers must leave the tables of ringward alone: drop trigger {name} of {table}")
     if expected:
-        raise StoreFormatError(f"the tables of ringward must be as it has made them: {min(expected)} is missing")
+        raise StoreFormatError(_missing(*expected[min(expected)]))
+
+
+def _missing(kind: str, name: str, _table: str, sql: str) -> str:
+    """What is missing, and what helps."""
+    text = f"the tables of ringward must be as it has made them: {name} is missing: put a backup in the file's place"
+    if kind == "index":
+        return f"{text}, or make it again: {sql}"
+    if name in _REMADE:
+        return f"{text}, or make it again, without what was in it: {sql}"
+    return text
+
+
+class Tables:
+    """Whether the tables of an open file are still what they were: somebody may drop or change them.
+
+    A look costs next to nothing as long as nobody has changed anything, tables of handlers included.
+    """
+
+    def __init__(self, steps: Sequence[str]) -> None:
+        self._steps = steps
+        self._version = -1  # of the schema, as it was when all was right
+
+    def wrong(self, connection: apsw.Connection) -> str | None:
+        """What is wrong, if anything is; for a connection that is in no transaction."""
+        try:
+            version = connection.pragma("schema_version")
+            if version != self._version:
+                check(connection, self._steps)
+                self._version = version
+        except StoreFormatError as error:
+            return str(error)
+        except apsw.Error:  # a file that is locked or cannot be read, which others tell
+            return None
+        return None
 
 
 @contextmanager

@@ -452,6 +452,10 @@ class MemoryStore:
         self._settings.update(settled(self._settings, retention, id_window_s, initial=initial))
         return Settings(**self._settings)
 
+    def clock_doubts(self) -> list[str]:
+        """As `SqliteStore.clock_doubts`."""
+        return self._clock.doubts()
+
     @_locked
     def prune(self, limit: int) -> int:
         """As `Store.prune`."""

@@ -23,6 +23,7 @@ from ringward.errors import (
 from ringward.events.stores import salvage, schema
 from ringward.events.stores.backup import back_up
 from ringward.events.stores.compacting import compact
+from ringward.events.stores.fingerprint import Tables
 from ringward.events.stores.headroom import Headroom
 from ringward.events.stores.identity import held, in_use, refuse_nested
 from ringward.events.stores.locks import Presence, Turnstile
@@ -45,6 +46,7 @@ __all__ = ["SqliteStore"]
 
 _MAX_BATCH = 100_000
 _LOOK_S = 0.1  # how often whoever reads looks whether the file is in its place
+_TABLES_S = 1.0  # and whether its tables are
 _inherited: list[object] = []  # connections of a parent process: closing them would do harm, so they are kept
 _open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
 
@@ -134,7 +136,8 @@ class SqliteStore(SqliteGroups):
         self._reading: contextlib.AbstractContextManager[Any] = Mutex()
         self._closed = False
         self._ending = Mutex()
-        self._look_due = 0.0
+        self._look_due = self._tables_due = 0.0
+        self._tables = Tables(schema.STEPS)
         self._turn: Callable[[], SqliteTurn | None] = lambda: None  # the last one
         with typed(self.path), contextlib.ExitStack() as opened:
             self._presence = Presence(folder)
@@ -154,7 +157,7 @@ class SqliteStore(SqliteGroups):
             opened.callback(self._end_reading)
             self._board = Board(folder / "news", int(self._presence.name[:2], 16))
             opened.callback(self._board.close)
-            self._writer.news, self._writer.look = self._board.news, self._renew_news
+            self._writer.news, self._writer.look = self._board.news, self._committed
             self._news_looked_at = 0.0
             self._watchdog = Watchdog()
             opened.callback(self._watchdog.close)
@@ -233,6 +236,16 @@ class SqliteStore(SqliteGroups):
             self._renew_news()
         return self._board.news
 
+    def _committed(self) -> None:
+        """From time to time, after a commit, while nobody else has the writing connection."""
+        self._renew_news()
+        self._look_at_tables(self._writer.connection)
+
+    def _look_at_tables(self, connection: apsw.Connection) -> None:
+        self._unsure = False
+        if wrong := self._tables.wrong(connection):
+            self._writer.disturbed(wrong)
+
     def _renew_news(self) -> None:
         """Somebody may have removed the file that processes tell each other by."""
         if not self._closed and self._board.renew():
@@ -270,6 +283,8 @@ class SqliteStore(SqliteGroups):
         if now < self._look_due:
             return
         self._look_due = now + _LOOK_S
+        if now >= self._tables_due:
+            self._tables_due, self._unsure = now + _TABLES_S, True
         self._presence.look_after()
         if self._writer.gone is None and self._watch.displaced():
             self._change(lambda: None)  # in the turn it is certain, and an error

@@ -80,6 +80,7 @@ class SqliteLog:
     _clock: WallClock
     _log_time: LogTime
     _said: set[str]  # of clocks
+    _unsure = False  # whether it is time to look whether the tables are as they were
     _highest = 0  # the highest seq that is known to be stored: the log never gets shorter than that
     path: Path
     stream: Stream
@@ -93,6 +94,8 @@ class SqliteLog:
     ) -> T:
         """What a statement finds, decoded; what cannot have been stored shows that the file is damaged."""
         with self._reading:
+            if self._unsure:
+                self._look_at_tables(self._reader)
             return self._read_in_place(lambda: of(fetched(self._reader.execute(sql, values))))
 
     def _read_in_place(self, read: Callable[[], T]) -> T:
@@ -105,6 +108,10 @@ class SqliteLog:
 
     def _look_after(self) -> None:
         """From time to time, see whether the files are in place."""
+        raise NotImplementedError
+
+    def _look_at_tables(self, connection: apsw.Connection) -> None:
+        """See whether the tables are as they were; nothing is written any more if they are not."""
         raise NotImplementedError
 
     def _look(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
@@ -302,6 +309,17 @@ class SqliteLog:
         seq, last, _, _ = tail_of((look(_TAIL) or look(_ANCHOR) or [None])[0])
         first = stamps[0][0] if stamps and type(stamps[0][0]) is int else last
         return known.mended(min(first, last), last, int(self._clock() * 1000)) if seq else known
+
+    def clock_doubts(self) -> list[str]:
+        """Why this process's clock is not believed, or contradicts the stamps of the log; in words."""
+        if doubts := self._clock.doubts():
+            return doubts
+        new = self._noticed(self._read).told(knots_of(self._read(_SETTINGS)))
+        return ["the clock contradicts the stamps of the log: one of the two is wrong"] if new else []
+
+    def clock_allowances(self) -> list[str]:
+        """What of wrong clocks the stamps have, and is allowed for; in words."""
+        return self._log_time.ahead()
 
     def _begin_time(self) -> None:
         """Notice stamps that are wrong when the file is opened; damage is met by whoever reads what is damaged."""

@@ -62,12 +62,22 @@ class WallClock:
             self._ahead, self._doubted = ahead, None
         return min(max(0.0, passed + self._ahead), AT_MOST_S)
 
+    def _jump(self) -> list[str]:
+        if self._doubted is None:
+            return []
+        return [f"the clock has jumped ahead by {self._doubted - self._ahead:,.0f} s: not believed for {DOUBT_S:.0f} s"]
+
+    def doubts(self) -> list[str]:
+        """Why the clock is not believed just now, if that is so."""
+        unset = self() * 1000 < PLAUSIBLE_MS
+        return ["the clock says a time before 2025: it is not set"] if unset else self._jump()
+
     def told(self) -> list[str]:
         """What is to be said of a jump, once."""
-        if self._doubted is None or self._doubted == self._said:
+        if self._doubted == self._said:
             return []
         self._said = self._doubted
-        return [f"the clock has jumped ahead by {self._doubted - self._ahead:,.0f} s: not believed for {DOUBT_S:.0f} s"]
+        return self._jump()
 
 
 class LogTime(NamedTuple):
@@ -119,6 +129,11 @@ class LogTime(NamedTuple):
             # Clocks that contradict each other would add without end.
             return LogTime((*knots, (now_ms, last))) if len(knots) < KNOTS_MOST else seen
         return seen
+
+    def ahead(self) -> list[str]:
+        """By how much stamps run ahead of the time, in words, if they do."""
+        days = (self.knots[-1][1] - self.knots[-1][0]) / 86_400_000 if self.knots else 0
+        return [f"stamps run ahead by {days:,.1f} days, of a clock that was wrong: allowed for"] if days > 1 else []
 
     def told(self, before: LogTime) -> list[str]:
         """What is to be said of knots that were not there before."""

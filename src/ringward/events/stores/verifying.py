@@ -8,8 +8,9 @@ from typing import Any
 import apsw
 
 from ringward.errors import StoreFormatError
+from ringward.events.stores import schema
 from ringward.events.stores.checked import document_of, knots_of, letter_of, number_of, settings_of, tail_of, view_of
-from ringward.events.stores.fingerprint import served
+from ringward.events.stores.fingerprint import check, served
 from ringward.events.stores.sqlite_log import belongs, chained, digest
 from ringward.events.stream import Stream
 
@@ -44,7 +45,7 @@ class Verification:
 
     def run(self) -> list[str]:
         """What is wrong; empty when nothing is."""
-        parts = (self._settings, self._log, self._letters, self._documents, self._views, self._structures)
+        parts = (self._tables, self._settings, self._log, self._letters, self._documents, self._views, self._structures)
         with self._connection, served(self._connection):
             for part in parts:
                 try:
@@ -72,6 +73,9 @@ class Verification:
             self._say(str(error))
             return False
         return True
+
+    def _tables(self) -> None:
+        self._try(lambda: check(self._connection, schema.STEPS))
 
     def _settings(self) -> None:
         rows = self._look("SELECT name, value FROM ringward_settings")

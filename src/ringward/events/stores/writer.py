@@ -94,6 +94,12 @@ class Writer(GroupCommit):
         self.turnstile.fail()
         return failed
 
+    def disturbed(self, why: str) -> None:
+        """Our tables are not as they were: what is there can still be read, and nothing is written any more."""
+        if self.closed is None:
+            main = "the file" if self.watch is None else os.fsdecode(self.watch.paths[0])
+            self.closed = StoreFailedError(f"{main}: somebody has changed its tables while it was open: {why}")
+
     def distrusted(self) -> StoreFailedError:
         """Another process has said so."""
         self.closed = failed = StoreFailedError("another process found that the file cannot be trusted: open it anew")
