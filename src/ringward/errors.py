@@ -8,6 +8,7 @@ __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
     "BackpressureError",
+    "CancelledTasksError",
     "ChangeError",
     "ConflictError",
     "DeduplicationExpiredError",
@@ -343,6 +344,13 @@ class InsideHandlerError(RingwardError, RuntimeError):
 
 class LoopError(RingwardError, RuntimeError):
     """A processor that runs in one asyncio loop is used in another."""
+
+
+class CancelledTasksError(RingwardError, RuntimeError):
+    """Somebody has cancelled the tasks of an asyncio processor that was not told to stop: it handles nothing any more.
+
+    What was with handlers is delivered again, by others or after `start()`.
+    """
 
 
 class UnknownGroupError(RingwardError, LookupError):

@@ -723,7 +723,7 @@ def test_in_asyncio_nobody_waits_for_a_processor_that_does_not_run():
         p.start()
 
     async def stopped():
-        with pytest.raises(rw.ArgumentError, match="drain must be called while the processor runs"):
+        with pytest.raises(rw.CancelledTasksError, match="by the end of their loop"):
             await p.drain(5)
         p.consumer("hangs")(lambda event: asyncio.sleep(60))
         p.start()

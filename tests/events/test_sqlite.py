@@ -458,7 +458,7 @@ def test_rule_9_the_handle_is_dead_after_its_event(ledger):
     def hook(event):
         kept.append((event, event.transaction))
         if len(kept) == 2:
-            with pytest.raises(rw.TransactionError, match="its own event"):
+            with pytest.raises(rw.TransactionError, match="its event's handler"):
                 kept[0][0].transaction  # noqa: B018 - a property that raises
 
     ledger.hook = hook

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import Counter
@@ -9,7 +10,8 @@ from collections import Counter
 import pytest
 from events.world import World
 
-from ringward.events import Processor, SqliteStore, Stream
+import ringward as rw
+from ringward.events import Processor, Retry, SqliteStore, Stream, aio
 
 
 def runs_of(path, count, handle, **options):
@@ -127,3 +129,58 @@ def test_a_handler_whose_turn_was_taken_away_keeps_nobody_waiting(tmp_path):
         assert p.run(until="idle", timeout_s=10)
     assert sorted(handled) == ["a", "b", "c"]
     assert len(attempts) == 2
+
+
+def test_a_transaction_in_a_coroutine_is_refused_with_what_to_do_and_not_tried_again(tmp_path):
+    """It said that the store had no transactions, and each event was tried five times."""
+    tries = []
+
+    async def main():
+        async with aio.Processor(tmp_path / "store.db") as p:
+
+            @p.consumer("g")
+            async def handle(event):
+                tries.append(event.seq)
+                event.transaction.execute("CREATE TABLE t (a)")
+
+            await p.publish("k", b"")
+            assert await p.run(until="idle", timeout_s=20)
+            (dead,) = await p.dead("g")
+            return dead
+
+    dead = asyncio.run(main())
+    assert (dead.state, dead.attempts, tries) == ("dead", 1, [1])
+    assert "not for coroutines" in dead.error
+    assert "ringward.events.Processor" in dead.error
+
+
+def test_a_transaction_in_memory_is_not_tried_again():
+    with Processor() as p:
+        p.consumer("g")(lambda event: event.transaction)
+        p.publish("k", b"")
+        assert p.run(until="idle", timeout_s=20)
+        (dead,) = p.dead("g")
+    assert dead.attempts == 1
+    assert "needs a SqliteStore" in dead.error
+
+
+@pytest.mark.parametrize("when", ["after", "by another event", "kept handle"])
+def test_a_transaction_after_its_handler_says_what_to_do(tmp_path, when):
+    kept, told = [], []
+    with Processor(tmp_path / "store.db") as p:
+
+        @p.consumer("g", retry=Retry(attempts=1))
+        def handle(event):
+            if kept and when == "by another event":
+                kept[0].transaction  # noqa: B018 - a property that does something
+            kept.append(event.transaction if when == "kept handle" else event)
+
+        p.publish_many(["k", "k"], [b"", b""])
+        assert p.run(until="idle", timeout_s=20)
+        told += [dead.error for dead in p.dead("g")]
+        if when != "by another event":
+            with pytest.raises(rw.TransactionError) as caught:
+                (kept[0] if when == "kept handle" else kept[0].transaction).execute("SELECT 1")
+            told.append(str(caught.value))
+    assert "until its event's handler ends" in told[0]
+    assert "p.query reads" in told[0]

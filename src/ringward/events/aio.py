@@ -10,16 +10,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from ringward.checks import checked_float, checked_int
 from ringward.errors import (
     ArgumentError,
     ArgumentTypeError,
+    CancelledTasksError,
     InsideHandlerError,
     LoopError,
     StoreClosedError,
     StoreUnavailableError,
+    UnsupportedError,
 )
 from ringward.events import processor
 from ringward.events.agent import Agent
@@ -48,6 +50,10 @@ H = TypeVar("H", bound=AsyncHandler)
 T = TypeVar("T")
 _THREADS = 8
 CONCURRENCY = 1000
+_CANCELLED = (
+    "the tasks of the processor were cancelled, by somebody or by the end of their loop, before it was stopped: it handles"
+    " nothing until it is started again"
+)
 CANCEL_S = 0.5  # what a stop may take beyond its time, until handlers that are cancelled have cleaned up
 
 
@@ -176,6 +182,7 @@ class Processor:
         """As `ringward.events.Processor.publish`. Cancelled, it may have stored the event: publish it again."""
         receipt = await self._do(lambda: self._inner.publish(key, payload, id=id, headers=headers))
         self._rouse(1)
+        self._inner._warn(self._failure)
         return receipt
 
     async def publish_many(
@@ -188,7 +195,25 @@ class Processor:
         """As `ringward.events.Processor.publish_many`."""
         receipts = await self._do(self._inner.publish_many, keys, payloads, ids, headers)
         self._rouse(len(receipts))
+        self._inner._warn(self._failure)
         return receipts
+
+    async def _take(self, agent: Agent, work: Callable[[], Batch | None]) -> Batch | None:
+        """A batch that a thread takes; one that comes when nobody waits for it any more is given back."""
+        if self._closed:
+            raise StoreClosedError("the processor is closed")
+        taken = self._threads.submit(contextvars.copy_context().run, work)
+        try:
+            return await asyncio.wrap_future(taken)
+        except asyncio.CancelledError:
+            taken.add_done_callback(partial(self._unwanted, agent))
+            raise
+
+    def _unwanted(self, agent: Agent, taken: Future[Batch | None]) -> None:
+        if taken.cancelled() or taken.exception() is not None or (batch := taken.result()) is None:
+            return
+        with suppress(RuntimeError):  # it is closed
+            self._threads.submit(agent.finish, batch, self._inner._now())
 
     def _call(self, act: Callable[..., None], *arguments: Any) -> None:
         """Do something in the loop in which it runs, from whatever thread or loop."""
@@ -287,6 +312,7 @@ class Processor:
             task.cancel()
         self._tasks.clear()
         self._events.clear()
+        self._give_back()  # what tasks had that were cancelled in the midst of it
 
     def _enter_loop(self) -> None:
         """Belong to the loop that runs; what is left in one that is over is given back."""
@@ -332,8 +358,13 @@ class Processor:
     async def _guarded(self, work: Awaitable[None]) -> None:
         try:
             await work
+        except asyncio.CancelledError:
+            if not self._stopping and asyncio.current_task() in self._tasks:
+                self._fail(CancelledTasksError(_CANCELLED))
+            raise
         except Exception as error:  # noqa: BLE001 - a task's error is shown to whoever waits
-            self._fail(error)
+            if asyncio.current_task() in self._tasks:  # it is not of a start before
+                self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         first, self._failure = self._failure is None, self._failure or error
@@ -366,7 +397,7 @@ class Processor:
         """Handle a batch and what follows it, or sleep until there may be one."""
         news = self._news
         full = len(self._events) >= self._concurrency
-        batch = None if full else await self._do(agent.next, self._inner._now())
+        batch = None if full else await self._take(agent, lambda: agent.next(self._inner._now()))
         if batch is None:
             if full or self._news == news:
                 await handler.idle.sleep()
@@ -380,7 +411,7 @@ class Processor:
 
     async def _run(self, agent: Agent, handler: _Handler, batch: Batch) -> Batch | None:
         """Run the keys of a batch at once, each one's events in order; the next batch. Goes on without those that are slow."""
-        delivery = Delivery(agent.group.name, batch.epochs, None, self._inner._codec)
+        delivery = Delivery(agent.group.name, batch.epochs, _no_transaction, self._inner._codec)
         lanes: dict[tuple[int, bytes], list[tuple[Row, int]]] = {}
         for row, attempt in batch.events:
             lanes.setdefault((row[1], row[3]), []).append((row, attempt))
@@ -430,7 +461,7 @@ class Processor:
         self, agent: Agent, batch: Batch, tasks: list[asyncio.Task[None]], *, more: bool = False
     ) -> Batch | None:
         self._events.difference_update(tasks)
-        following = await self._do(lambda: agent.finish(batch, self._inner._now(), more=more))
+        following = await self._take(agent, lambda: agent.finish(batch, self._inner._now(), more=more))
         self._ticker.stir()
         self._wake(self._handlers[agent.group.name], 1)  # there may be room again
         return following
@@ -510,16 +541,26 @@ class Processor:
     # --- ending
 
     async def stop(self, timeout_s: float = STOP_S) -> bool:
-        """Finish what is in flight, hand the partitions over, and end the tasks; False when the time was up."""
+        """Finish what is in flight, hand the partitions over, and end the tasks.
+
+        Returns
+        -------
+        bool
+            False when the time was up, or when somebody had cancelled the tasks.
+        """
         self._outside("stop")
         checked_float("timeout_s", timeout_s, zero=True)
-        if self._tasks:
+        cancelled = isinstance(self._failure, CancelledTasksError)
+        if self._tasks or cancelled:
             self._enter_loop()
+        deadline = self._inner._now() + timeout_s
+        if cancelled:
+            await self._end(deadline)
+            return False
         if not self._tasks:
             if self._failure is not None:
                 raise self._failure
             return not self._left_behind
-        deadline = self._inner._now() + timeout_s
         self._inner._leave_all()
         rounds = self._ticker.begun  # one that is under way may still store that members join
         self._ticker.rouse()
@@ -527,6 +568,8 @@ class Processor:
             done = await self._wait(
                 lambda: not self._events and self._ticker.past(rounds) and self._inner._left(), timeout_s, stopping=True
             )
+        except CancelledTasksError:  # meanwhile
+            done = False
         finally:
             ended = await self._end(deadline)
         return done and ended
@@ -536,17 +579,22 @@ class Processor:
         self._stopping = True
         self._notify()
         self._ticker.stop()
-        await self._do(self._ticker.join, self._time_until(deadline))
         tasks = {*self._tasks, *self._events}
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            _, left = await asyncio.wait(tasks, timeout=self._time_until(deadline))
-            self._left_behind.update(left)
-            for task in left:
-                task.add_done_callback(self._left_behind.discard)
-        self._tasks.clear()
-        self._events.clear()
+        try:
+            await self._do(self._ticker.join, self._time_until(deadline))
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=self._time_until(deadline))
+        finally:  # also when whoever waits is cancelled
+            for task in tasks:
+                if not task.done():
+                    if not task.cancelling():
+                        task.cancel()
+                    self._left_behind.add(task)
+                    task.add_done_callback(self._left_behind.discard)
+            self._tasks.clear()
+            self._events.clear()
         await self._do(self._give_back)
         return not self._left_behind
 
@@ -674,6 +722,13 @@ class Processor:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _no_transaction(_event: Event) -> NoReturn:
+    raise UnsupportedError(
+        "event.transaction is not for coroutines, since all writers would wait for what they await: let a plain function"
+        " of ringward.events.Processor handle this group, or write elsewhere by event.seq"
+    )
 
 
 def _never(event: Event) -> None:

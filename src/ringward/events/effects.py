@@ -12,7 +12,19 @@ from ringward.errors import ArgumentError
 from ringward.events.document import Document, View
 from ringward.events.event import Row
 
-__all__ = ["Batch", "ChangeView", "Claim", "Effect", "GiveBack", "Options", "Read", "Release", "Retry", "Waits"]
+__all__ = [
+    "Batch",
+    "ChangeView",
+    "Claim",
+    "Effect",
+    "GiveBack",
+    "Hopeless",
+    "Options",
+    "Read",
+    "Release",
+    "Retry",
+    "Waits",
+]
 
 
 class GiveBack(Exception):  # noqa: N818 - a wish, not an error
@@ -20,6 +32,12 @@ class GiveBack(Exception):  # noqa: N818 - a wish, not an error
 
     They are delivered again at once: it is for handlers whose processor was asked to stop. The attempt is not counted.
     """
+
+
+class Hopeless(str):
+    """Why an attempt failed, where no other one can go better: the handler asks for what there is not."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADDED",
+    "OVER",
     "TEXT",
     "Delivery",
     "Entry",
@@ -50,6 +51,11 @@ def size_of(rows: Sequence[Row]) -> int:
     return sum(map(len, map(payload_of, rows)))
 
 
+# What is to be done about a transaction that is asked for too late, or by somebody else.
+OVER = (
+    "event.transaction is there until its event's handler ends, and for that alone: write before it returns; afterwards"
+    " p.query reads, and p.publish hands on work"
+)
 ADDED = "\n"  # between the producer's headers and those that hooks added; JSON text has none
 TEXT, _BYTES, _POSITIVE, _NEGATIVE = range(4)
 _LEAST, _MOST = -(2**63), 2**64 - 1
@@ -226,7 +232,9 @@ class Event(tuple[Any, ...]):
         Raises
         ------
         UnsupportedError
-            When the store has no transactions.
+            When the store has no transactions, and in coroutines. The event is dead then, without another attempt.
+        TransactionError
+            When the event's handler is over.
         """
         if self[2].transaction_of is None:
             raise UnsupportedError("this store has no transactions: event.transaction needs a SqliteStore")

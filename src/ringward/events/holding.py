@@ -9,7 +9,7 @@ from operator import itemgetter
 
 from ringward.events.account import Account
 from ringward.events.document import ERROR_MOST, Document, Letter
-from ringward.events.effects import Batch, Options
+from ringward.events.effects import Batch, Hopeless, Options
 from ringward.events.event import Row
 from ringward.events.lane import ASKED, BACKOFF, BUSY, DEAD, FREE, QUEUED, Lane, LaneKey
 from ringward.events.stock import Stock
@@ -357,7 +357,8 @@ class Holding(Account):
         counted = seq in self.counted
         self._landed(row)
         count = self.attempts[seq] = self.attempts.get(seq, 0) + (0 if counted else 1)
-        if count >= self.options.retry.attempts and not self.stock.full:
+        over = count >= self.options.retry.attempts or isinstance(error, Hopeless)
+        if over and not self.stock.full:
             self._bury(row, error)
             return
         key, lane = self._lane_of(row)

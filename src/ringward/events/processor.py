@@ -243,8 +243,7 @@ class Processor:
         receipts = self._store_entries(entries)
         if self._here.turn:
             return receipts  # they are there when the handler's transaction is committed; a tick will see them
-        if self._crew.failure is not None:
-            self._warn()
+        self._warn(self._crew.failure)
         heads = [(receipt[0], receipt[1]) for receipt in receipts]
         row = receipts.row if isinstance(receipts, Receipts) else None
         for agent in list(self._agents.values()):
@@ -252,11 +251,11 @@ class Processor:
         self._crew.wake(len(heads))
         return receipts
 
-    def _warn(self) -> None:
-        """Say now and then that what is published is stored, and no longer handled here."""
-        if self._now() >= self._warn_due:
+    def _warn(self, failure: BaseException | None) -> None:
+        """Say now and then that what is published is stored, and no longer handled here, if a failure is why."""
+        if failure is not None and self._now() >= self._warn_due:
             self._warn_due = self._now() + WARN_S
-            self._observer.idles(self._crew.failure)
+            self._observer.idles(failure)
 
     # --- consuming
 

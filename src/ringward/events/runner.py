@@ -10,12 +10,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from ringward.errors import StaleEpochError, TransactionError
+from ringward.errors import StaleEpochError, TransactionError, UnsupportedError
 from ringward.events.agent import Agent
 from ringward.events.callables import never_ran
 from ringward.events.codecs import Codec
-from ringward.events.effects import Batch, GiveBack
-from ringward.events.event import Delivery, Event, Row
+from ringward.events.effects import Batch, GiveBack, Hopeless
+from ringward.events.event import OVER, Delivery, Event, Row
 from ringward.events.logs import log
 from ringward.events.stores.protocol import Transaction, Turn
 from ringward.events.texts import Texts
@@ -53,7 +53,7 @@ class _Turns:
         row: Row = event[0]
         if self._event != row[0]:
             if row[0] != self.running:
-                raise TransactionError("a transaction can be used by its own event's handler only")
+                raise TransactionError(OVER)
             if self._turn is None:
                 began, self._batch.waits = self._now(), True
                 try:
@@ -243,7 +243,8 @@ def failure(event: Event, error: BaseException, texts: Texts) -> str:
     """Log a failed attempt, and say why it failed."""
     # Who redacts gets no error in the log, of which something else might show the text.
     _log_failure(event, texts.line(error), trace=texts.trace(error), raised=None if texts.redact else error)
-    return texts.error(error)
+    text = texts.error(error)
+    return Hopeless(text) if isinstance(error, UnsupportedError) else text
 
 
 def misfit(event: Event, reason: str) -> str:

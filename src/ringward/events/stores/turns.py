@@ -12,6 +12,7 @@ from typing import Any
 import apsw
 
 from ringward.errors import StaleEpochError, TransactionError
+from ringward.events.event import OVER
 from ringward.events.logs import log
 from ringward.events.stores.protocol import Settlement
 from ringward.events.stores.writer import HANDLER, Writer
@@ -129,7 +130,7 @@ class SqliteTransaction:
     def _run(self, run: Callable[..., Any], sql: str, parameters: Any) -> Any:
         with self._lock:
             if not self.alive:
-                raise TransactionError(self.over or "a transaction can be used by its own event's handler only")
+                raise TransactionError(self.over or OVER)
             self._guard.handler, self._guard.text = True, sql
             # The second of several statements would be found among those that were prepared for the store itself.
             several = ";" in sql.rstrip("; \n")
