@@ -1,4 +1,5 @@
 """The source for a column that exports the Arrow PyCapsule interface."""
+from ringward import advice
 from ringward._core.arrow import open_array, open_stream
 from ringward._core.arrow_columns import FixedColumn, IntegerColumn, OffsetColumn, ViewColumn
 from ringward._core.arrow_dictionary import DictionaryColumn
@@ -101,7 +102,8 @@ cdef int refuse_format(const ArrowSchema *schema, str form) except -1:
         shown = ", ".join(map(repr, names)) + (", ..." if schema.n_children > 5 else "")
         raise KeyTypeError(f"keys must be one column: pass a column of this table, not the whole (has {shown})")
     known = next((name for prefix, name in OTHERS.items() if form.startswith(prefix)), f"format {form!r}")
-    raise KeyTypeError(f"keys must be integers, strings or binary (was an Arrow column of {known})")
+    raise KeyTypeError(
+        f"keys must be integers, strings or binary (was an Arrow column of {known}); {advice.advice_for_type(known)}")
 
 
 cdef str child_name(const ArrowSchema *child):

@@ -1,6 +1,7 @@
 """What may hold a column of keys, and which source reads it."""
 import numpy as np
 
+from ringward import advice
 from ringward._core.arrow_source import arrow_source
 from ringward._core.objects import ObjectArraySource, SequenceSource
 from ringward._core.sources import BytesSource, IntSource
@@ -24,11 +25,13 @@ cpdef KeySource key_source(object keys):
     if isinstance(keys, cnp.ndarray):
         return array_source(keys)
     kind = type(keys)  # attributes of the class: those of a frame or a Series may be its columns or labels
+    refuse_queries(keys)
     if hasattr(kind, "columns"):
         raise KeyTypeError(f"keys must be one column: pass a column of this {kind.__name__}, not the whole")
     has_array = hasattr(kind, "to_numpy") and hasattr(kind, "dtype")
-    if has_array and isinstance(keys.dtype, np.dtype):
-        return array_source(converted(keys))  # backed by NumPy: read in place
+    if has_array and (isinstance(keys.dtype, np.dtype) or str(keys.dtype) == "Object"):
+        # Backed by NumPy: read in place. Objects of Polars: its Arrow has their addresses instead.
+        return array_source(converted(keys))
     if hasattr(kind, "__arrow_c_stream__") or hasattr(kind, "__arrow_c_array__"):
         try:
             return arrow_source(keys)
@@ -39,8 +42,15 @@ cpdef KeySource key_source(object keys):
                 raise KeyTypeError(f"keys must export an Arrow column ({type(error).__name__}: {error})") from error
     if has_array:
         return array_source(converted(keys))
-    raise KeyTypeError(
-        f"keys must be a list, a tuple, a NumPy array or a column with Arrow's interface (was {kind.__name__})")
+    raise KeyTypeError(f"keys must be {advice.KIND_OF_COLUMN} (was {kind.__name__})")
+
+
+cpdef int refuse_queries(object keys) except -1:
+    """KeyTypeError that says what to do with what stands for keys, or for a frame, and has no rows yet."""
+    what = advice.advice_on(keys)
+    if what is not None:
+        raise KeyTypeError(f"keys must be here, but {what}")
+    return 0
 
 
 cdef object converted(keys):
@@ -59,5 +69,6 @@ cdef KeySource array_source(cnp.ndarray keys):
         raise KeyTypeError(f"keys must have 1 dimension (had {cnp.PyArray_NDIM(keys)})")
     source = ARRAY_SOURCES.get(dtype.kind)
     if source is None:
-        raise KeyTypeError(f"keys must be integers, bytes, text or objects (dtype was {dtype})")
+        raise KeyTypeError(f"keys must be integers, bytes, text or objects (dtype was {dtype}); "
+                           f"{advice.advice_for_type(dtype.name)}")
     return source(keys)

@@ -27,6 +27,9 @@ cdef extern from "Python.h":
     object PyDescr_NewMethod(PyTypeObject *, PyMethodDef *)
 
 
+COUNT_MOST = 1 << 16  # candidates a key that are asked for in bulk, where there are no more members
+
+
 cdef class State:
     """Names, table, epoch and all else that belongs to one moment of a router.
 
@@ -147,19 +150,20 @@ cdef class Reader:
         ----------
         key : str, bytes, bytearray, memoryview, int, NumPy integer or UUID
         count : int, optional
-            At most so many, from 1 to the number of members; all by default.
+            At most so many, from 1 on; all by default.
 
         Returns
         -------
         list of str
-            Distinct live nodes. Fewer than `count` when fewer are live, none when nobody is.
+            Distinct live nodes: fewer than `count` where there are fewer, be they down, removed or
+            never added; none when nobody is live.
 
         Raises
         ------
         KeyTypeError, KeyValueError
             As `route`.
         ArgumentError
-            When `count` is below 1 or above the number of members.
+            When `count` is below 1.
 
         Examples
         --------
@@ -169,11 +173,11 @@ cdef class Reader:
         """
         cdef State state = self.state
         cdef uint64_t h = hash_scalar(&state.hasher.spec, <PyObject *>key)
-        cdef Py_ssize_t wanted = checked_count(state, count), found, i
+        cdef Py_ssize_t wanted = most_candidates(state, count), found, i
         cdef uint32_t *ids
         cdef uint8_t *scratch
         state.table.settle()
-        ids = <uint32_t *>PyMem_Calloc(<size_t>wanted, sizeof(uint32_t))
+        ids = <uint32_t *>PyMem_Calloc(<size_t>max(1, wanted), sizeof(uint32_t))
         scratch = <uint8_t *>PyMem_Calloc(<size_t>max(1, state.table.scratch_size()), 1)
         try:
             if ids == NULL or scratch == NULL:
@@ -193,7 +197,8 @@ cdef class Reader:
             Arrays of integers, `S`, `U`, `StringDType` or objects, strided and of any byte order;
             columns of pyarrow, Polars, pandas, nanoarrow and whatever else exports Arrow.
         count : int, optional
-            How many candidates of each key, in failover order; without it, its owner.
+            How many candidates of each key, in failover order; without it, its owner. From 1 to 65,536,
+            or the number of members where that is larger.
         out : ndarray of uint16, uint32 or int64, shape (n,) or (n, count), optional
             Where to write the ids; untouched when anything is wrong with `keys`.
         threads : int, optional
@@ -207,13 +212,13 @@ cdef class Reader:
         Returns
         -------
         ndarray of uint32 (or `out`), shape (n,) or (n, count)
-            `router.names[ids]` gives the names. With `count`, places that no live node
+            `router.owner_names(ids)` gives the names. With `count`, places that no live node
             fills hold NO_NODE, the dtype's maximum. The same for any number of threads.
 
         Raises
         ------
         NoNodeError
-            As `route`, whatever the keys are.
+            As `route`, whatever the keys are; not with `count`: then all places hold NO_NODE.
         KeyTypeError, KeyValueError
             With the position of the first bad key.
         ArgumentError, ArgumentTypeError
@@ -225,7 +230,7 @@ cdef class Reader:
         >>> ring = rw.HashRing(["node1", "node2", "node3"])
         >>> ring.assign(np.arange(5))
         array([0, 1, 2, 1, 0], dtype=uint32)
-        >>> ring.names[ring.assign(["event1", "event2"])]
+        >>> ring.owner_names(ring.assign(["event1", "event2"]))
         array(['node2', 'node3'], dtype=object)
         """
         cdef State state = self.state
@@ -259,17 +264,27 @@ cdef class Reader:
         return assign_source(state, HashSource(plain), plain, count, out, threads, "raise")
 
 
-cdef Py_ssize_t checked_count(State state, count) except -1:
-    cdef Py_ssize_t members = len(state.cluster)
-    if count is None:
-        return members if members else 1
+cdef object checked_count(count):
     if isinstance(count, bool) or not hasattr(count, "__index__"):
         raise ArgumentTypeError("count", "an int", count)
     number = PyNumber_Index(count)
     if number < 1:
         raise ArgumentError("count", "at least 1", number)
-    if number > members:
-        raise ArgumentError("count", f"at most {members}, the number of members", number)
+    return number
+
+
+cdef Py_ssize_t most_candidates(State state, count) except -1:
+    """How many candidates there can be at most: members that left count no more than those that are down."""
+    members = len(state.cluster)
+    return members if count is None else min(checked_count(count), members)
+
+
+cdef Py_ssize_t checked_width(State state, count) except -1:
+    """How many candidates a row has room for: more than there are members is no mistake, beyond reason it is one."""
+    number = checked_count(count)
+    most = max(COUNT_MOST, len(state.cluster))
+    if number > most:
+        raise ArgumentError("count", f"at most {most}", number)
     return number
 
 
@@ -290,7 +305,7 @@ cdef object checked_out(State state, given, tuple shape):
 
 
 cdef object assign_source(State state, KeySource source, keys, count, given, threads, nulls):
-    cdef Py_ssize_t wanted = 0 if count is None else checked_count(state, count)
+    cdef Py_ssize_t wanted = 0 if count is None else checked_width(state, count)
     cdef Py_ssize_t shared = checked_threads(threads, source.size)
     cdef const HashSpec *spec = &state.hasher.spec
     cdef tuple shape = (source.size,)
@@ -299,7 +314,7 @@ cdef object assign_source(State state, KeySource source, keys, count, given, thr
     if count is not None:
         shape = (source.size, wanted)
     out = None if given is None else checked_out(state, given, shape)
-    if state.table.live == 0:
+    if state.table.live == 0 and count is None:
         refuse_empty()
     if nulls == "raise":
         refuse_nulls(source)
@@ -315,7 +330,8 @@ cdef object assign_source(State state, KeySource source, keys, count, given, thr
     if count is None:
         owners_into(state.table, spec, source, result, shared)
     else:
-        candidates_into(state.table, spec, source, wanted, result, shared)
+        # Where nobody can own a key there are no candidates either, of whatever placement.
+        candidates_into(state.table if state.table.live else NOBODY.table, spec, source, wanted, result, shared)
     if out is None or direct:
         return result if out is None else given
     np.copyto(out, result, casting="unsafe")

@@ -242,7 +242,7 @@ BAD_ARGUMENTS = {
     "view": ({"view": ["node1"]}, TypeError, "view must be a Router or a Snapshot"),
     "owner": ({"owner": ""}, ValueError, "owner must be a non-empty str"),
     "owner type": ({"owner": 1}, TypeError, "owner must be a str"),
-    "count": ({"count": 5}, ValueError, "count must be at least 1 and at most 4 .was 5"),
+    "count": ({"count": 65537}, ValueError, "count must be at least 1 and at most 65536 .was 65537"),
     "no count": ({"count": 0}, ValueError, "count must be at least 1"),
     "count type": ({"count": "2"}, TypeError, "count must be an int"),
     "form": ({"form": "names"}, ValueError, "form must be 'category' or 'string' or 'id' .was 'names'"),

@@ -496,7 +496,7 @@ DAY = dt.date(2020, 1, 1)
 NO_COLUMNS: dict[str, tuple[Any, str]] = {
     "pyarrow Table": (pa.table({"key": ["a"]}), "column of this"),
     "pyarrow RecordBatch": (pa.record_batch({"key": ["a"]}), "column of this"),
-    "pyarrow RecordBatchReader": (lambda: pa.table({"key": ["a"]}).to_reader(), "column of this table"),
+    "pyarrow RecordBatchReader": (lambda: pa.table({"key": ["a"]}).to_reader(), "column of this RecordBatchReader"),
     "pyarrow struct": (pa.array([{"key": "a"}]), "column of this table.*'key'"),
     "polars DataFrame": (pl.DataFrame({"key": ["a"]}), "column of this DataFrame"),
     "polars LazyFrame": (pl.DataFrame({"key": ["a"]}).lazy(), "column"),

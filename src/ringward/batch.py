@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
-from ringward.checks import checked_int, checked_text
+from ringward._core import COUNT_MOST, refuse_queries
+from ringward.checks import checked_int, checked_text, text_of
 from ringward.errors import ArgumentError, ArgumentTypeError
 from ringward.frames import Form, Ids, frames_of
 from ringward.keys import Family
@@ -46,6 +47,7 @@ class BatchAssigner:
 
     def __call__(self, batch: Any) -> Any:
         """The frame with the owners of its keys added, or the owners of a column."""
+        refuse_queries(batch)
         frames = frames_of(batch)
         columns = frames.columns(batch)
         if columns is None:
@@ -116,13 +118,14 @@ def assign_batch(
     key : hashable, optional
         The column of the keys, for batches that are frames: pyarrow `RecordBatch` and `Table`, pandas and
         Polars `DataFrame`, dict of arrays. None for batches that are columns: ndarray, pyarrow `Array` and
-        `ChunkedArray`, pandas and Polars `Series`, and whatever else `assign` takes.
+        `ChunkedArray`, pandas and Polars `Series`, and whatever else `assign` takes. Queries that have no rows yet
+        (a Polars `LazyFrame`, a DuckDB relation, Dask and Spark frames) are no batches: they take the function.
     owner : str
         The new column of a frame, which must not have one of that name.
     count : int, optional
         Candidates in failover order instead of owners alone: the columns `owner_1`, `owner_2` ... of a frame;
         for a column an ndarray of shape (n, count), fixed-size lists (pyarrow, Polars) or a frame with the
-        columns 0, 1 ... (pandas).
+        columns 0, 1 ... (pandas). May be above the number of nodes: places that no live node fills have no name.
     form : {"category", "string", "id"}
         Names as a dictionary column (pyarrow), a categorical (pandas, Polars) or an array of str objects (ndarray);
         names as plain strings; or node ids, uint32. Where there is no node, names are null or None,
@@ -163,15 +166,19 @@ def assign_batch(
     if not isinstance(view, Router | Snapshot):
         raise ArgumentTypeError("view", "a Router or a Snapshot", view)
     snapshot = view.snapshot() if isinstance(view, Router) else view
-    for argument, value, allowed in (("form", form, get_args(Form)), ("nulls", nulls, get_args(Nulls))):
-        if not isinstance(value, str) or value not in allowed:
-            raise ArgumentError(argument, " or ".join(map(repr, allowed)), value)
     return BatchAssigner(
         snapshot,
         key,
         checked_text("owner", owner),
-        None if count is None else checked_int("count", count, 1, max(len(snapshot), 1)),
-        form,
-        nulls,
+        None if count is None else checked_int("count", count, 1, max(len(snapshot), COUNT_MOST)),
+        _one_of("form", form, get_args(Form)),
+        _one_of("nulls", nulls, get_args(Nulls)),
         None if threads is None else checked_int("threads", threads, 1, _INT_MAX),
     )
+
+
+def _one_of(argument: str, value: object, allowed: tuple[str, ...]) -> Any:
+    text = text_of(value)
+    if text not in allowed:
+        raise ArgumentError(argument, " or ".join(map(repr, allowed)), value)
+    return text

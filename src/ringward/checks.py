@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from operator import index
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
 from ringward.errors import ArgumentError, ArgumentTypeError
 
-__all__ = ["checked_callable", "checked_float", "checked_int", "checked_text", "checked_type"]
+__all__ = ["checked_callable", "checked_float", "checked_int", "checked_text", "checked_type", "text_of"]
 
 F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")
@@ -43,17 +43,31 @@ def checked_float(argument: str, value: object, *, zero: bool) -> float:
     return number
 
 
+def text_of(value: object) -> str | None:
+    """The text that a str holds, as a plain str; None for what is no str.
+
+    An object of a subclass, such as a member of a `(str, Enum)`, is the text it was made of: what its own
+    `__str__`, `__eq__` or `__hash__` say does not count. So keys are read too.
+    """
+    if type(value) is str:
+        return value
+    if issubclass(type(value), str):  # `isinstance` would believe what `__class__` says
+        return str.__str__(cast("str", value))
+    return None
+
+
 def checked_text(argument: str, value: object) -> str:
-    """`value` as a non-empty str that has a UTF-8 form."""
-    if not isinstance(value, str):
+    """`value` as a non-empty plain str that has a UTF-8 form."""
+    text = text_of(value)
+    if text is None:
         raise ArgumentTypeError(argument, "a str", value)
-    if not value:
+    if not text:
         raise ArgumentError(argument, "a non-empty str", value)
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
         raise ArgumentError(argument, "text without lone surrogates", value) from None
-    return str(value)
+    return text
 
 
 def checked_type(argument: str, value: object, kind: type[T]) -> T:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ringward.checks import checked_float, checked_text
+from ringward.checks import checked_float, checked_text, text_of
 from ringward.errors import ArgumentError, ArgumentTypeError, DuplicateNodeError, UnknownNodeError
 
 __all__ = ["Cluster", "Node", "Nodes"]
@@ -27,7 +27,8 @@ class Node:
     Parameters
     ----------
     name : str
-        Non-empty; what keys are routed to.
+        Non-empty; what keys are routed to. An object of a subclass of str, such as a member of a
+        `(str, Enum)` or a `numpy.str_`, stands for the text it holds; bytes are no name.
     weight : float
         Its share of the keys, relative to the other nodes' weights. 0 drains the node: it owns nothing.
     zone : str, optional
@@ -65,7 +66,7 @@ def as_nodes(nodes: Nodes) -> list[Node]:
     """What a router is given, as a list of distinct nodes in that order."""
     if isinstance(nodes, Mapping):
         return [Node(name, weight) for name, weight in nodes.items()]
-    if isinstance(nodes, str | bytes | Node) or not isinstance(nodes, Iterable):
+    if isinstance(nodes, str | bytes | Node) or not isinstance(nodes, Iterable) or hasattr(type(nodes), "columns"):
         raise ArgumentTypeError("nodes", "an iterable of names or Nodes, or a mapping of name to weight", nodes)
     result = [node if isinstance(node, Node) else Node(node) for node in nodes]
     seen: set[str] = set()
@@ -135,12 +136,14 @@ class Cluster:
         return iter(self.members.values())
 
     def require(self, name: object) -> str:
-        """`name`, if it is a member's; else an error."""
-        if not isinstance(name, str):
-            raise ArgumentTypeError("name", "a str", name)
-        if name not in self.members:
-            raise UnknownNodeError(name)
-        return name
+        """`name` as a plain str, if it is a member's; else an error."""
+        text = text_of(name)
+        if text is None:
+            hint = ": several are given as *names" if isinstance(name, list | tuple | set | frozenset) else ""
+            raise ArgumentTypeError("name", f"a str{hint}", name)
+        if text not in self.members:
+            raise UnknownNodeError(text)
+        return text
 
     def add(self, nodes: Iterable[Node]) -> Cluster:
         """With further members, which are live."""
@@ -156,15 +159,17 @@ class Cluster:
     def remove(self, names: Sequence[str]) -> Cluster:
         """Without some members; their ids stay taken."""
         members = self.members.copy()  # keeps its room: `dict` would look up each key again after a removal
+        names = [self.require(name) for name in names]
         for name in names:
-            if self.require(name) not in members:
+            if name not in members:
                 raise UnknownNodeError(name)  # named twice
             del members[name]
         return self._with(members=members, down=self.down.difference(names), touched=(*self.touched, *names))
 
     def reweigh(self, name: str, weight: float) -> Cluster:
         """With another weight for a member."""
-        node = replace(self.members[self.require(name)], weight=weight)
+        name = self.require(name)
+        node = replace(self.members[name], weight=weight)
         return self._with(members={**self.members, name: node}, touched=(*self.touched, name))
 
     def mark(self, names: Iterable[str], *, down: bool) -> Cluster:

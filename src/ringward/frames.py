@@ -13,16 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from ringward._core import NO_NODE
+from ringward.errors import ArgumentError, ArgumentTypeError
 
-__all__ = ["Form", "Frames", "Ids", "frames_of"]
+__all__ = ["Form", "Frames", "Ids", "Library", "frames_of", "names_of"]
 
 Form: TypeAlias = Literal["category", "string", "id"]
+Library: TypeAlias = Literal["numpy", "pandas", "polars", "pyarrow"]
 Ids: TypeAlias = npt.NDArray[np.uint32]
 Names: TypeAlias = tuple[str, ...]
 
+_AT_ONCE = 1 << 14  # names that are written before other threads and signals have their turn
+
 
 class Frames(Protocol):
-    """What `assign_batch` needs to know of a library."""
+    """What `assign_batch` and `owner_names` need to know of a library; `like` is None where there is no batch."""
 
     def columns(self, batch: Any) -> list[Hashable] | None:
         """The names of a frame's columns; None for a column on its own."""
@@ -46,8 +50,11 @@ class _Arrays:
     def owners(self, ids: Ids, names: Names, form: Form, like: Any) -> npt.NDArray[Any]:
         if form == "id":
             return ids
-        column: npt.NDArray[Any] = _object_names(names)[np.minimum(ids, len(names))]
-        return column
+        column = np.empty(ids.size, object)
+        known, flat = _object_names(names), ids.reshape(-1)
+        for start in range(0, len(flat), _AT_ONCE):  # clipped, NO_NODE is the last one
+            known.take(flat[start : start + _AT_ONCE], out=column[start : start + _AT_ONCE], mode="clip")
+        return column.reshape(ids.shape)
 
     candidates = owners
 
@@ -90,7 +97,7 @@ class _Pandas:
     """pandas: the owners keep the index; names are a categorical."""
 
     def columns(self, batch: Any) -> list[Hashable] | None:
-        return list(batch.columns) if batch.ndim == 2 else None
+        return list(batch.columns) if hasattr(type(batch), "columns") else None
 
     def owners(self, ids: Ids, names: Names, form: Form, like: Any) -> Any:
         import pandas as pd  # noqa: PLC0415
@@ -100,12 +107,17 @@ class _Pandas:
             values = _ARRAYS.owners(ids, names, form, like)
         elif form == "category":
             values = pd.Categorical.from_codes(ids.astype(np.int32), categories=list(names))
+        if isinstance(like, pd.Index):
+            return pd.Index(values, name=like.name)
+        if not isinstance(like, pd.Series | pd.DataFrame):
+            return values
         return pd.Series(values, index=like.index, name=like.name if like.ndim == 1 else None)
 
     def candidates(self, ids: Ids, names: Names, form: Form, like: Any) -> Any:
         import pandas as pd  # noqa: PLC0415
 
-        return pd.DataFrame({i: self.owners(ids[:, i], names, form, like) for i in range(ids.shape[1])})
+        columns = {i: self.owners(ids[:, i], names, form, like) for i in range(ids.shape[1])}
+        return pd.DataFrame(columns, index=getattr(like, "index", None))
 
     def joined(self, frame: Any, added: dict[str, Any]) -> Any:
         return frame.assign(**added)
@@ -153,7 +165,7 @@ def _polars_names(names: Names, form: Form) -> Any:
 
 
 _ARRAYS = _Arrays()
-_LIBRARIES: dict[str, Frames] = {"pandas": _Pandas(), "polars": _Polars(), "pyarrow": _Arrow()}
+_LIBRARIES: dict[str, Frames] = {"numpy": _ARRAYS, "pandas": _Pandas(), "polars": _Polars(), "pyarrow": _Arrow()}
 
 
 def frames_of(batch: object) -> Frames:
@@ -163,3 +175,37 @@ def frames_of(batch: object) -> Frames:
         if library is not None:
             return library
     return _ARRAYS
+
+
+def names_of(ids: object, names: Names, library: str) -> Any:
+    """Names in place of node ids, in an object of a library; None or null where there is no node."""
+    if not isinstance(library, str) or library not in _LIBRARIES:
+        raise ArgumentError("library", " or ".join(map(repr, _LIBRARIES)), library)
+    checked = checked_ids(ids, len(names))
+    frames = _LIBRARIES[library]
+    if checked.ndim == 2:
+        return frames.candidates(checked, names, "category", None)
+    if frames is _ARRAYS:
+        return frames.owners(checked, names, "category", None)[()]  # of one id alone, the name alone
+    if checked.ndim == 1:
+        return frames.owners(checked, names, "category", None)
+    raise ArgumentError("ids", "of 1 or 2 dimensions", checked.shape)
+
+
+def checked_ids(ids: object, known: int) -> Ids:
+    """Node ids of any integer type as uint32, each below `known` or NO_NODE."""
+    array = np.asarray(ids)
+    if isinstance(ids, np.ma.MaskedArray) or (array.size and array.dtype.kind not in "iu"):
+        raise ArgumentTypeError("ids", "integers, as assign returns them", f"{type(ids).__name__} of {array.dtype}")
+    if array.dtype == np.uint32 and array.max(initial=0) < known:
+        return array
+    if array.size == 0:
+        return np.empty(array.shape, np.uint32)
+    # The maximum of the type, in which `assign` wrote, or of uint32, in which it would have.
+    nobody = (array == np.iinfo(array.dtype).max) | (array == NO_NODE)
+    wrong = ~nobody & ((array < 0) | (array >= known))
+    if wrong.any():
+        place = np.unravel_index(int(wrong.argmax()), array.shape)
+        at = ", ".join(map(str, place))
+        raise ArgumentError(f"ids[{at}]", f"the id of one of {known} names, or NO_NODE", int(array[place]))
+    return np.where(nobody, np.uint32(NO_NODE), array).astype(np.uint32)

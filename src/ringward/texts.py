@@ -34,7 +34,7 @@ def percent(share: float) -> str:
 
 def shown(value: object, most: int = SHOWN_MOST) -> str:
     """A value as `repr` shows it, short and neutral, also where its `repr` raises."""
-    if isinstance(value, str | bytes) and len(value) > most:
+    if isinstance(value, str | bytes) and issubclass(type(value), str | bytes) and len(value) > most:
         unit = "characters" if isinstance(value, str) else "bytes"
         return f"{neutral(repr(value[:most]))[:most]}… ({len(value):,} {unit})"
     try:

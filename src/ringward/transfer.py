@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ringward import markup
 from ringward._core import ARC, NO_NODE, ArcIndex, PartitionMap, Reader, State, checked_hashes, difference, plain_array
 from ringward.errors import ArgumentError, ArgumentTypeError
+from ringward.frames import Library, names_of
 from ringward.markup import ROWS_MOST, escaped
 from ringward.texts import percent
 
@@ -179,6 +180,10 @@ class Transfer:
         ids, inverse = np.unique(self.arcs[end], return_inverse=True)
         shares = np.bincount(inverse, _lengths(self.arcs), minlength=len(ids))
         return {str(self.names[node]): float(share) for node, share in zip(ids, shares, strict=True) if node != NO_NODE}
+
+    def owner_names(self, ids: npt.ArrayLike, library: Library = "numpy") -> Any:
+        """The names for ids of this transfer, also for NO_NODE; as `Router.owner_names`."""
+        return names_of(ids, tuple(self.names.tolist()), library)
 
     def _name(self, node: int) -> str:
         return NOBODY if node == NO_NODE else str(self.names[node])

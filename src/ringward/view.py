@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ringward._core import ListTable, Reader, Table, adopt_methods
+from ringward.checks import text_of
 from ringward.cluster import Cluster, Node
 from ringward.errors import ArgumentTypeError, UnknownNodeError
 from ringward.explanation import Explanation
+from ringward.frames import Library, names_of
 from ringward.report import Report
 
 if TYPE_CHECKING:
@@ -57,8 +59,52 @@ class View(Reader):
 
     @property
     def names(self) -> npt.NDArray[np.object_]:
-        """node id → name, of past members too; read-only, shape (ids,)."""
+        """node id → name, of past members too; read-only, shape (ids,). For a column of ids: `owner_names`."""
         return self._state.names
+
+    def owner_names(self, ids: npt.ArrayLike, library: Library = "numpy") -> Any:
+        """The names for node ids; unlike `names[ids]`, also where an id is NO_NODE, and faster.
+
+        Parameters
+        ----------
+        ids : array of integers, shape (n,) or (n, count)
+            As `assign` returned them, now or at an earlier epoch, and as `Transfer.apply` changed them.
+        library : {"numpy", "pandas", "polars", "pyarrow"}
+            Whose object to make. The other three have categories, which cost a fraction of an array of
+            objects: `pandas.Categorical`, `polars.Series` of `Categorical`, `pyarrow.DictionaryArray`.
+            For two dimensions: a `DataFrame` with the columns 0, 1 ..., a `Series` of arrays, a
+            `FixedSizeListArray` of strings.
+
+        Returns
+        -------
+        ndarray of object, shape of `ids`, or an object of the library
+            None or null for NO_NODE.
+
+        Raises
+        ------
+        ArgumentError
+            When an id is none of this router's, or `library` is none of these.
+        ArgumentTypeError
+            When `ids` are no integers.
+
+        See Also
+        --------
+        assign_batch : From keys to names in one call, for columns and frames of all these libraries.
+
+        Examples
+        --------
+        >>> import pyarrow as pa, ringward as rw
+        >>> ring = rw.HashRing(["node1", "node2", "node3"])
+        >>> ids = ring.assign(pa.array(["event1", None, "event2"]), nulls="skip")
+        >>> ring.owner_names(ids)
+        array(['node2', None, 'node3'], dtype=object)
+        >>> ring.owner_names(ids, "pyarrow").type
+        DictionaryType(dictionary<values=string, indices=int32, ordered=0>)
+        >>> _ = ring.remove("node1")
+        >>> ring.owner_names(ring.assign(["event1"], count=3))
+        array([['node2', 'node3', None]], dtype=object)
+        """
+        return names_of(ids, self._state.name_tuple, library)
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -93,12 +139,13 @@ class View(Reader):
         ArgumentTypeError
             When it is no str.
         """
-        if not isinstance(name, str):
+        text = text_of(name)
+        if text is None:
             raise ArgumentTypeError("name", "a str", name)
         try:
-            return int(self._state.cluster.ids[name])
+            return int(self._state.cluster.ids[text])
         except KeyError:
-            raise UnknownNodeError(name) from None
+            raise UnknownNodeError(text) from None
 
     def __len__(self) -> int:
         return len(self._state.cluster)
@@ -110,7 +157,7 @@ class View(Reader):
         return iter([node.name for node in self.nodes])
 
     def __contains__(self, name: object) -> bool:
-        return name in self._state.cluster.members
+        return text_of(name) in self._state.cluster.members
 
     def report(self) -> Report:
         """How well the keys are spread now, and where they would go; exact, not sampled."""

@@ -3,6 +3,7 @@
 from ringward._core.arcs import ARC, ArcIndex, difference
 from ringward._core.build import filter_points, merge_points, node_points, sort_points
 from ringward._core.changed_points import changed, start_of
+from ringward._core.columns import refuse_queries
 from ringward._core.cpu import cpu
 from ringward._core.file_watch import FileWatch, disown, own, system_calls
 from ringward._core.group_commit import NESTED, GroupCommit, Job, Lead, Passage
@@ -12,13 +13,14 @@ from ringward._core.loops import checked_hashes, hash_column, second_candidates
 from ringward._core.news import News
 from ringward._core.partition_map import PartitionMap
 from ringward._core.point_table import PointTable
-from ringward._core.reader import Reader, State, adopt_methods
+from ringward._core.reader import COUNT_MOST, Reader, State, adopt_methods
 from ringward._core.rows import rebalance
 from ringward._core.sources import plain_array
 from ringward._core.table import ListTable, Table
 
 __all__ = [
     "ARC",
+    "COUNT_MOST",
     "NESTED",
     "NO_NODE",
     "ArcIndex",
@@ -52,6 +54,7 @@ __all__ = [
     "own",
     "plain_array",
     "rebalance",
+    "refuse_queries",
     "second_candidates",
     "sort_points",
     "start_of",

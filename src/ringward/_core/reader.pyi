@@ -62,4 +62,6 @@ class Reader:
         threads: int | None = None,
     ) -> npt.NDArray[Any]: ...
 
+COUNT_MOST: int
+
 def adopt_methods(cls: type) -> None: ...

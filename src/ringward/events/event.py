@@ -65,7 +65,7 @@ def key_to_bytes(key: EventKey) -> tuple[int, bytes]:
     """The kind of a key, and the bytes that it is hashed as; keys with the same bytes are one key."""
     if isinstance(key, str):
         try:
-            return TEXT, key.encode()
+            return TEXT, str.encode(key)  # the text it holds, whatever a subclass makes of it
         except UnicodeEncodeError:
             raise KeyValueError("key must be text without lone surrogates") from None
     if isinstance(key, bytes | bytearray | memoryview):

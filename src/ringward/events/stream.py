@@ -167,6 +167,8 @@ def _checked_payload(payload: object) -> bytes:
 def _checked_id(id: EventId) -> EventId:
     if not isinstance(id, str | bytes):
         return checked_int("id", id, 0, _ID_MAX)
+    if isinstance(id, str) and type(id) is not str:
+        id = checked_text("id", id)
     if not 0 < len(id) <= _ID_SIZE_MAX:
         raise ArgumentError("id", f"at least 1 and at most {_ID_SIZE_MAX} long", len(id))
     if isinstance(id, str) and not id.isascii():

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ringward._core import Hasher, PointTable, State
+from ringward.checks import text_of
 from ringward.cluster import Cluster, Nodes
 from ringward.errors import ArgumentError
 from ringward.keys import XXH3
@@ -71,9 +72,9 @@ class HashRing(Router):
 
     @staticmethod
     def _checked(options: dict[str, Any]) -> dict[str, Any]:
-        spread = options["spread"]
-        if spread is not None and not (isinstance(spread, str) and spread == "zone"):
-            raise ArgumentError("spread", "'zone' or None", spread)
+        spread = text_of(options["spread"])
+        if spread != "zone" and options["spread"] is not None:
+            raise ArgumentError("spread", "'zone' or None", options["spread"])
         return {**point_options(options["points_per_node"], options["weight_unit"]), "spread": spread}
 
     def _fits(self, state: State) -> bool:
