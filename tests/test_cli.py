@@ -382,7 +382,7 @@ BAD_KEYS = {
         f"stdin, line 1: the key must be at least -2**63 and below 2**64 (was {2**64})",
     ),
     "damaged": (gzip.compress(b"a\n" * 9)[:-9], [], "stdin, line 10: a damaged gzip file: Compressed file ended"),
-    "large count": ("a\n", ["--count", "5"], "count must be at "),
+    "large count": ("a\n", ["--count", "65537"], "count must be at "),
     "nobody": ("a\n", [flag for name in NAMES for flag in ("--down", name)], ""),
     "unknown node": ("a\n", ["--down", "node9"], "no node is named 'node9'"),
 }

@@ -200,6 +200,15 @@ def test_a_frame_is_no_list_of_nodes() -> None:
         rw.HashRing(pd.DataFrame({"name": ["a", "b"]}))  # type: ignore[arg-type]
 
 
+def test_a_set_has_no_order_of_priority() -> None:
+    """Its order differs from process to process, so the primary would; rings take one, since order means nothing to them."""
+    for nodes in ({"a", "b"}, frozenset("ab")):
+        with pytest.raises(rw.ArgumentTypeError, match="nodes must be in an order"):
+            rw.PrimaryBackup(nodes)
+        assert list(rw.HashRing(nodes)) == ["a", "b"]
+    assert rw.PrimaryBackup({"b": 1, "a": 1}.keys()).primary == "b"
+
+
 def test_options_are_text_by_the_same_rule() -> None:
     """`spread`, `form` and `nulls`; what is kept of them is plain."""
     zone = enum.Enum("Spread", {"ZONE": "zone"}, type=str).ZONE

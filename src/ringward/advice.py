@@ -54,5 +54,5 @@ def _advice_on(kind: type) -> str | None:
 def advice_for_type(kind: str) -> str:
     """How columns of a type that is no key become keys."""
     if kind.startswith(("float", "halffloat", "double")):
-        return "integers that missing values made floats of stay integers as Int64: astype('Int64') of pandas"
+        return "where missing values made floats of integers, astype('Int64') of pandas makes them integers again"
     return "cast them to integers or text, in the same way wherever they are routed"

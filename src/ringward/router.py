@@ -46,6 +46,8 @@ class Router(View, metaclass=ABCMeta):
             raise ArgumentTypeError("hash", "XXH3, SipHash or Multiplicative", hash)
         if on_empty is not None:
             on_empty = checked_text("on_empty", on_empty)
+        if self.ordered and isinstance(nodes, set | frozenset):
+            raise ArgumentTypeError("nodes", "in an order, which is their priority: a list, say", nodes)
         self._begin({**self._checked(options), "on_empty": on_empty})
         empty = Cluster()
         cluster = empty.add(as_nodes(nodes)).sealed(empty, ordered=self.ordered)
