@@ -163,7 +163,7 @@ def test_a_key_is_the_text_it_holds(text: type) -> None:
 
 
 @every_kind
-@pytest.mark.parametrize("wrong", NO_TEXTS, ids=repr)
+@pytest.mark.parametrize("wrong", NO_TEXTS, ids=lambda wrong: type(wrong).__name__)
 def test_what_is_no_text_is_no_name(kind: Kind, wrong: Any) -> None:
     """Bytes, bools and numbers are refused by name, also where they would look like a member's name."""
     router = kind.make(dict.fromkeys(("eu", "True", "1"), Member()))
