@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import pkgutil
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,6 +127,19 @@ def resolved(page: Path, path: str) -> Path:
     if not path:
         return page
     return (ROOT / path[1:] if path.startswith("/") else page.parent / path).resolve()
+
+
+@every_page
+def test_a_page_says_what_its_examples_need(page: Path) -> None:
+    """What is neither Python's nor installed with ringward stands in a `pip install` of the page."""
+    text = page.read_text(encoding="utf-8")
+    trees = [ast.parse(block) for block in BLOCK.findall(text) if ">>>" not in block]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    needed = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"ringward", "numpy", "xxhash"}
+    told = " ".join(re.findall(r"pip install ([^`\n]+)", text))
+    assert {name for name in needed if name not in told} == set()
 
 
 @every_page
