@@ -77,13 +77,10 @@ def test_the_examples_of_a_page_run(page: Path) -> None:
     """Blocks of a page run in one namespace, in order, as they are pasted; a module is run as a file."""
     text = page.read_text(encoding="utf-8")
     globs: dict[str, Any] = {"__name__": "__main__"}
-    assert ">>>" not in BLOCK.sub("", text), "an example outside of a python block would not run"
+    assert ">>>" not in text, "examples are pasted: no prompts, and `# ->` before what is shown (tests/pasted.py)"
     for block in BLOCK.finditer(text):
         line = text.count("\n", 0, block.start(1))
-        if ">>>" in block[1]:
-            test = doctest.DocTestParser().get_doctest(block[1], globs, page.name, str(page), line)
-            assert not failures(test, globs)
-        elif pasted.is_file(block[1]):
+        if pasted.is_file(block[1]):
             exec(compile("\n" * line + block[1], str(page), "exec"), globs)  # noqa: S102 - our own examples
         else:
             assert not pasted.failures(block[1], page.name, line + 1, globs)
@@ -133,8 +130,7 @@ def resolved(page: Path, path: str) -> Path:
 def test_a_page_says_what_its_examples_need(page: Path) -> None:
     """What is neither Python's nor installed with ringward stands in a `pip install` of the page."""
     text = page.read_text(encoding="utf-8")
-    trees = [ast.parse(block) for block in BLOCK.findall(text) if ">>>" not in block]
-    nodes = [node for tree in trees for node in ast.walk(tree)]
+    nodes = [node for block in BLOCK.findall(text) for node in ast.walk(ast.parse(block))]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
     needed = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"ringward", "numpy", "xxhash"}
