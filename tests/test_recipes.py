@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -180,6 +181,33 @@ def test_workers_of_gunicorn_follow_the_router(tmp_path: Path, monkeypatch: pyte
             server.terminate()
     assert placement.owned("node1").epoch == 1  # a restart of the owner goes on, marks included
     assert set(placement.owned("node1").down) == {"node2"}
+
+
+def test_threads_that_follow_never_go_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers with threads share one reader."""
+    monkeypatch.setenv("PLACEMENT", str(tmp_path / "placement.ringward"))
+    placement = module("placement", tmp_path, monkeypatch)
+    ring = placement.owned("a", "b")
+    placement.publish(ring)
+    follow = placement.Follower()
+    seen: list[list[int]] = [[], [], []]
+    done = threading.Event()
+
+    def read(epochs: list[int]) -> None:
+        while not done.is_set():
+            epochs.append(follow().epoch)
+
+    readers = [threading.Thread(target=read, args=(epochs,)) for epochs in seen]
+    for reader in readers:
+        reader.start()
+    for i in range(20):
+        ring.add(f"n{i}")
+        placement.publish(ring)
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert all(epochs == sorted(epochs) for epochs in seen)
+    assert follow().epoch == 20
 
 
 def test_a_reader_never_goes_back_and_bears_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
