@@ -338,3 +338,44 @@ def test_a_failed_store_whose_file_was_taken_away_begins_anew(path, act):
         assert store.verify() == []
     assert not path.with_name("store.db-failed").exists()
     assert path.with_name("store.db-locks").joinpath("write").stat().st_size == 0
+
+
+def test_a_full_disk_keeps_out_nobody_who_looks_or_makes_room(tmp_path, monkeypatch):
+    """Nothing could be looked at, pruned or compacted where there was no room for 50 bytes in a lock's file."""
+    path = tmp_path / "store.db"
+    with Processor(path) as p:
+        p.publish("k", b"x")
+    write = os.pwrite
+
+    def full(fd, data, at):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with Processor(path) as p:
+        assert p.stats().tail == 1
+        assert p.verify() == []
+        monkeypatch.setattr(os, "pwrite", write)
+        p.store._presence._looked = p.store._look_due = -100.0
+        p.stats()  # what could not be noted is noted then
+        assert str(path.stat().st_ino) in p.store._presence._path.read_text("ascii")
+
+
+def test_what_there_is_no_room_for_is_named(tmp_path):
+    error = paths.access_error(OSError(errno.ENOSPC, "No space left on device"), tmp_path / "store.db")
+    assert (
+        str(error)
+        == f"nothing was stored: there is no room for {str(tmp_path / 'store.db')!r}: No space left on device"
+    )
+
+
+def test_an_error_of_the_system_within_a_commit_is_one_of_ours(tmp_path, monkeypatch):
+    with closing(SqliteStore(tmp_path / "store.db")) as store:
+
+        def refused(*_arguments, **_options):
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(store, "_append", refused)
+        with pytest.raises(rw.StoreUnavailableError, match=r"store\.db"):
+            store.append("p", [store.stream.entry("k", b"x", None, None)])
+        monkeypatch.undo()
+        assert store.append("p", [store.stream.entry("k", b"x", None, None)])[0].seq == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from command import fails, run, run_json
-from event_commands import handlers
+from event_commands import consumed, handlers, program
 
-from ringward.events import Processor
+from ringward.events import Processor, SqliteStore
 
 
 @pytest.mark.parametrize(
@@ -144,3 +145,34 @@ def test_a_file_that_does_not_fit_is_told_by_its_name_and_the_option(filled):
     Path("nodes.txt").write_text("node1\n" * 200)
     assert fails("events", "verify", "nodes.txt").startswith("nodes.txt is not a file of ringward events: ")
     assert fails("events", "lag", "e.db", "--partitions", "16").startswith("e.db: --partitions or --hash-key-file do")
+
+
+@pytest.mark.parametrize("command", ["lag", "tail", "health", "compact", "verify", "configure"])
+def test_what_the_system_refuses_of_the_file_is_not_said_of_the_output(filled, monkeypatch, command):
+    """On a full disk it said "the output: No space left on device"."""
+
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    refused = eval("lambda *_, **__: full()", {"__name__": "ringward.events.stores", "full": full})  # noqa: S307 - as of the store
+    for name in ("totals", "groups", "compact", "verify", "settings"):
+        monkeypatch.setattr(SqliteStore, name, refused)
+    told = (
+        run("events", command, "e.db", code=1, silent=True) if command == "health" else fails("events", command, "e.db")
+    )
+    assert "No space left on device" in told
+    assert "e.db" in told
+    assert "the output" not in told
+
+
+@pytest.mark.parametrize("command", ["lag", "tail", "dead --group g"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_output_is_said_to_be_the_output(filled, command):
+    consumed()
+    with (
+        Path("/dev/full").open("wb") as full,
+        program(*command.split()[:1], "e.db", *command.split()[1:], stdout=full) as p,
+    ):
+        told = p.stderr.read().decode()
+        p.wait(30)
+    assert "the output: No space left on device" in told

@@ -6,6 +6,7 @@ import functools
 import math
 import os
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -75,8 +76,18 @@ def file_options(command: Command) -> Command:
             return command(stream=Stream(**given) if given else None, **options)
         except (rw.ArgumentError, rw.ArgumentTypeError) as error:
             raise click.ClickException(_as_option(error)) from error
+        except OSError as error:
+            if error.filename is None and not isinstance(error, rw.RingwardError) and _of_the_store(error):
+                error.filename = options["file"]
+            raise
 
     return wrapped
+
+
+def _of_the_store(error: OSError) -> bool:
+    """Whether it was met at the file of events, and not at what the command reads or writes itself."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(str(frame.f_globals.get("__name__")).startswith("ringward.events") for frame, _ in frames)
 
 
 def _as_option(error: rw.ArgumentError | rw.ArgumentTypeError) -> str:

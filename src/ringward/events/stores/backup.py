@@ -42,7 +42,7 @@ def back_up(path: Path, to: Path, *, overwrite: bool) -> None:
             _name(part, to)
         sync(to.parent)
     except apsw.FullError as error:
-        raise StoreFullError(f"there is no room for the backup {str(to)!r}: {error}") from error
+        raise StoreFullError(f"there is no room for the backup {str(to)!r}") from error
     except OSError as error:
         raise access_error(error, to) from error
     finally:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from ringward._core import Passage
+from ringward.events.stores.paths import FULL
 
 __all__ = ["TOUCH_S", "FileLock", "Presence", "Turnstile"]
 
@@ -189,6 +190,7 @@ class Presence:
         self.name = uuid.uuid4().hex
         self.known = False  # whether others may have noted the name
         self._inode: int | None = None  # of the file that this process has open
+        self._noted = True  # whether the others can read that
         self._lock = self._shown()
         self._looking = threading.Lock()
         self._looked = time.monotonic()
@@ -227,8 +229,14 @@ class Presence:
     def _note(self, lock: FileLock) -> None:
         """What is noted holds in this place and until the next boot: copies and new mounts have other numbers."""
         if self._inode is not None and sys.platform != "win32":
-            os.ftruncate(lock.fd, 0)
-            os.pwrite(lock.fd, f"{self._inode} {os.fstat(lock.fd).st_ino} {_boot()}".encode(), 0)
+            self._noted = True
+            try:
+                os.ftruncate(lock.fd, 0)
+                os.pwrite(lock.fd, f"{self._inode} {os.fstat(lock.fd).st_ino} {_boot()}".encode(), 0)
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                self._noted = False  # a full disk is no reason to keep out whoever wants to look, or to make room
 
     def strangers(self, inode: int) -> tuple[int, bool]:
         """How many live processes have another file open here; and whether the last one had, if all are dead."""
@@ -273,6 +281,8 @@ class Presence:
             self._looked = now
             if self._lock.in_place():
                 self._lock.touch()
+                if not self._noted:
+                    self._note(self._lock)
             elif self._lock.fd >= 0:
                 with suppress(OSError):
                     before, self._lock = self._lock, self._shown()

@@ -21,7 +21,7 @@ from ringward.errors import (
     UnsupportedError,
 )
 
-__all__ = ["access_error", "prepare_path", "resolved_path"]
+__all__ = ["FULL", "access_error", "prepare_path", "resolved_path"]
 
 _NETWORK = {
     *("nfs", "nfs3", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "ncpfs", "afs", "afpfs", "9p", "ceph"),
@@ -32,7 +32,7 @@ _FILES = ("file", "sqlite", "sqlite3")
 _IN_MEMORY = "a file's path; to keep events in memory say Processor() or MemoryStore()"
 _IS_READ_ONLY = "the file system is mounted read-only"
 
-_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 # What does not pass: it lies in the path. Too many open files, or an error of a device, may.
 _NEVER = {errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EEXIST, errno.ENXIO}
 
@@ -154,8 +154,8 @@ def access_error(error: OSError, path: Path) -> RingwardError:
         return StoreAccessError(name, f"{name!r} cannot be written: {_IS_READ_ONLY}")
     if isinstance(error, FileNotFoundError):
         return StoreNotFoundError(name, f"no such file: {name!r}")
-    if error.errno in _FULL:
-        return StoreFullError(f"nothing was stored: {error}")
+    if error.errno in FULL:
+        return StoreFullError(f"nothing was stored: there is no room for {name!r}: {error.strerror}")
     if error.errno in _NEVER:
         return StoreFormatError(f"path must be a file that can be written to: {error}")
     return StoreUnavailableError(f"{name!r} cannot be reached just now: {error.strerror}")

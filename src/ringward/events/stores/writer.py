@@ -54,7 +54,10 @@ class Writer(GroupCommit):
         """The error to raise when an operation met one; a damaged file is the end of all writing."""
         if isinstance(error, DAMAGE):
             return self.condemned(f"the file is damaged: {error}")
-        return translated(error) if isinstance(error, apsw.Error) else error
+        path = None if self.watch is None else Path(os.fsdecode(self.watch.paths[0]))
+        if isinstance(error, OSError) and not isinstance(error, RingwardError) and path is not None:
+            return access_error(error, path)
+        return translated(error, path) if isinstance(error, apsw.Error) else error
 
     def displaced(self, wrong: int) -> None:
         """The files are not those that were opened: nothing is written to them any more.
@@ -116,13 +119,16 @@ def typed(path: Path) -> Iterator[None]:
     except OSError as error:
         raise access_error(error, path) from error
     except apsw.Error as error:
-        raise translated(error) from error
+        raise translated(error, path) from error
 
 
-def translated(error: apsw.Error) -> RingwardError:
-    """The error of ours that says what went wrong."""
+def translated(error: apsw.Error, path: Path | None = None) -> RingwardError:
+    """The error of ours that says what went wrong, and with which file."""
+    where = "" if path is None else f"{path}: "
     if isinstance(error, apsw.FullError):
-        made: RingwardError = StoreFullError(f"nothing was stored: {error}")
+        made: RingwardError = StoreFullError(f"{where}nothing was stored: {error}")
+    elif getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
+        made = StoreFullError(f"{where}nothing was stored: there is no room for the -shm beside it")
     elif isinstance(error, apsw.BusyError | apsw.LockedError):
         made = BackpressureError("store", "free of other programs' locks", str(error))
     elif isinstance(error, apsw.InterruptError):  # only handlers are
@@ -130,8 +136,10 @@ def translated(error: apsw.Error) -> RingwardError:
     elif isinstance(error, apsw.ConnectionClosedError):
         made = StoreClosedError("the store is closed")
     elif isinstance(error, apsw.IOError | apsw.CantOpenError | apsw.NoMemError | apsw.ProtocolError):
-        made = StoreUnavailableError(f"{type(error).__name__}: {error}")  # of a commit, `GroupCommit` says another
+        made = StoreUnavailableError(
+            f"{where}{type(error).__name__}: {error}"
+        )  # of a commit, `GroupCommit` says another
     else:
-        made = StoreFailedError(f"{type(error).__name__}: {error}")
+        made = StoreFailedError(f"{where}{type(error).__name__}: {error}")
     made.__cause__ = error
     return made
