@@ -90,6 +90,16 @@ def test_empty_rows_take_no_memory_by_any_way_in() -> None:
     assert printed.split() == ["refused", "False", str(2**24)]
 
 
+def test_a_snapshot_has_points_of_exactly_its_members() -> None:
+    """Without any points but with one node of a weight, nobody owned a key, and `assign` returned NO_NODE."""
+    data = rw.HashRing({"a": 0.0, "b": 0.0}).snapshot().to_bytes()
+    size = int.from_bytes(data[12:20], "little")
+    text = data[20 : 20 + size].replace(b'["b", 0.0, null]', b'["b", 1.0, null]')
+    body = data[:20] + text + data[20 + size : -8]
+    with pytest.raises(rw.SnapshotError, match="exactly the members"):
+        rw.Snapshot.from_bytes(body + xxhash.xxh3_64_digest(body))
+
+
 def test_bytes_that_cannot_be_read_are_a_snapshot_error() -> None:
     data = memoryview(bytearray(rw.HashRing(["a"]).snapshot().to_bytes()))
     assert rw.Snapshot.from_bytes(data).route("k") == "a"

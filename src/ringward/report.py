@@ -123,7 +123,7 @@ class Report:
             epoch=state.epoch,
             nodes=tuple(nodes),
             balance_max=max(balances, default=0.0),
-            balance_std=float(np.std(balances)) if balances else 0.0,
+            balance_std=_deviation(balances),
             moved_on_failure_max=max(moved, default=0.0),
             moved_on_failure_mean=sum(moved) / len(moved) if moved else 0.0,
             moved_on_failure_optimal=1 / len(able) if able else 0.0,
@@ -188,6 +188,14 @@ class Report:
 
     def __repr__(self) -> str:
         return f"<Report: {self._summary()[0]}>"  # the figures of many nodes are for `print` and `to_dict`
+
+
+def _deviation(balances: list[float]) -> float:
+    if not balances:
+        return 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # of shares of 1 and of 10^-300 there is none
+        deviation = float(np.std(balances))
+    return deviation if deviation < np.inf else float("inf")
 
 
 def _heirs(view: View) -> dict[int, dict[int, float]]:

@@ -261,7 +261,7 @@ def _table_from(kind: str, blobs: dict[str, npt.NDArray[Any]], cluster: Cluster)
         _demand(bool((hashes[1:] >= hashes[:-1]).all()), "points in rising order")
         counts = np.bincount(_within(nodes, ids), minlength=ids)
         owning = [cluster.ids[node.name] for node in cluster if node.weight > 0]
-        _demand(bool((np.flatnonzero(counts) == np.sort(owning)).all()), "points of exactly the members")
+        _demand(np.array_equal(np.flatnonzero(counts), np.sort(owning)), "points of exactly the members")
         groups = _per_id(blobs, "groups", ids) if "groups" in blobs else None
         zones = _per_id(blobs, "zones", ids) if "zones" in blobs else None
         return PointTable(hashes, nodes, alive, members=len(owning), groups=groups, zones=zones)
