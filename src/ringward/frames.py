@@ -132,7 +132,11 @@ class _Polars:
     def owners(self, ids: Ids, names: Names, form: Form, like: Any) -> Any:
         import polars as pl  # noqa: PLC0415
 
-        owners = pl.Series(ids) if form == "id" else _polars_names(names, form).gather(np.minimum(ids, len(names)))
+        if form == "id":
+            owners = pl.Series(ids)
+        else:  # the last of the names is nobody's
+            places = ids if ids.max(initial=0) < len(names) else np.minimum(ids, len(names))
+            owners = _polars_names(names, form).gather(places)
         return owners.alias(like.name) if isinstance(like, pl.Series) else owners
 
     def candidates(self, ids: Ids, names: Names, form: Form, like: Any) -> Any:
@@ -197,10 +201,12 @@ def checked_ids(ids: object, known: int) -> Ids:
     array = np.asarray(ids)
     if isinstance(ids, np.ma.MaskedArray) or (array.size and array.dtype.kind not in "iu"):
         raise ArgumentTypeError("ids", "integers, as assign returns them", f"{type(ids).__name__} of {array.dtype}")
-    if array.dtype == np.uint32 and array.max(initial=0) < known:
-        return array
     if array.size == 0:
         return np.empty(array.shape, np.uint32)
+    if array.dtype == np.uint32 and (
+        array.max() < known or np.count_nonzero(array >= known) == np.count_nonzero(array == NO_NODE)
+    ):
+        return array
     # The maximum of the type, in which `assign` wrote, or of uint32, in which it would have.
     nobody = (array == np.iinfo(array.dtype).max) | (array == NO_NODE)
     wrong = ~nobody & ((array < 0) | (array >= known))

@@ -63,7 +63,7 @@ class View(Reader):
         return self._state.names
 
     def owner_names(self, ids: npt.ArrayLike, library: Library = "numpy") -> Any:
-        """The names for node ids; unlike `names[ids]`, also where an id is NO_NODE, and faster.
+        """The names for node ids; unlike `names[ids]`, also where an id is NO_NODE.
 
         Parameters
         ----------
