@@ -160,6 +160,11 @@ def test_a_key_is_the_text_it_holds(text: type) -> None:
     with Processor(MemoryStore(), producer="test") as processor:
         first = processor.publish(keys[2], b"", id=keys[0])
         assert processor.publish(NAMES[2], b"", id=NAMES[0]) == first._replace(duplicate=True)
+        processor.consumer(text("eu"), members=[text("us"), text("é")])(print)
+        assert [(name, type(name)) for name in processor.stats().groups] == [("eu", str)]
+        with pytest.raises(rw.ArgumentError, match="one without a consumer"):
+            processor.delete_group(text("eu"))
+        assert processor.redrive(text("eu")) == 0
 
 
 @every_kind

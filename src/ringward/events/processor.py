@@ -295,7 +295,7 @@ class Processor:
         ArgumentError
             When this processor has a consumer for the group already.
         """
-        checked_text("group", group)
+        group = checked_text("group", group)
         if group in self._agents:
             raise ArgumentError("group", "one without a consumer in this processor", group)
         chosen = options_from(options, more)
@@ -550,7 +550,7 @@ class Processor:
         int
             How many dead events that are. A seq that is not dead in this group is passed over and not counted.
         """
-        checked_text("group", group)
+        group = checked_text("group", group)
         if seqs is None:
             chosen = [letter.seq for letter in self.store.letters(group) if letter.state == "dead"]
         else:
@@ -601,7 +601,8 @@ class Processor:
             When this processor has a consumer for it.
         UnknownGroupError
         """
-        if checked_text("group", group) in self._agents:
+        group = checked_text("group", group)
+        if group in self._agents:
             raise ArgumentError("group", "one without a consumer in this processor", group)
         self.store.delete_group(group)
 
