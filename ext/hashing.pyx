@@ -4,6 +4,7 @@ import uuid
 import numpy as np
 
 from ringward.errors import ArgumentError, ArgumentTypeError, KeyTypeError, KeyValueError
+from ringward.texts import shown
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_Check
@@ -149,8 +150,7 @@ cdef int refuse_unnormalised(multiplier, divisor, reciprocal, shift) except -1:
 
 cdef object describe(key):
     """How an error shows a key: its type and a short form of its value."""
-    text = repr(key)
-    return f"{type(key).__name__} {text if len(text) <= 40 else text[:37] + '...'}"
+    return f"{type(key).__name__} {shown(key, 40)}"
 
 
 cdef int refuse(error, str must, key, Py_ssize_t index) except -1:

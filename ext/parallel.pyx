@@ -1,12 +1,14 @@
 """Loops over columns, shared by threads that live as long as the call.
 
-There is no pool and nothing global: a call starts its helpers, works beside them and returns
+There is no pool: a call starts its helpers, works beside them and returns
 when the last one has left, so it is safe from many threads, beside a fork and in the child.
 Each thread takes the next chunk until none is left, so a busy core delays nobody for long.
 """
+import atexit
 import os
 from operator import index
 from sys import is_finalizing
+from time import monotonic, sleep
 
 import numpy as np
 
@@ -36,6 +38,32 @@ cdef enum:
     CHUNKS_PER_THREAD = 8
     THREADS_MAX = 1024
     KEYS_PER_THREAD = 1 << 16  # what it costs to start one, about 30 us, is then less than what it saves
+
+cdef Py_ssize_t beginning = 0  # helpers that were started and do not have the GIL yet; guarded by it
+cdef bint closed = False  # whether the interpreter is about to end
+
+
+def _close():
+    """Let no helper begin any more, and wait for those that are about to.
+
+    A thread that is new to an interpreter which ends, crashes it when it asks for the GIL; one that had it before does not.
+    """
+    global closed
+    closed = True
+    deadline = monotonic() + 5
+    while beginning and monotonic() < deadline:
+        sleep(0.0005)
+
+
+def _forked():
+    """In the child of a fork, helpers of other threads never begin."""
+    global beginning
+    beginning = 0
+
+
+atexit.register(_close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 cdef Py_ssize_t checked_threads(threads, Py_ssize_t size, Py_ssize_t speed=1) except -1:
@@ -96,6 +124,7 @@ cdef class Loop:
             return self.run(0, self.size)
 
     cdef int share(self) except -1:
+        global beginning
         cdef bint helped
         self.next = 0
         self.error = None
@@ -106,8 +135,9 @@ cdef class Loop:
         self.helpers = 0
         # The GIL is held, so none begins, let alone leaves, before all are counted. Threads of the
         # operating system: none of the substitutes that some frameworks put in place of Python's.
-        while self.helpers < self.threads - 1 and rw_start_thread(help_with, <void *>self):
+        while not closed and self.helpers < self.threads - 1 and rw_start_thread(help_with, <void *>self):
             self.helpers += 1
+            beginning += 1
         helped = self.helpers > 0  # the system may have no more threads: fewer will do
         self.take_chunks()
         if helped:
@@ -148,5 +178,7 @@ cdef class Loop:
 
 
 cdef void help_with(void *loop) noexcept with gil:
+    global beginning
+    beginning -= 1
     (<Loop>loop).take_chunks()
     (<Loop>loop).leave()

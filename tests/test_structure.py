@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
+import inspect
+import pydoc
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ringward as rw
+import ringward.events
 
 SOURCE = Path(__file__).parent.parent / "src" / "ringward"
 BENCH = SOURCE.parents[1] / "bench"
@@ -28,6 +36,89 @@ def test_every_error_is_also_a_builtin() -> None:
         assert issubclass(error, rw.RingwardError)
         builtin = (ValueError, TypeError, LookupError, RuntimeError, OSError)
         assert error is rw.RingwardError or issubclass(error, builtin)
+
+
+def public() -> Iterator[tuple[str, Any]]:
+    """What users call: everything public of the packages, and the methods of their classes."""
+    for package in (rw, ringward.events):
+        for name in package.__all__:
+            value = getattr(package, name)
+            if callable(value):
+                yield f"{package.__name__}.{name}", value
+            if isinstance(value, type):
+                foreign = {*dir(BaseException), *dir(int), *dir(str), *dir(tuple), *dir(dict), *dir(list)}
+                for member in set(dir(value)) - foreign:
+                    if not member.startswith("_") and callable(getattr(value, member)):
+                        yield f"{package.__name__}.{name}.{member}", getattr(value, member)
+
+
+PUBLIC = dict(public())
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_everything_public_has_a_signature_and_help(name: str) -> None:
+    """Compiled methods once had neither for `inspect`, and their help began with the name of an inner class."""
+    signature = inspect.signature(PUBLIC[name])
+    described = pydoc.plain(pydoc.render_doc(PUBLIC[name]))
+    assert "Reader." not in described.partition("\n\n")[2].partition("\n")[0]
+    if not isinstance(PUBLIC[name], type):
+        assert str(signature).partition(" ->")[0] in described.replace("\n", "")
+        assert inspect.getdoc(PUBLIC[name]), "says nothing"
+
+
+def test_compiled_methods_have_the_signatures_that_type_checkers_see() -> None:
+    """Of classes and of instances, and with the defaults; stubtest compares the rest with the stubs."""
+    nodes = ["node1"]
+    for router in (rw.HashRing(nodes), rw.PartitionTable(nodes), rw.HashRing(nodes).snapshot()):
+        assert str(inspect.signature(router.route)) == "(key, /)"
+        assert str(inspect.signature(type(router).route)) == "(self, key, /)"
+        assert inspect.signature(router.candidates).parameters["count"].default is None
+        assign = inspect.signature(router.assign).parameters
+        assert assign["nulls"].default == "raise"
+        assert {name for name, each in assign.items() if each.kind is each.KEYWORD_ONLY} >= {"count", "out", "threads"}
+
+
+HEAVY = (
+    "importlib.metadata",
+    "email",
+    "zipfile",
+    "csv",
+    "socket",
+    "asyncio",
+    "logging",
+    "inspect",
+    "typing_extensions",
+)
+HEAVY += (
+    "subprocess",
+    "multiprocessing",
+    "sqlite3",
+    "ssl",
+    "http",
+    "urllib",
+    "tempfile",
+    "unittest",
+    "decimal",
+    "doctest",
+)
+HEAVY += ("apsw", "click", "rich", "pandas", "polars", "pyarrow", "duckdb", "msgspec", "opentelemetry", "dask")
+
+
+def test_the_import_costs_little_over_that_of_numpy() -> None:
+    """`importlib.metadata` alone, for the version, took half of the time, and brought `email`, `csv` and `zipfile`."""
+    code = "import sys, numpy; before = set(sys.modules); import ringward; print(*set(sys.modules) - before)"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    fresh = set(child.stdout.split())
+    assert "ringward.router" in fresh
+    assert not fresh & set(HEAVY)
+    assert len({name for name in fresh if not name.startswith("ringward")}) < 40
+    assert "ringward.events" not in fresh
+    assert "ringward.cli" not in fresh
+
+
+def test_the_version_is_that_of_the_metadata() -> None:
+    """It stands once, in the code, and what builds the package reads it there."""
+    assert importlib.metadata.version("ringward") == rw.__version__
 
 
 def test_compiled_code_has_one_door() -> None:

@@ -51,6 +51,9 @@ class RingwardError(Exception):
 
     transient = False
 
+    def __init__(self, *args: object) -> None:  # a signature to look at, which exceptions of Python have not
+        super().__init__(*args)
+
     def __reduce__(self) -> tuple[object, ...]:
         # Errors whose __init__ takes data build their text from it; unpickling must not run that again.
         return _rebuild, (type(self), self.args, self.__dict__)

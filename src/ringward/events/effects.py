@@ -33,6 +33,9 @@ class GiveBack(Exception):  # noqa: N818 - a wish, not an error
     They are delivered again at once: it is for handlers whose processor was asked to stop. The attempt is not counted.
     """
 
+    def __init__(self, *args: object) -> None:  # as of `RingwardError`
+        super().__init__(*args)
+
 
 class Hopeless(str):
     """Why an attempt failed, where no other one can go better: the handler asks for what there is not."""
