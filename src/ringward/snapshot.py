@@ -197,8 +197,7 @@ def _items(name: str, shape: Any, most: int) -> int:
 def _state_from(header: dict[str, Any], blobs: dict[str, npt.NDArray[Any]], hash: Hasher | None) -> State:
     for part in ("names", "members", "down"):
         _demand(isinstance(header[part], list), f"a list of {part}")
-    for name in header["names"]:
-        checked_text("name", name)
+    _demand({*map(type, header["names"])} <= {str} and "" not in header["names"], "names of text")
     names = np.empty(len(header["names"]), object)
     names[:] = header["names"]
     names.flags.writeable = False
