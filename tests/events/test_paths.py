@@ -379,3 +379,18 @@ def test_an_error_of_the_system_within_a_commit_is_one_of_ours(tmp_path, monkeyp
             store.append("p", [store.stream.entry("k", b"x", None, None)])
         monkeypatch.undo()
         assert store.append("p", [store.stream.entry("k", b"x", None, None)])[0].seq == 1
+
+
+def test_whose_files_were_closed_under_it_says_so_and_writes_nothing_more(path, monkeypatch):
+    """As by a handler that closes all descriptors, to become a daemon: to try that again would never end."""
+    with closing(SqliteStore(path)) as store:
+
+        def refused(*_arguments, **_options):
+            raise OSError(errno.EBADF, "Bad file descriptor")
+
+        monkeypatch.setattr(store, "_append", refused)
+        for _ in range(2):
+            with pytest.raises(rw.StoreFailedError, match="somebody has closed its files in this process") as caught:
+                publish(store)
+            assert not caught.value.transient
+            monkeypatch.undo()

@@ -284,7 +284,9 @@ class Holding(Account):
             lane.seqs.popleft()
         count = self.attempts.get(seq, 0) + 1
         if count > self.options.retry.attempts and not self.stock.full:
-            self._bury(row, "the process died, or the handler hung, each time that it was delivered")
+            self._bury(
+                row, "each time that it was delivered, the process died, or the handler hung or lost its transaction"
+            )
             if not lane.letters:
                 self._free(key, lane)
             return None

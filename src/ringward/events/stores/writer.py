@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -56,6 +57,11 @@ class Writer(GroupCommit):
             return self.condemned(f"the file is damaged: {error}")
         path = None if self.watch is None else Path(os.fsdecode(self.watch.paths[0]))
         if isinstance(error, OSError) and not isinstance(error, RingwardError) and path is not None:
+            if error.errno == errno.EBADF:  # which does not pass
+                self.closed = failed = StoreFailedError(
+                    f"{path}: somebody has closed its files in this process: {error}"
+                )
+                return failed
             return access_error(error, path)
         return translated(error, path) if isinstance(error, apsw.Error) else error
 
