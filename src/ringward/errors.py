@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringward.texts import neutral, shown
+from ringward.texts import bounded, shown
 
 __all__ = [
     "ArgumentError",
@@ -51,8 +51,10 @@ class RingwardError(Exception):
 
     transient = False
 
-    def __init__(self, *args: object) -> None:  # a signature to look at, which exceptions of Python have not
-        super().__init__(*args)
+    def __init__(self, *args: object) -> None:
+        # The one place: whatever a message quotes (names, keys, paths, words of other libraries), it stays short, on one
+        # line, and without what a terminal would act on. (It is a signature to look at too, which Python's own have not.)
+        super().__init__(*[bounded(each) if isinstance(each, str) else each for each in args])
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors whose __init__ takes data build their text from it; unpickling must not run that again.
@@ -232,21 +234,14 @@ class UnsupportedError(RingwardError, RuntimeError):
     """A store, or this platform, does not have what was asked for."""
 
 
-class _FileError(RingwardError):
-    """Its text may have paths, names that stand in the file, and SQLite's words about them: none acts on a terminal."""
-
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*[neutral(each) if isinstance(each, str) else each for each in arguments])
-
-
-class StoreFailedError(_FileError, RuntimeError):
+class StoreFailedError(RingwardError, RuntimeError):
     """A commit or a sync of the store failed: what is on the disk is unknown until the file is opened anew.
 
     An operation that gets this may or may not have been stored. Publish again with the same ids.
     """
 
 
-class StoreFullError(_FileError, RuntimeError):
+class StoreFullError(RingwardError, RuntimeError):
     """The disk is full, so the operation was rolled back; the store stays as it was."""
 
     transient = True
@@ -262,7 +257,7 @@ class StoreClosedError(RingwardError, RuntimeError):
     """The store is closed, or belongs to the process that this one was forked from."""
 
 
-class StoreFormatError(_FileError, ValueError):
+class StoreFormatError(RingwardError, ValueError):
     """A file that is no store of ours, is of a newer version, is damaged, or is another stream than was asked for."""
 
 
@@ -286,7 +281,7 @@ class StopTimeoutError(RingwardError, RuntimeError):
         self.running = running
 
 
-class StoreNotFoundError(_FileError, FileNotFoundError):
+class StoreNotFoundError(RingwardError, FileNotFoundError):
     """There is no file of a store, or no folder for it.
 
     Attributes
@@ -299,7 +294,7 @@ class StoreNotFoundError(_FileError, FileNotFoundError):
         self.path = path
 
 
-class StoreAccessError(_FileError, PermissionError):
+class StoreAccessError(RingwardError, PermissionError):
     """A permission is missing for the file of a store, or for what lies beside it.
 
     Attributes
@@ -325,7 +320,7 @@ class QueryTimeoutError(RingwardError, TimeoutError):
         self.timeout_s = timeout_s
 
 
-class TransactionError(_FileError, RuntimeError):
+class TransactionError(RingwardError, RuntimeError):
     """A handler's transaction is over, or was asked for what it does not allow."""
 
 

@@ -11,7 +11,7 @@ from ringward import markup
 from ringward._core import ListTable, PartitionMap, PointTable
 from ringward.checks import checked_int
 from ringward.markup import ROWS_MOST, escaped
-from ringward.texts import shown
+from ringward.texts import bounded, brief, shown
 
 if TYPE_CHECKING:
     from ringward.keys import Key
@@ -82,8 +82,11 @@ class Explanation:
         return {**asdict(self), "key": str(self.key)}
 
     def __str__(self) -> str:
-        lines = [f"key {self.key!r} has hash {self.hash:#018x}, {self.place}"]
-        lines += [f"  {'→' if step.taken else '·'} {step.node}: {step.reason}" for step in self.steps]
+        lines = [f"key {shown(self.key)} has hash {self.hash:#018x}, {self.place}"]
+        lines += [
+            f"  {'→' if step.taken else '·'} {brief(step.node)}: {bounded(step.reason, _REASON_MOST)}"
+            for step in self.steps
+        ]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from ringward import markup
 from ringward._core import NO_NODE, ListTable, PointTable, second_candidates
 from ringward.markup import ROWS_MOST, escaped
-from ringward.texts import percent
+from ringward.texts import brief, percent
 
 if TYPE_CHECKING:
     from ringward.view import View
@@ -145,12 +145,12 @@ class Report:
 
     def __str__(self) -> str:
         lines = self._summary()
-        width = max((len(node.name) for node in self.nodes), default=0)
+        width = max((len(brief(node.name)) for node in self.nodes[:_ROWS_SHOWN]), default=0)
         for node in self.nodes[:_ROWS_SHOWN]:
             state = "" if node.live else " down"
             heirs = f", {len(node.heirs)} heirs, the largest takes {percent(node.heir_max)}" if node.heirs else ""
             share, expected = percent(node.share), percent(node.expected)
-            lines.append(f"  {node.name:<{width}} {share:>8} of {expected:>8}{heirs}{state}")
+            lines.append(f"  {brief(node.name):<{width}} {share:>8} of {expected:>8}{heirs}{state}")
         if len(self.nodes) > _ROWS_SHOWN:
             lines.append(f"  ... and {len(self.nodes) - _ROWS_SHOWN} more")
         return "\n".join(lines)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["neutral", "percent", "shortened", "shown"]
+__all__ = ["bounded", "brief", "neutral", "percent", "shortened", "shown"]
 
 SHOWN_MOST = 200
+_MESSAGE_MOST = 2_000
+_NAME_MOST = 80
 
 
 def neutral(text: str, *, keep: str = "") -> str:
@@ -30,6 +32,19 @@ def shortened(text: str, most: int) -> str:
 def percent(share: float) -> str:
     """A share of 0 to 1 as it is told to people."""
     return f"{100 * share:.2f} %"
+
+
+def bounded(message: str, most: int = _MESSAGE_MOST) -> str:
+    """A message that is neutral and no longer than that: its beginning and its end, which often says what was wrong."""
+    if len(message) > most:
+        message = f"{message[: most // 2]} … {message[-most // 2 :]}"
+    told = neutral(message)
+    return told if len(told) <= 2 * most else f"{told[:most]} … {told[-most:]}"
+
+
+def brief(name: str) -> str:
+    """A name as it may stand in a line of text."""
+    return neutral(shortened(name, _NAME_MOST))
 
 
 def shown(value: object, most: int = SHOWN_MOST) -> str:

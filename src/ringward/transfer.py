@@ -13,7 +13,7 @@ from ringward._core import ARC, NO_NODE, ArcIndex, PartitionMap, Reader, State, 
 from ringward.errors import ArgumentError, ArgumentTypeError
 from ringward.frames import Library, names_of
 from ringward.markup import ROWS_MOST, escaped
-from ringward.texts import percent
+from ringward.texts import brief, percent
 
 if TYPE_CHECKING:
     from ringward.view import View
@@ -289,7 +289,7 @@ class Transfer:
         count, routes = self._routes(_SHOWN_ROUTES)
         if not count:
             return f"{change}: no key moves{self._copies_told()}"
-        told = [f"{source} → {target} {percent(share)}" for source, target, share in routes]
+        told = [f"{brief(source)} → {brief(target)} {percent(share)}" for source, target, share in routes]
         if count > len(routes):
             told.append(f"{count - len(routes)} more routes")
         return f"{change}: {percent(self.share)} of the keys move: {', '.join(told)}{self._copies_told()}"

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import click
 import numpy as np
 
 import ringward as rw
 from ringward.batch import BatchAssigner
-from ringward.cli.columnar import Columns, RecordRows, TextColumns, needed_pyarrow
-from ringward.cli.inputs import TYPED_KINDS, Batch, Layout, Rows, kind_by_name
+from ringward.cli.columnar import LINE, Columns, RecordRows, TextColumns, batch_ids, needed_pyarrow
+from ringward.cli.inputs import TYPED_KINDS, Batch, Layout, Rows, kind_by_name, kind_of
 from ringward.cli.options import key_options, membership_options
 from ringward.cli.progress import progress
 from ringward.cli.sinks import record_sink
-from ringward.cli.sources import PACKERS, ByteSource, InputError, byte_source
-from ringward.cli.written import delimited, written
+from ringward.cli.sources import PACKERS, ByteSource, InputError, byte_source, listed
+from ringward.cli.written import STDOUT, delimited, written
+from ringward.texts import shown
 
 __all__ = ["assign"]
+
+_OTHER_PACKERS = (".bz2", ".zst", ".zip", ".lz4", ".7z")
 
 
 @click.command()
@@ -30,9 +33,6 @@ __all__ = ["assign"]
 @click.option(
     "--owner-column", default="owner", show_default=True, metavar="NAME", help="What the new column is called."
 )
-@click.option(
-    "--nulls", type=click.Choice(["raise", "skip"]), help="Parquet, Arrow: refuse rows without a key, or leave them."
-)
 @click.option("--output", metavar="FILE", help="Write there, not to stdout, in the format of its ending.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines.")
 def assign(
@@ -42,7 +42,6 @@ def assign(
     file: str,
     count: int | None,
     owner_column: str,
-    nulls: str | None,
     output: str | None,
     as_json: bool,
 ) -> None:
@@ -55,38 +54,46 @@ def assign(
     FILE and --output are Parquet by the ending .parquet, Arrow IPC by .arrow, .arrows (a stream), .feather or
     .ipc, else text.
     """
-    _check_output(output, as_json=as_json)
+    output_kind = _checked_kind(output, as_json=as_json)
+    as_json = output_kind == "json"
     # The batches are small beside what a second thread would cost; pyarrow decodes columns in threads of its own.
-    assigner = rw.assign_batch(router, owner=owner_column, count=count, nulls=cast("Any", nulls or "raise"))
+    nulls: Literal["raise", "skip"] = "skip" if layout.nulls == "skip" else "raise"
+    assigner = rw.assign_batch(router, owner=owner_column, count=count, nulls=nulls)
     with byte_source(file) as source:
-        if layout.kind(source.name) in TYPED_KINDS:
-            _assign_records(Columns(source, layout), assigner, source, output, as_json=as_json)
+        kind = kind_of(source, layout)
+        if kind in TYPED_KINDS:
+            _assign_records(Columns(source, kind, layout), assigner, source, output, as_json=as_json)
             return
-        if nulls is not None:
-            raise click.UsageError(f"--nulls is for Parquet and Arrow: {source.name} is text, where no key is missing")
         rows = Rows(source, layout)
-        if kind_by_name(output or "") in TYPED_KINDS:
+        if output_kind in TYPED_KINDS:
             _assign_records(TextColumns(rows, layout), assigner, source, output, as_json=as_json)
         else:
-            _assign_text(rows, assigner, source, output, as_json=as_json)
+            _assign_text(rows, assigner, source, output, output_kind)
 
 
-def _check_output(output: str | None, *, as_json: bool) -> None:
-    if output is None or kind_by_name(output) not in TYPED_KINDS:
-        return
+def _checked_kind(output: str | None, *, as_json: bool) -> str:
+    """What is to be written: "json", "csv", "tsv", "parquet", "arrow", or "lines" where the rows' own form will do."""
+    kind = "lines" if output in STDOUT else kind_by_name(str(output))
+    if output is not None and output.lower().endswith(_OTHER_PACKERS):
+        raise click.UsageError(f"only gzip (.gz) and xz (.xz) are written (was {output})")
+    if kind == "other":
+        raise click.UsageError(f"--output must be CSV, TSV, JSON lines, Parquet or Arrow (was {output})")
+    if kind not in TYPED_KINDS:
+        return "json" if as_json else kind
     if as_json:
         raise click.UsageError(f"--json is text, and {output} is not")
-    if output.lower().endswith(PACKERS):
+    if str(output).lower().endswith(PACKERS):
         raise click.UsageError(f"Parquet and Arrow files are packed inside, never as a whole (was {output})")
-    needed_pyarrow(output)
+    needed_pyarrow(str(output))
+    return kind
 
 
 def _check_names(source: ByteSource, columns: list[str], added: list[str], *, unique: bool) -> None:
     for column in added:
         if column in columns:
-            raise InputError(source.name, f"there is a column {column!r} already: choose another --owner-column")
+            raise InputError(source.name, f"there is a column {shown(column)} already: choose another --owner-column")
     if unique and len(set(columns)) < len(columns):
-        raise InputError(source.name, f"two columns of one name: {', '.join(columns)}")
+        raise InputError(source.name, f"two columns of one name: {listed(columns)}")
 
 
 def _assign_records(
@@ -105,36 +112,45 @@ def _assign_records(
             advance(batch.num_rows)
 
 
-def _assign_text(rows: Rows, assigner: BatchAssigner, source: ByteSource, output: str | None, *, as_json: bool) -> None:
+def _assign_text(rows: Rows, assigner: BatchAssigner, source: ByteSource, output: str | None, kind: str) -> None:
+    as_json = kind == "json"
+    own = rows.delimiter
+    delimiter = {"csv": "," if own in {None, "\t"} else own, "tsv": "\t"}.get(kind, own)
+    columns = rows.columns
+    if columns is None and own is None and delimiter is not None:
+        columns = [LINE]  # lines become a table
     _check_names(source, rows.columns or [], assigner.added, unique=as_json)
-    encode = _json_lines if as_json else _table_rows
     with written(output) as target, progress(source, None, quiet=_on_terminal(output)) as advance:
-        if rows.columns is not None and not as_json:
-            target.write(delimited([[*rows.columns, *assigner.added]], rows.delimiter))
+        if columns is not None and not as_json:
+            target.write(delimited([[*columns, *assigner.added]], delimiter))
         for batch in rows.batches():
-            target.write(encode(rows, batch, _names(assigner, batch)))
+            names = _names(assigner, batch)
+            target.write(_json_lines(rows, batch, names) if as_json else _table_rows(batch, names, delimiter))
             advance(len(batch.rows))
 
 
 def _names(assigner: BatchAssigner, batch: Batch) -> list[list[str]]:
-    """The names in the new columns, shape (n, 1 or count); empty where live nodes ran out."""
-    ids = assigner.ids(batch.keys)
+    """The names in the new columns, shape (n, 1 or count); empty where live nodes ran out, and where there is no key."""
+    ids = batch_ids(assigner, batch)
     names = np.append(assigner.snapshot.names, "")[np.minimum(ids, len(assigner.snapshot.names))]
     return cast("list[list[str]]", names.reshape(len(ids), -1).tolist())
 
 
-def _table_rows(rows: Rows, batch: Batch, names: list[list[str]]) -> bytes:
+def _table_rows(batch: Batch, names: list[list[str]], delimiter: str | None) -> bytes:
     for row, added in zip(batch.rows, names, strict=True):
         row.extend(added)
-    return delimited(batch.rows, rows.delimiter)
+    return delimited(batch.rows, delimiter)
 
 
 def _json_lines(rows: Rows, batch: Batch, names: list[list[str]]) -> bytes:
     lines = []
-    for row, key, candidates in zip(batch.rows, batch.keys, names, strict=True):
+    keys: list[str | int | None] = [*batch.keys]
+    for index in batch.missing:
+        keys[index] = None
+    for row, key, candidates in zip(batch.rows, keys, names, strict=True):
         record: dict[str, Any] = {
             "key": key,
-            "owner": candidates[0],
+            "owner": candidates[0] or None,
             "candidates": [name for name in candidates if name],
         }
         if rows.delimiter is not None:
@@ -144,4 +160,4 @@ def _json_lines(rows: Rows, batch: Batch, names: list[list[str]]) -> bytes:
 
 
 def _on_terminal(output: str | None) -> bool:
-    return output is None and sys.stdout.isatty()
+    return output in STDOUT and sys.stdout.isatty()

@@ -13,13 +13,14 @@ import numpy.typing as npt
 import ringward as rw
 from ringward.batch import BatchAssigner
 from ringward.cli.inputs import BATCH_ROWS, Batch, Layout, Rows
-from ringward.cli.sources import DAMAGED, ByteSource, InputError
+from ringward.cli.sources import DAMAGED, ByteSource, InputError, listed
+from ringward.texts import shown
 
-__all__ = ["Columns", "RecordRows", "TextColumns", "needed_pyarrow"]
+__all__ = ["LINE", "Columns", "RecordRows", "TextColumns", "batch_ids", "needed_pyarrow"]
 
 _PARQUET_BUFFER_BYTES = 1 << 20  # of each column: chunks are read in pieces, not as a whole
 _ARROW_FILE_MAGIC = b"ARROW1"
-_KEY, _LINE = "key", "line"  # columns that have no name in the file
+_KEY, LINE = "key", "line"  # columns that have no name in the file
 
 
 def needed_pyarrow(name: str) -> Any:
@@ -59,16 +60,20 @@ class Columns:
     Parameters
     ----------
     source : ByteSource
+    kind : str
+        One of TYPED_KINDS.
     layout : Layout
     key_only : bool
         Read the keys alone, where the format allows it.
     """
 
-    def __init__(self, source: ByteSource, layout: Layout, *, key_only: bool = False) -> None:
+    def __init__(self, source: ByteSource, kind: str, layout: Layout, *, key_only: bool = False) -> None:
         self._source = source
-        self._kind = layout.kind(source.name)
-        if layout.integers or not layout.header:
-            raise click.UsageError(f"--int and --no-header are for text: {source.name} has columns with types")
+        self._kind = kind
+        if layout.integers or not layout.header or layout.delimiter or layout.encoding or layout.nulls == "empty":
+            raise click.UsageError(
+                f"--int, --no-header, --delimiter, --encoding and --nulls empty are for text: {source.name} has columns with types"
+            )
         if layout.key is None and layout.binary is None:
             raise click.UsageError(f"--key must name the column of the keys in {source.name}")
         needed_pyarrow(source.name)
@@ -77,7 +82,7 @@ class Columns:
             self.schema, self._found, self.rows_total = self._opened(layout.binary, key_only=key_only)
         if self.schema.names.count(self.key) != 1:
             found = "more than one column" if self.key in self.schema.names else "no column"
-            raise InputError(source.name, f"{found} {self.key!r}; there are: {', '.join(self.schema.names)}")
+            raise InputError(source.name, f"{found} {shown(self.key)}; there are: {listed(self.schema.names)}")
 
     def _opened(self, binary: np.dtype[Any] | None, *, key_only: bool) -> _Opened:
         if binary is not None:
@@ -105,9 +110,9 @@ class Columns:
                 result = function(batch)
             except rw.KeyTypeError as error:
                 if error.position is None:
-                    raise InputError(self._source.name, f"column {self.key!r}: {error}") from error
+                    raise InputError(self._source.name, f"column {shown(self.key)}: {error}") from error
                 place = f"{self._source.name}, row {row + error.position}"
-                raise InputError(place, f"no key in column {self.key!r}{hint}") from error
+                raise InputError(place, f"no key in column {shown(self.key)}{hint}") from error
             yield result
             row += batch.num_rows
 
@@ -194,8 +199,8 @@ class TextColumns:
         if not layout.header:
             raise click.UsageError("--no-header: the columns of a Parquet or Arrow file must have names")
         self._rows = rows
-        self.key = layout.key or _LINE
-        self.schema = pa.schema([(name, pa.string()) for name in rows.columns or [_LINE]])
+        self.key = layout.key or LINE
+        self.schema = pa.schema([(name, pa.string()) for name in rows.columns or [LINE]])
         self.rows_total: int | None = None
 
     def assigned(self, assigner: BatchAssigner) -> Iterator[Any]:
@@ -206,4 +211,12 @@ class TextColumns:
         import pyarrow as pa  # noqa: PLC0415
 
         columns = [pa.array(column, pa.string()) for column in zip(*batch.rows, strict=True)]
-        return assigner.joined(pa.record_batch(columns, schema=self.schema), assigner.ids(batch.keys))
+        return assigner.joined(pa.record_batch(columns, schema=self.schema), batch_ids(assigner, batch))
+
+
+def batch_ids(assigner: BatchAssigner, batch: Batch) -> npt.NDArray[np.uint32]:
+    """The node ids of a batch of text; `NO_NODE` for rows that have no key."""
+    ids = assigner.ids(batch.keys)
+    if batch.missing:
+        ids[batch.missing] = rw.NO_NODE
+    return ids

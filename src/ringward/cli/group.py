@@ -43,6 +43,13 @@ class _Group(click.Group):
             _drop_output(sys.stderr)
             sys.exit(self._code)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **extra)
+        except click.ClickException as error:
+            vars(error).update(message=tidy(error.message))
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return self._invoked(ctx)
@@ -69,7 +76,7 @@ class _Group(click.Group):
                 _drop_output(sys.stdout)
             raise
         except (InputError, rw.RingwardError) as error:  # some are OSErrors too, whose text says all
-            raise click.ClickException(tidy(neutral(str(error)))) from error
+            raise click.ClickException(neutral(tidy(str(error)))) from error
         except OSError as error:
             where = "the output" if error.filename is None else os.fsdecode(error.filename)
             raise click.ClickException(tidy(f"{where}: {error.strerror or error}")) from error

@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 import ringward as rw
+from ringward.cli.inputs import plain_int
 from ringward.cli.options import membership_options
-from ringward.cli.output import echo_json, echo_table, percent, plain_name
+from ringward.cli.output import echo, echo_json, echo_table, percent
+from ringward.texts import shown
 
 __all__ = ["explain", "report"]
 
@@ -25,9 +27,8 @@ def report(*, router: rw.Router, as_json: bool) -> None:
     if as_json:
         echo_json(result.to_dict())
         return
-    for line in str(result).splitlines()[:_SUMMARY_LINES]:
-        click.echo(line)
-    click.echo()
+    echo("\n".join(str(result).splitlines()[:_SUMMARY_LINES]))
+    echo()
     columns = ("node", "weight", "zone", "state", "share", "expected", "heirs", "largest heir", "takes")
     rows = []
     for node in result.nodes:
@@ -60,15 +61,13 @@ def explain(*, router: rw.Router, key: str, count: int, is_int: bool, as_json: b
     Write -- before a key that starts with a dash.
     """
     if is_int:
-        try:
-            explanation = router.explain(int(key), count)
-        except ValueError as error:
-            message = str(error) if isinstance(error, rw.RingwardError) else f"the key {key!r} is no integer"
-            raise click.ClickException(message) from error
+        value = plain_int(key)
+        if value is None:
+            raise click.ClickException(f"the key {shown(key)} is no integer in plain decimal digits")
+        explanation = router.explain(value, count)
     else:
         explanation = router.explain(key, count)
     if as_json:
         echo_json(explanation.to_dict())
         return
-    for line in str(explanation).splitlines():
-        click.echo(plain_name(line))
+    echo(str(explanation))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ import click
 import numpy as np
 
 import ringward as rw
-from ringward.cli.inputs import Layout
+from ringward.cli.inputs import Layout, plain_int
 from ringward.cli.nodes import read_hash_key, read_nodes
+from ringward.texts import shown
 
 __all__ = ["Choice", "key_options", "membership_options", "router_from", "strategy_options"]
 
@@ -25,6 +27,7 @@ _ROUTERS: dict[str, Callable[..., rw.Router]] = {
     "primary": rw.PrimaryBackup,
 }
 _SEED_MAX = (1 << 64) - 1
+_DELIMITERS_BY_NAME = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class _Flag:
 
 _FLAGS = {
     "points": _Flag("--points", "points_per_node", ("ring", "partitioned")),
+    "weight_unit": _Flag("--weight-unit", "weight_unit", ("ring", "partitioned")),
     "part_size": _Flag("--part-size", "part_size", ("partitioned",)),
     "partitions": _Flag("--partitions", "partitions", ("table",)),
     "replicas": _Flag("--replicas", "replicas", ("table",)),
@@ -108,6 +112,12 @@ def strategy_options(command: Command) -> Command:
         [
             click.option("--strategy", type=strategies, default="ring", show_default=True, help="How keys find nodes."),
             click.option("--points", type=click.IntRange(1), help="ring, partitioned: points a node of weight 1."),
+            click.option(
+                "--weight-unit",
+                type=float,
+                metavar="W",
+                help="ring, partitioned: the weight that gets --points; 1e12 for weights in bytes, 0.001 for small ones.",
+            ),
             click.option("--part-size", type=click.IntRange(1), help="partitioned: nodes a part at most."),
             click.option("--partitions", type=click.IntRange(1), help="table: number of partitions."),
             click.option("--replicas", type=click.IntRange(1), help="table: nodes in a row."),
@@ -149,33 +159,55 @@ def key_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def with_layout(
+        *,
         key: str | None,
         no_header: bool,
         int_keys: bool,
         format: str | None,
         binary: np.dtype[Any] | None,
+        delimiter: str | None,
+        encoding: str | None,
+        nulls: str | None,
         **given: Any,
     ) -> None:
         if binary is not None and (key is not None or int_keys):
             raise click.UsageError("--binary takes neither --key nor --int")
-        if key is None and (no_header or format):
-            raise click.UsageError("--no-header and --format need --key")
-        if no_header and not (key or "").isdecimal():
-            raise click.UsageError(f"--key must be a column's number with --no-header (was {key!r})")
-        command(layout=Layout(key, not no_header, int_keys, format, binary), **given)
+        if key is None and (no_header or delimiter or format not in {None, "lines"}):
+            raise click.UsageError("--no-header, --format and --delimiter need --key")
+        if key is not None and format == "lines":
+            raise click.UsageError("--format lines takes no --key: each line is a key")
+        if no_header and plain_int(key or "") is None:
+            raise click.UsageError(f"--key must be a column's number with --no-header (was {shown(key)})")
+        layout = Layout(key, not no_header, int_keys, format, binary, delimiter, encoding, nulls)
+        command(layout=layout, **given)
 
     return _decorated(
         with_layout,
         [
-            click.option(
-                "--key", metavar="COLUMN", help="The column of the key; without it the whole line is the key."
-            ),
+            click.option("--key", metavar="COLUMN", help="The column of the keys; lines of text are keys without it."),
             click.option("--no-header", is_flag=True, help="The first row is data; --key is a number from 1."),
-            click.option("--int", "int_keys", is_flag=True, help="Keys are integers: 42 and '42' differ."),
+            click.option("--int", "int_keys", is_flag=True, help="Keys are decimal integers: 42 and '42' differ."),
             click.option(
                 "--format",
-                type=click.Choice(["csv", "tsv", "parquet", "arrow"]),
-                help="With --key.  [default: by the name]",
+                type=click.Choice(["csv", "tsv", "lines", "parquet", "arrow"]),
+                help="What the file holds.  [default: by its first bytes and its name]",
+            ),
+            click.option(
+                "--delimiter",
+                metavar="CHAR",
+                callback=_one_character,
+                help="Between columns of text: ';', '|', tab ...",
+            ),
+            click.option(
+                "--encoding",
+                metavar="NAME",
+                callback=_text_encoding,
+                help="Of text: cp1252, utf-16 ...  [default: UTF-8; UTF-16 by its mark]",
+            ),
+            click.option(
+                "--nulls",
+                type=click.Choice(["raise", "skip", "empty"]),
+                help="Rows without a key: refuse them, leave them without an owner, or (of text) take the empty text as a key.",
             ),
             click.option(
                 "--binary",
@@ -187,6 +219,28 @@ def key_options(command: Command) -> Command:
     )
 
 
+def _one_character(_ctx: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    if text is None:
+        return None
+    char = _DELIMITERS_BY_NAME.get(text, text)
+    if len(char) != 1 or char in '"\r\n\0' or char.isalnum():
+        raise click.BadParameter(f"must be one character such as ';' or '|', or tab (was {shown(text)})")
+    return char
+
+
+def _text_encoding(_ctx: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        " ".encode(text)  # refuses what is no encoding of text, such as hex
+        found = codecs.lookup(text)
+    except (LookupError, UnicodeError, ValueError):
+        found = None
+    if found is None or found.incrementaldecoder is None:
+        raise click.BadParameter(f"must be an encoding that Python has, such as cp1252 (was {shown(text)})")
+    return found.name
+
+
 def _integer_dtype(_ctx: click.Context, _option: click.Parameter, text: str | None) -> np.dtype[Any] | None:
     if text is None:
         return None
@@ -195,5 +249,5 @@ def _integer_dtype(_ctx: click.Context, _option: click.Parameter, text: str | No
     except (TypeError, ValueError, SyntaxError):
         dtype = None
     if dtype is None or dtype.kind not in "iu":
-        raise click.BadParameter(f"must be a NumPy integer type, such as '>u4' (was {text!r})")
+        raise click.BadParameter(f"must be a NumPy integer type, such as '>u4' (was {shown(text)})")
     return dtype

@@ -20,6 +20,7 @@ __all__ = [
     "CutOffError",
     "DeadError",
     "StoppedError",
+    "echo",
     "echo_json",
     "echo_table",
     "note",
@@ -56,9 +57,13 @@ class StoppedError(click.ClickException):
 def tidy(message: str, most: int = _MESSAGE_MOST) -> str:
     """An error's text, of bounded length, and without characters that a terminal would act on."""
     if len(message) > most:
-        half = most // 2
-        message = f"{message[:half]} … {message[-half:]}"
-    return "\n".join(plain_name(line) for line in message.split("\n"))
+        message = f"{message[: most // 2]} … {message[-most // 2 :]}"
+    return neutral(message, keep="\n")
+
+
+def echo(text: str = "") -> None:
+    """Print text; whatever names and keys are in it, none acts on a terminal."""
+    click.echo(neutral(text, keep="\n"))
 
 
 def note(text: str) -> None:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 
 import ringward as rw
-from ringward.cli.columnar import Columns
-from ringward.cli.inputs import TYPED_KINDS, Layout, Rows
+from ringward.cli.inputs import Layout
+from ringward.cli.moved import key_batches
 from ringward.cli.nodes import read_nodes
 from ringward.cli.options import Choice, key_options, strategy_options
-from ringward.cli.output import echo_json, echo_table, percent
-from ringward.cli.sources import ByteSource, byte_source
-from ringward.keys import Family
+from ringward.cli.output import echo, echo_json, echo_table, percent
+from ringward.cli.sources import byte_source
+from ringward.cli.written import STDOUT
 
 __all__ = ["plan"]
 
@@ -31,17 +30,29 @@ Route = tuple[str, str]
 @click.argument("before")
 @click.argument("after")
 @click.option("--keys", "keys_file", metavar="FILE", help="Count the keys of this file too; - is stdin.")
+@click.option("--moved", "moved_file", metavar="FILE", help="Write the rows of --keys that move, with `from` and `to`.")
 @key_options
 @strategy_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def plan(*, choice: Choice, layout: Layout, before: str, after: str, keys_file: str | None, as_json: bool) -> None:
+def plan(
+    *,
+    choice: Choice,
+    layout: Layout,
+    before: str,
+    after: str,
+    keys_file: str | None,
+    moved_file: str | None,
+    as_json: bool,
+) -> None:
     """Say what moves when the node list BEFORE becomes the node list AFTER.
 
     All differences are made as one change of the router of BEFORE, as a running system would:
     nodes that stay keep their ids, and partition tables move the least.
     """
-    if keys_file is None and layout != Layout(None):
-        raise click.UsageError("--key, --int and --binary need --keys")
+    if keys_file is None and (layout != Layout(None) or moved_file is not None):
+        raise click.UsageError("--moved, and what says where keys are, need --keys")
+    if moved_file in STDOUT[1:]:
+        raise click.UsageError("--moved must be a file: stdout has the plan")
     old = choice.router(read_nodes(before))
     new, changes = changed(old, read_nodes(after))
     transfer = rw.Transfer.between(old, new)
@@ -54,7 +65,7 @@ def plan(*, choice: Choice, layout: Layout, before: str, after: str, keys_file: 
     if transfer.rows is not None:
         result["replicas"] = _replica_counts(old, new, transfer)
     if keys_file is not None:
-        result["keys"] = _key_counts(old, transfer, keys_file, layout)
+        result["keys"] = _key_counts(old, transfer, keys_file, layout, moved_file)
     if as_json:
         echo_json(result)
     else:
@@ -152,29 +163,27 @@ def _replica_counts(old: rw.Router, new: rw.Router, transfer: rw.Transfer) -> di
     }
 
 
-def _key_counts(old: rw.Router, transfer: rw.Transfer, path: str, layout: Layout) -> dict[str, Any]:
+def _key_counts(
+    old: rw.Router, transfer: rw.Transfer, path: str, layout: Layout, moved_file: str | None
+) -> dict[str, Any]:
+    """How many keys take which route; the rows of those that move go to a file, where one is wanted."""
     total = 0
     routes = Counter[Route]()
-    with byte_source(path) as source:
-        for hashes in _hashes(source, layout, old.hash):
-            total += len(hashes)
-            moved = hashes[transfer.moved(hashes)]
-            arcs = transfer.arcs[np.searchsorted(transfer.arcs["start"], moved, side="right") - 1]
-            pairs, counts = np.unique(arcs[["source", "target"]], return_counts=True)
-            for (left, came), count in zip(pairs.tolist(), counts.tolist(), strict=True):
-                routes[_name(transfer, left), _name(transfer, came)] += count
+    with byte_source(path) as source, closing(key_batches(source, layout, old.hash, moved_file)) as batches:
+        for batch in batches:
+            total += len(batch.hashes)
+            moved = transfer.moved(batch.hashes)
+            arcs = transfer.arcs[np.searchsorted(transfer.arcs["start"], batch.hashes[moved], side="right") - 1]
+            pairs, inverse, counts = np.unique(arcs[["source", "target"]], return_inverse=True, return_counts=True)
+            names = [(_name(transfer, left), _name(transfer, came)) for left, came in pairs.tolist()]
+            for route, count in zip(names, counts.tolist(), strict=True):
+                routes[route] += count
+            batch.write(moved, [names[i] for i in inverse.tolist()])
     return {
         "total": total,
         "moved": routes.total(),
         "routes": [{"source": s, "target": t, "keys": n} for (s, t), n in sorted(routes.items(), key=_largest_first)],
     }
-
-
-def _hashes(source: ByteSource, layout: Layout, hash: Family) -> Iterator[npt.NDArray[np.uint64]]:
-    if layout.kind(source.name) in TYPED_KINDS:
-        columns = Columns(source, layout, key_only=True)
-        return columns.mapped(lambda batch: rw.hash_keys(batch[columns.key], hash))
-    return (rw.hash_keys(batch.keys, hash) for batch in Rows(source, layout).batches())
 
 
 def _largest_first(item: tuple[Route, int]) -> tuple[int, Route]:
@@ -184,19 +193,19 @@ def _largest_first(item: tuple[Route, int]) -> tuple[int, Route]:
 def _echo(result: dict[str, Any]) -> None:
     told = [f"{what} {', '.join(result[what])}" for what in ("added", "removed", "rezoned") if result[what]]
     told += [f"reweighed {c['node']} {c['before']:g} → {c['after']:g}" for c in result["reweighed"]]
-    click.echo(f"{result['strategy']}: {'; '.join(told) or 'the same nodes'}")
-    click.echo(f"{percent(result['share'])} of the key space moves")
+    echo(f"{result['strategy']}: {'; '.join(told) or 'the same nodes'}")
+    echo(f"{percent(result['share'])} of the key space moves")
     if "replicas" in result:
         counts = result["replicas"]
-        click.echo(
+        echo(
             f"{counts['entries_changed']:,} of {counts['entries']:,} entries of all replicas change, "
             f"{counts['copies']:,} need a copy"
         )
     keys = result.get("keys")
     if keys is not None:
         share = keys["moved"] / keys["total"] if keys["total"] else 0.0
-        click.echo(f"{keys['moved']:,} of {keys['total']:,} keys move ({percent(share)})")
-    click.echo()
+        echo(f"{keys['moved']:,} of {keys['total']:,} keys move ({percent(share)})")
+    echo()
     columns = ["node", "before", "after", "in", "out"]
     rows = [
         [row["node"], *(percent(row[what]) for what in ("share_before", "share_after", "in", "out"))]
@@ -220,7 +229,7 @@ def _echo_routes(routes: list[dict[str, Any]], keys: dict[str, Any] | None) -> N
         columns.append("keys")
         for row in rows:
             row.append(f"{counts.get((row[0], row[1]), 0):,}")
-    click.echo()
+    echo()
     echo_table(columns, rows, left=["from", "to"])
     if len(routes) > _ROUTES_SHOWN:
-        click.echo(f"and {len(routes) - _ROUTES_SHOWN:,} more routes")
+        echo(f"and {len(routes) - _ROUTES_SHOWN:,} more routes")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import decimal
+import io
 import json
 import math
 from abc import ABC, abstractmethod
@@ -157,14 +157,49 @@ def _plain(field: Any, added: list[str]) -> Any:
 
 
 class _CsvSink(RecordSink):
+    """CSV, or TSV by the name; columns that CSV has no form for are text: bytes and UUIDs, lists and structs as JSON."""
+
     def __init__(self, name: str, target: IO[bytes], schema: Any) -> None:
+        import pyarrow as pa  # noqa: PLC0415
         import pyarrow.csv  # noqa: PLC0415
 
         super().__init__(name)
-        self._writer = pyarrow.csv.CSVWriter(target, schema)
+        self._as_text = [i for i, field in enumerate(schema) if not _csv_has(field.type)]
+        for i in self._as_text:
+            schema = schema.set(i, pa.field(schema.field(i).name, pa.string()))
+        self._schema = schema
+        options = pyarrow.csv.WriteOptions(delimiter="\t" if kind_by_name(name) == "tsv" else ",")
+        self._writer = pyarrow.csv.CSVWriter(target, schema, write_options=options)
 
     def _write(self, batch: Any) -> None:
-        self._writer.write_batch(batch)
+        import pyarrow as pa  # noqa: PLC0415
+
+        columns = batch.columns
+        for i in self._as_text:
+            columns[i] = pa.array(map(_cell, columns[i].to_pylist()), pa.string())
+        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
+
+
+def _csv_has(kind: Any) -> bool:
+    """Whether Arrow writes a type of column to CSV, whatever is in it."""
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.csv  # noqa: PLC0415
+
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if any(is_kind(plain) for is_kind in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)):
+        return False
+    schema = pa.schema([("column", kind)])
+    try:
+        pyarrow.csv.CSVWriter(io.BytesIO(), schema).write_table(schema.empty_table())
+    except pa.ArrowException:
+        return False
+    return True
+
+
+def _cell(value: Any) -> str | None:
+    """A value as the text of a cell."""
+    plain = _json_value(value)
+    return plain if plain is None or isinstance(plain, str) else json.dumps(plain)
 
 
 class _JsonSink(RecordSink):
@@ -188,15 +223,23 @@ class _JsonSink(RecordSink):
 
 
 def _json_value(value: Any) -> Any:
-    """A value of a column as JSON has it; what is no number (NaN, infinity) is null."""
+    """A value of a column as JSON has it; what is no number (NaN, infinity) is null, and what JSON has not is text."""
     if isinstance(value, dict):
         return {name: _json_value(part) for name, part in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):  # maps are lists of pairs
         return [_json_value(part) for part in value]
+    if isinstance(value, bytes):
+        return _text(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
-    if isinstance(value, decimal.Decimal):
-        return str(value)
-    return value
+    return value if value is None or isinstance(value, str | int | bool) else str(value)
+
+
+def _text(value: bytes) -> str:
+    """The text that bytes are in UTF-8, else their hexadecimal digits."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return f"0x{value.hex()}"

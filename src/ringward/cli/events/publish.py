@@ -191,7 +191,7 @@ def _kind(name: str) -> str:
     if stem.endswith(_JSON_LINES):
         return "jsonl"
     kind = Layout("").kind(name)
-    if kind in TYPED_KINDS:
+    if kind in {*TYPED_KINDS, "other"}:
         raise click.UsageError(f"publish reads CSV, TSV and JSON lines (was {name})")
     return kind
 
@@ -199,7 +199,7 @@ def _kind(name: str) -> str:
 def _from_table(source: ByteSource, wanted: _Wanted, kind: str) -> Iterator[_Some]:
     if not wanted.header and not all(name.isdecimal() for name in (wanted.key, wanted.id or "1", *wanted.payload)):
         raise click.UsageError("with --no-header, columns are numbers from 1")
-    rows = Rows(source, Layout(wanted.key, wanted.header, wanted.integers, kind))
+    rows = Rows(source, Layout(wanted.key, wanted.header, wanted.integers, kind, nulls="empty"))
     names = rows.columns
     places = [_place(source, names, name) for name in wanted.payload]
     id_place = None if wanted.id is None else _place(source, names, wanted.id)
