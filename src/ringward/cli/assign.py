@@ -12,6 +12,7 @@ import numpy as np
 import ringward as rw
 from ringward.batch import BatchAssigner
 from ringward.cli.columnar import LINE, Columns, RecordRows, TextColumns, batch_ids, needed_pyarrow
+from ringward.cli.helping import examples
 from ringward.cli.inputs import TYPED_KINDS, Batch, Layout, Rows, kind_by_name, kind_of
 from ringward.cli.options import key_options, membership_options
 from ringward.cli.progress import progress
@@ -25,7 +26,13 @@ __all__ = ["assign"]
 _OTHER_PACKERS = (".bz2", ".zst", ".zip", ".lz4", ".7z")
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "assign events.csv --key user --nodes nodes.txt --output owners.csv",
+        "assign events.parquet --key user --nodes nodes.csv --count 3",
+        "assign - --nodes nodes.txt --down node3 < keys.txt",
+    )
+)
 @click.argument("file")
 @key_options
 @membership_options

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 import ringward as rw
-from ringward.cli.output import echo_json, echo_table, percent
+from ringward.cli.helping import examples
+from ringward.cli.output import echo_json, echo_prose, echo_table, percent
 
 if TYPE_CHECKING:
     from ringward.cli.events.killed import Streamed
@@ -122,7 +123,7 @@ def played(options: str, router: rw.Router, keys: list[str]) -> Outcome:
     return outcome
 
 
-@click.command()
+@click.command(epilog=examples("demo", "demo --json"))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def demo(ctx: click.Context, as_json: bool) -> None:
@@ -175,7 +176,7 @@ def _shown(total: int, *, quiet: bool) -> Iterator[Callable[[int, dict[str, int]
         return
     from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - only where it is shown
 
-    columns = (TextColumn("{task.description:<10}"), BarColumn(40), TextColumn("{task.completed:>7,.0f}"))
+    columns = (TextColumn("{task.description:<10}"), BarColumn(None), TextColumn("{task.completed:>7,.0f}"))
     with Progress(*columns, transient=True) as bars:
         tasks = {name: bars.add_task(name, total=total) for name in ("published", *_ZONES)}
 
@@ -188,9 +189,11 @@ def _shown(total: int, *, quiet: bool) -> Iterator[Callable[[int, dict[str, int]
 
 def _echo(facts: dict[str, Any], outcomes: list[Outcome]) -> None:
     total = facts["events"]
-    click.echo(f"{total:,} departures from New York, {facts['first']} to {facts['last']}; the key is the aircraft")
-    click.echo(f"({facts['keys']:,} of them), so one aircraft's events stay in order on one node.\n")
-    click.echo("Events of each node")
+    echo_prose(
+        f"{total:,} departures from New York, {facts['first']} to {facts['last']}; the key is the aircraft"
+        f" ({facts['keys']:,} of them), so one aircraft's events stay in order on one node."
+    )
+    click.echo("\nEvents of each node")
     names = list(_ZONES)
     rows = [
         [outcome.strategy, outcome.options, *(f"{outcome.owners.get(name, 0):,}" for name in names)]
@@ -222,9 +225,11 @@ def _echo(facts: dict[str, Any], outcomes: list[Outcome]) -> None:
 
 
 def _echo_stream(stream: Streamed) -> None:
-    click.echo("\nThe same departures as a stream: published durably while four processes, the members of one group,")
-    click.echo(
-        f"handle them. After {stream.after:,} the process of {stream.killed} is killed ({'kill -9' if hasattr(signal, 'SIGKILL') else 'TerminateProcess'})."
+    how = "kill -9" if hasattr(signal, "SIGKILL") else "TerminateProcess"
+    click.echo()
+    echo_prose(
+        "The same departures as a stream: published durably while four processes, the members of one group, handle them."
+        f" After {stream.after:,} the process of {stream.killed} is killed ({how})."
     )
     rows = [
         [name, f"{stream.partitions[name]:,}", f"{stream.handled[name]:,}", "killed" if name == stream.killed else ""]
@@ -232,13 +237,12 @@ def _echo_stream(stream: Streamed) -> None:
     ]
     click.echo()
     echo_table(["member", "partitions before", "events handled", "fate"], rows, left=["member", "fate"])
-    click.echo(
-        f"\nIts {stream.partitions[stream.killed]:,} partitions, in which {stream.waiting:,} events waited, went on after"
-        f" {stream.takeover_ms:,.0f} ms with others."
-    )
+    click.echo()
     rate = stream.events / stream.seconds
-    click.echo(
-        f"All {stream.events:,} events were published and handled in {stream.seconds:.1f} s, {rate:,.0f} a second."
+    echo_prose(
+        f"Its {stream.partitions[stream.killed]:,} partitions, in which {stream.waiting:,} events waited, went on after"
+        f" {stream.takeover_ms:,.0f} ms with others. All {stream.events:,} events were published and handled in"
+        f" {stream.seconds:.1f} s, {rate:,.0f} a second."
     )
     click.echo("\nChecked against what was published")
     echo_table(

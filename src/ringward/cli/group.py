@@ -12,6 +12,7 @@ import click
 import ringward as rw
 from ringward.cli.assign import assign
 from ringward.cli.demo import demo
+from ringward.cli.helping import ListedGroup
 from ringward.cli.inspect import explain, report
 from ringward.cli.output import INTERRUPTED, tidy
 from ringward.cli.plan import plan
@@ -21,7 +22,7 @@ from ringward.texts import neutral
 __all__ = ["group"]
 
 
-class _Group(click.Group):
+class _Group(ListedGroup):
     """Turns errors of the data into one line and exit code 1, and a closed pipe into silence."""
 
     _code = 1
@@ -94,7 +95,8 @@ def group() -> None:
     """Which node owns a key, who takes over when it fails, and exactly what moves.
 
     A node list is a file of names, one a line, with # comments; a .csv file with the columns
-    name, weight, zone; or a .toml file with [[nodes]] name, weight, zone, or [nodes] name = weight.
+    name, weight, zone; a .toml file with [[nodes]] name, weight, zone, or [nodes] name = weight;
+    or the same in .json, .jsonl or .yaml. Each command's --help has examples.
     """
 
 

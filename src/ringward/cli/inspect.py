@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import ringward as rw
+from ringward.cli.helping import examples
 from ringward.cli.inputs import plain_int
 from ringward.cli.options import membership_options
 from ringward.cli.output import echo, echo_json, echo_table, percent
@@ -15,7 +16,7 @@ __all__ = ["explain", "report"]
 _SUMMARY_LINES = 3
 
 
-@click.command()
+@click.command(epilog=examples("report --nodes nodes.csv", "report --nodes nodes.csv --strategy table --replicas 2"))
 @membership_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def report(*, router: rw.Router, as_json: bool) -> None:
@@ -49,7 +50,7 @@ def report(*, router: rw.Router, as_json: bool) -> None:
     echo_table(columns, rows, left=("node", "zone", "state", "largest heir"))
 
 
-@click.command()
+@click.command(epilog=examples("explain user42 --nodes nodes.csv", "explain --int --nodes nodes.csv -- -5"))
 @click.argument("key")
 @membership_options
 @click.option("--count", type=click.IntRange(1), default=3, show_default=True, help="Candidates to explain at most.")

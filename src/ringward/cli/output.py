@@ -8,11 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from ringward.cli.layout import paragraph, screen_width, table_lines
 from ringward.texts import neutral
 
 __all__ = [
@@ -22,6 +19,7 @@ __all__ = [
     "StoppedError",
     "echo",
     "echo_json",
+    "echo_prose",
     "echo_table",
     "note",
     "percent",
@@ -32,7 +30,6 @@ __all__ = [
 DEAD = 3  # exit codes, beside 0 (done), 1 (bad data, or not in time) and 2 (wrong usage)
 CUT_OFF = 4
 INTERRUPTED = 130
-_GAP = "  "
 _MESSAGE_MOST = 600  # characters
 
 
@@ -100,22 +97,10 @@ def echo_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: S
         Headings of columns of text, set to the left; numbers stand to the right.
     """
     safe = [[plain_name(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        _print_rich(columns, safe, left)
-        return
-    widths = [max(map(len, column)) for column in zip(columns, *safe, strict=True)]
-    for row in ([*columns], *safe):
-        cells = [
-            cell.ljust(width) if column in left else cell.rjust(width)
-            for cell, width, column in zip(row, widths, columns, strict=True)
-        ]
-        click.echo(_GAP.join(cells).rstrip())
+    for line in table_lines(columns, safe, left, screen_width() if sys.stdout.isatty() else None):
+        click.echo(line)
 
 
-def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str]) -> None:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(Text(column), justify="left" if column in left else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+def echo_prose(text: str) -> None:
+    """Print a paragraph, broken between words in the width of the terminal."""
+    click.echo(paragraph(neutral(text)))

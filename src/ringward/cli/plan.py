@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 import ringward as rw
+from ringward.cli.helping import examples
 from ringward.cli.inputs import Layout
 from ringward.cli.moved import key_batches
 from ringward.cli.nodes import read_nodes
@@ -26,7 +27,12 @@ _NOBODY = "nobody"
 Route = tuple[str, str]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "plan now.csv then.csv",
+        "plan now.csv then.csv --keys events.csv --key user --moved moved.csv",
+    )
+)
 @click.argument("before")
 @click.argument("after")
 @click.option("--keys", "keys_file", metavar="FILE", help="Count the keys of this file too; - is stdin.")

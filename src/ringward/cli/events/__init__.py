@@ -15,11 +15,12 @@ from ringward.cli.events.look import lag, tail, verify
 from ringward.cli.events.publish import publish
 from ringward.cli.events.reset import reset
 from ringward.cli.events.work import work
+from ringward.cli.helping import ListedGroup, examples
 
 __all__ = ["events"]
 
 
-@click.group()
+@click.group(cls=ListedGroup)
 def events() -> None:
     """Publish, handle and look after the events in a file: nothing is lost, keys keep their order.
 
@@ -27,21 +28,22 @@ def events() -> None:
     """
 
 
-for command in (
-    publish,
-    consume,
-    work,
-    lag,
-    health,
-    dead,
-    redrive,
-    drop,
-    reset,
-    delete_group,
-    tail,
-    verify,
-    configure,
-    compact,
-    backup,
+for command, told in (
+    (publish, ["publish orders.db orders.csv --key user", "publish orders.db - --key user --format jsonl < orders.jsonl"]),
+    (consume, ["consume orders.db --group export --until idle > orders.jsonl"]),
+    (work, ["work orders.db --group billing --handler shop.billing:charge"]),
+    (lag, ["lag orders.db"]),
+    (health, ["health orders.db --max-age 5m --max-dead 0"]),
+    (dead, ["dead orders.db --group billing", "dead orders.db --group billing --seq 17"]),
+    (redrive, ["redrive orders.db --group billing --seq 17", "redrive orders.db --group billing --all"]),
+    (drop, ["drop orders.db --group billing --seq 17"]),
+    (reset, ["reset orders.db --group billing --to beginning"]),
+    (delete_group, ["delete-group orders.db --group billing"]),
+    (tail, ["tail orders.db --follow"]),
+    (verify, ["verify orders.db"]),
+    (configure, ["configure orders.db --keep 7d"]),
+    (compact, ["compact orders.db"]),
+    (backup, ["backup orders.db copy.db"]),
 ):
+    command.epilog = examples(*(f"events {line}" for line in told))
     events.add_command(command)
