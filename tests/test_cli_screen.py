@@ -78,7 +78,9 @@ def test_the_demo_fits_a_terminal(width):
     lines = shown.decode().split("\r\n")
     assert max(map(cell_len, lines)) <= width
     words = " ".join(lines).split()
-    assert {"PartitionedRing", "PartitionTable", "28,868", "departures", "primary"} <= {word.strip(":") for word in words}
+    assert {"PartitionedRing", "PartitionTable", "28,868", "departures", "primary"} <= {
+        word.strip(":") for word in words
+    }
     assert "All checks hold." in lines
 
 
@@ -107,3 +109,12 @@ def test_the_help_of_a_command_has_examples_that_can_be_given(name, command, tmp
         assert words[: len(given)] == given
         assert isinstance(command, click.Command)
         command.make_context(name, words[len(given) :])
+
+
+def test_figures_are_not_broken():
+    """A share such as `28.27 %` stays on its line."""
+    rows = [["a word or two", "28.27 %", "100.00 %"]]
+    for width in range(20, 60):
+        lines = table_lines(["node", "share", "of the hash space"], rows, ["node"], width)
+        assert any("28.27 %" in line for line in lines)
+        assert any("100.00 %" in line for line in lines)

@@ -13,6 +13,7 @@ __all__ = ["GAP", "paragraph", "screen_width", "table_lines"]
 GAP = "  "
 _WIDTH_LEAST = 20
 _PROSE_MOST = 100  # longer lines are hard to read
+_WORD_MOST = 30  # longer ones, such as names of hundreds of characters, are cut
 _RULE = "─"
 
 
@@ -45,10 +46,10 @@ def table_lines(
     """
     cells = [[*columns], *map(list, rows)]
     natural = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
-    widths = natural if width is None else _fitted(cells, natural, width)
+    aligned = [column in left for column in columns]
+    widths = natural if width is None else _fitted(cells, natural, aligned, width)
     if widths is None:
         return _records(columns, rows, width or 0)
-    aligned = [column in left for column in columns]
     lines = [line for row in cells for line in _row_lines(row, widths, aligned)]
     if width is not None:
         heading = len(_row_lines(cells[0], widths, aligned))
@@ -56,13 +57,14 @@ def table_lines(
     return lines
 
 
-def _fitted(cells: list[list[str]], natural: list[int], width: int) -> list[int] | None:
-    """Widths that fit, the widest columns made narrower first; None where a longest word is in the way."""
-    longest_most = max(width // 3, _WIDTH_LEAST // 2)  # longer ones, such as names of hundreds of characters, are cut
+def _fitted(cells: list[list[str]], natural: list[int], aligned: list[bool], width: int) -> list[int] | None:
+    """Widths that fit, the widest columns made narrower first; None where a longest word or a figure is in the way."""
     least = [
-        min(max(cell_len(word) for cell in column for word in cell.split(" ")), longest_most)
-        for column in zip(*cells, strict=True)
-    ]
+        min(max(cell_len(word) for cell in column for word in (cell.split(" ") if is_text else [cell])), _WORD_MOST)
+        for column, is_text in zip(zip(*cells[1:], strict=True), aligned, strict=True)
+    ] or [0] * len(natural)
+    headings = [max(map(cell_len, heading.split(" "))) for heading in cells[0]]
+    least = [max(pair) for pair in zip(least, headings, strict=True)]
     widths = [min(each, width) for each in natural]
     while sum(widths) + len(GAP) * (len(widths) - 1) > width:
         spare = [i for i in range(len(widths)) if widths[i] > least[i]]

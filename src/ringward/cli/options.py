@@ -16,7 +16,7 @@ from ringward.cli.inputs import Layout, plain_int
 from ringward.cli.nodes import read_hash_key, read_nodes
 from ringward.texts import shown
 
-__all__ = ["Choice", "key_options", "membership_options", "router_from", "strategy_options"]
+__all__ = ["Choice", "key_options", "membership_options", "router_from", "strategy_options", "text_options"]
 
 Command = Callable[..., None]
 
@@ -192,6 +192,27 @@ def key_options(command: Command) -> Command:
                 type=click.Choice(["csv", "tsv", "lines", "parquet", "arrow"]),
                 help="What the file holds.  [default: by its first bytes and its name]",
             ),
+            text_options,
+            click.option(
+                "--nulls",
+                type=click.Choice(["raise", "skip", "empty"]),
+                help="Rows without a key: refuse them, leave them without an owner, or (of text) take the empty text as a key.",
+            ),
+            click.option(
+                "--binary",
+                metavar="DTYPE",
+                callback=_integer_dtype,
+                help="The file is nothing but integers of this NumPy type: '>u4', '<i8' ...",
+            ),
+        ],
+    )
+
+
+def text_options(command: Command) -> Command:
+    """Add the flags that say how text is written; the command gets `delimiter` and `encoding`."""
+    return _decorated(
+        command,
+        [
             click.option(
                 "--delimiter",
                 metavar="CHAR",
@@ -203,17 +224,6 @@ def key_options(command: Command) -> Command:
                 metavar="NAME",
                 callback=_text_encoding,
                 help="Of text: cp1252, utf-16 ...  [default: UTF-8; UTF-16 by its mark]",
-            ),
-            click.option(
-                "--nulls",
-                type=click.Choice(["raise", "skip", "empty"]),
-                help="Rows without a key: refuse them, leave them without an owner, or (of text) take the empty text as a key.",
-            ),
-            click.option(
-                "--binary",
-                metavar="DTYPE",
-                callback=_integer_dtype,
-                help="The file is nothing but integers of this NumPy type: '>u4', '<i8' ...",
             ),
         ],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -176,3 +177,12 @@ def test_a_full_output_is_said_to_be_the_output(filled, command):
         told = p.stderr.read().decode()
         p.wait(30)
     assert "the output: No space left on device" in told
+
+
+def test_other_delimiters_and_encodings_can_be_published(tmp_path):
+    """What the hint says can be done; an empty key stays a key."""
+    file = tmp_path / "orders.db"
+    text = "user;order\né;1\n;2\n".encode("cp1252")
+    run("events", "publish", file, "-", "--key", "user", "--delimiter", ";", "--encoding", "cp1252", stdin=text)
+    lines = run("events", "tail", file, "--json").splitlines()
+    assert [json.loads(line)["key"] for line in lines] == ["é", ""]

@@ -29,11 +29,14 @@ def events() -> None:
 
 
 for command, told in (
-    (publish, ["publish orders.db orders.csv --key user", "publish orders.db - --key user --format jsonl < orders.jsonl"]),
+    (
+        publish,
+        ["publish orders.db orders.csv --key user", "publish orders.db - --key user --format jsonl < orders.jsonl"],
+    ),
     (consume, ["consume orders.db --group export --until idle > orders.jsonl"]),
     (work, ["work orders.db --group billing --handler shop.billing:charge"]),
     (lag, ["lag orders.db"]),
-    (health, ["health orders.db --max-age 5m --max-dead 0"]),
+    (health, ["health orders.db --max-age 300 --max-dead 0"]),
     (dead, ["dead orders.db --group billing", "dead orders.db --group billing --seq 17"]),
     (redrive, ["redrive orders.db --group billing --seq 17", "redrive orders.db --group billing --all"]),
     (drop, ["drop orders.db --group billing --seq 17"]),
@@ -41,7 +44,7 @@ for command, told in (
     (delete_group, ["delete-group orders.db --group billing"]),
     (tail, ["tail orders.db --follow"]),
     (verify, ["verify orders.db"]),
-    (configure, ["configure orders.db --keep 7d"]),
+    (configure, ["configure orders.db --retention-age 7d"]),
     (compact, ["compact orders.db"]),
     (backup, ["backup orders.db copy.db"]),
 ):

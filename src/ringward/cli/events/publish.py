@@ -16,6 +16,7 @@ import click
 import ringward as rw
 from ringward.cli.events.store import Seconds, file_options, json_option, opened
 from ringward.cli.inputs import TYPED_KINDS, Layout, Rows, hint_at
+from ringward.cli.options import text_options
 from ringward.cli.output import StoppedError, echo_json, note
 from ringward.cli.progress import progress
 from ringward.cli.sources import ByteSource, InputError, byte_source, decoded_lines
@@ -47,6 +48,8 @@ class _Wanted:
     integers: bool
     format: str | None
     batch: int
+    delimiter: str | None = None
+    encoding: str | None = None
 
 
 @dataclass(slots=True)
@@ -71,6 +74,7 @@ class _Total:
 @click.option("--id", metavar="COLUMN", help="What makes a row the same one: published again, it is a repeat.")
 @click.option("--no-header", is_flag=True, help="The first row is data; columns are numbers from 1.")
 @click.option("--format", type=click.Choice(["csv", "tsv", "jsonl"]), help="By the name's ending otherwise.")
+@text_options
 @click.option("--producer", default="default", show_default=True, metavar="NAME", help="The namespace of ids.")
 @click.option("--batch", type=click.IntRange(1, 100_000), default=BATCH, show_default=True, help="Rows a commit.")
 @click.option("--wait", "wait_s", type=Seconds(), help="For room, when too much waits.")
@@ -87,6 +91,8 @@ def publish(
     id: str | None,
     no_header: bool,
     format: str | None,
+    delimiter: str | None,
+    encoding: str | None,
     producer: str,
     batch: int,
     wait_s: float | None,
@@ -98,7 +104,7 @@ def publish(
     FILE is made if it is missing. With --id, rows that are there already are left out, so that the same command can be
     run again after whatever happened. The payload of one column is its text; of several, a JSON object.
     """
-    wanted = _Wanted(key, id, payload, not no_header, integers, format, batch)
+    wanted = _Wanted(key, id, payload, not no_header, integers, format, batch, delimiter, encoding)
     total, began = _Total(), time.perf_counter()
     fresh = not os.path.lexists(file)
     if fresh and no_create:
@@ -199,7 +205,8 @@ def _kind(name: str) -> str:
 def _from_table(source: ByteSource, wanted: _Wanted, kind: str) -> Iterator[_Some]:
     if not wanted.header and not all(name.isdecimal() for name in (wanted.key, wanted.id or "1", *wanted.payload)):
         raise click.UsageError("with --no-header, columns are numbers from 1")
-    rows = Rows(source, Layout(wanted.key, wanted.header, wanted.integers, kind, nulls="empty"))
+    layout = Layout(wanted.key, wanted.header, wanted.integers, kind, None, wanted.delimiter, wanted.encoding, "empty")
+    rows = Rows(source, layout)
     names = rows.columns
     places = [_place(source, names, name) for name in wanted.payload]
     id_place = None if wanted.id is None else _place(source, names, wanted.id)
@@ -235,12 +242,12 @@ def _json(value: Any) -> bytes:
 
 
 def _from_json(source: ByteSource, wanted: _Wanted) -> Iterator[_Some]:
-    if not wanted.header or wanted.integers:
-        raise click.UsageError("--no-header and --int are for CSV and TSV")
+    if not wanted.header or wanted.integers or wanted.delimiter:
+        raise click.UsageError("--no-header, --int and --delimiter are for CSV and TSV")
     keys: list[Any] = []
     payloads: list[bytes] = []
     ids: list[Any] = []
-    for number, line in enumerate(decoded_lines(source), 1):
+    for number, line in enumerate(decoded_lines(source, wanted.encoding), 1):
         if not line.strip():
             continue
         record = _record(source, line, number)
