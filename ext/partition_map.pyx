@@ -1,9 +1,15 @@
 """The partition map: partition = (hash * partitions) >> 64, then one array look-up.
 
-The rows say which nodes hold a partition; liveness only filters them. Where a whole row is
-down, the other live nodes follow by weighted rendezvous of (partition, name): the node with
-the smallest -ln(u) / weight, u in (0, 1) from the hash of the pair.
-Source: Schindelhauer and Schomaker, "Weighted Distributed Hash Tables" (2005), section 3.
+The rows say which nodes hold a partition; liveness only filters them. The other live nodes
+follow as stand-ins: where there are many ids, first those that are drawn. Draw j of partition p
+is x = splitmix64 of 2^7 p + j; its highest bits name an id, and the draw counts when that node is
+live and x mod 2^32 is below 2^32 weight / heaviest. So the first one is live node i with a
+probability in proportion to its weight, for the price of one draw by live node in so many ids.
+Then, and where ids are few, those that are left by weighted rendezvous of (partition, name): the
+smallest -ln(u) / weight first, u in (0, 1) from the hash of the pair.
+Liveness changes neither draws nor scores, so a node that fails moves only what it had.
+Sources: Schindelhauer and Schomaker, "Weighted Distributed Hash Tables" (2005), section 3;
+Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (2014): splitmix64.
 """
 import numpy as np
 
@@ -12,7 +18,7 @@ from .cpu cimport kernels
 from .kernels cimport AHEAD_HASHES
 from .mix cimport mul_high
 from .table cimport BLOCK, NO_NODE
-from .xxh3 cimport store64, xxh3_bytes
+from .xxh3 cimport finish_9to16, flip_9to16_high, flip_9to16_low
 
 cimport numpy as cnp
 
@@ -20,6 +26,8 @@ cnp.import_array()
 
 cdef enum:
     MOST_SLIM_IDS = 0x10000
+    FEW_IDS = 128  # up to this many, scoring all nodes is as fast as drawing some
+    DRAWS = 128  # at most, for all stand-ins of a partition: with one id in ten live, one in 10^6 needs scores
 
 cdef double LN_2 = 0.6931471805599453094
 cdef double SQRT_HALF = 0.70710678118654752440
@@ -42,6 +50,27 @@ cdef double natural_log(double x) noexcept nogil:
 
 cdef bint before_in_order(const Score *a, const Score *b) noexcept nogil:
     return a.score < b.score or (a.score == b.score and a.rank < b.rank)
+
+
+cdef inline uint64_t draw(uint64_t partition, uint32_t attempt) noexcept nogil:
+    cdef uint64_t x = (partition * DRAWS + attempt + 1) * <uint64_t>0x9E3779B97F4A7C15
+    x = (x ^ (x >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
+    x = (x ^ (x >> 27)) * <uint64_t>0x94D049BB133111EB
+    return x ^ (x >> 31)
+
+
+def draw_chances(weights, alive):
+    """id → how many of 2^32 draws of it count, for a power of two of ids: ndarray of uint32.
+
+    The heaviest member's weight is rounded up to a power of two, so that few changes of weights change the others'.
+    """
+    chances = np.zeros(1 << max(len(weights) - 1, 1).bit_length(), np.uint32)
+    _, exponent = np.frexp(np.max(weights, initial=0.0))
+    scaled = np.ldexp(weights, 32 - int(exponent))
+    if np.max(weights, initial=0.0) == 2.0 ** (int(exponent) - 1):
+        scaled *= 2  # a power of two itself
+    chances[:len(weights)] = np.minimum(scaled * alive, 0xFFFFFFFF).astype(np.uint32)
+    return chances
 
 
 cdef void sift_down(Score *heap, Py_ssize_t root, Py_ssize_t size) noexcept nogil:
@@ -75,16 +104,21 @@ cdef class PartitionMap(Table):
         The place of each id's name in UTF-8 order.
     before : PartitionMap, optional
         A map with the same rows, whose owners are updated instead of found anew.
+    zones : ndarray of uint32, shape (ids,), optional
+        A number for each id's zone, from 0. Stand-ins for nodes of a row then come from the zones
+        that have the fewest of its candidates. It orders replicas, not owners.
     """
 
-    def __cinit__(self, rows, alive, weights, name_hashes, name_ranks, PartitionMap before=None):
+    def __cinit__(self, rows, alive, weights, name_hashes, name_ranks, PartitionMap before=None, zones=None):
         cdef const uint32_t[:, ::1] row_view = rows  # buffers of any other type or shape end here
         cdef const uint32_t[::1] rank_view = name_ranks
         cdef const uint64_t[::1] hash_view = name_hashes
         cdef const uint8_t[::1] alive_view = alive
         cdef const double[::1] weight_view = weights
-        if not len(alive) == len(weights) == len(name_hashes) == len(name_ranks):
-            raise ValueError(f"weights, name_hashes and name_ranks must be as many as ids, {len(alive)}")
+        cdef const uint32_t[::1] zone_view = zones
+        cdef bint updated
+        if not len(alive) == len(weights) == len(name_hashes) == len(name_ranks) == len(alive if zones is None else zones):
+            raise ValueError(f"weights, name_hashes, name_ranks and zones must be as many as ids, {len(alive)}")
         self.rows = rows
         self.alive = alive
         self.weights = weights
@@ -100,27 +134,48 @@ cdef class PartitionMap(Table):
         self.weight = <const double *>cnp.PyArray_DATA(weights)
         self.name_hash = <const uint64_t *>cnp.PyArray_DATA(name_hashes)
         self.name_rank = <const uint32_t *>cnp.PyArray_DATA(name_ranks)
-        if before is not None and before.rows is rows and before.live and self.live and before.ids == self.ids:
-            self.owners = before.owners.copy()
-            self.owner = <uint32_t *>cnp.PyArray_DATA(self.owners)
-            self.update_owners(before.owner, before.live_node)
-        else:
-            self.owners = np.empty(self.partitions, np.uint32)
-            self.owner = <uint32_t *>cnp.PyArray_DATA(self.owners)
-            self.compile_owners()
+        self.zones = zones
+        self.prepare_stand_ins()
+        updated = (before is not None and before.rows is rows and before.weights is weights and before.live and self.live
+                   and before.ids == self.ids)
+        self.owners = np.empty(self.partitions, np.uint32)
+        self.owner = <uint32_t *>cnp.PyArray_DATA(self.owners)
+        with nogil:
+            if updated:
+                self.update_owners(before.owner, before.live_node)
+            else:
+                self.compile_owners()
         if self.ids < MOST_SLIM_IDS and self.live:
             self.slim_array = self.owners.astype(np.uint16)
             self.slim_owner = <const uint16_t *>cnp.PyArray_DATA(self.slim_array)
 
+    cdef void prepare_stand_ins(self):
+        """The arrays that stand-ins are found by."""
+        self.live_array = np.flatnonzero(self.alive).astype(np.uint32)
+        self.live_id = <const uint32_t *>cnp.PyArray_DATA(self.live_array)
+        if self.ids > FEW_IDS and self.width:  # without rows all is up to the names, whatever their ids
+            self.chance_array = draw_chances(self.weights, self.alive)
+            self.chance = <const uint32_t *>cnp.PyArray_DATA(self.chance_array)
+            self.draw_shift = 65 - int(len(self.chance_array)).bit_length()
+        if self.zones is None or not self.live:
+            return
+        self.zone = <const uint32_t *>cnp.PyArray_DATA(self.zones)
+        in_zone = np.bincount(self.zones[self.live_array]).astype(np.uint32)
+        self.zone_count = int(np.max(self.zones)) + 1
+        if in_zone.max() > 1:  # else no two nodes can be of one zone
+            self.zone_live_array = np.zeros(self.zone_count, np.uint32)
+            self.zone_live_array[:len(in_zone)] = in_zone
+            self.zone_live = <const uint32_t *>cnp.PyArray_DATA(self.zone_live_array)
+            self.live_zones = int(np.count_nonzero(in_zone))
+
     cdef bint score_node(self, uint64_t partition, uint32_t node, double limit, Score *out) noexcept nogil:
         """The node's rendezvous score for the partition; False when it may not own keys or is above the limit."""
-        cdef unsigned char[16] pair
         cdef double u
         if not self.live_node[node]:
             return False
-        store64(pair, partition)
-        store64(pair + 8, self.name_hash[node])
-        u = (<double>(xxh3_bytes(pair, 16, 0, NULL) >> 11) + 0.5) / TWO_53
+        # The XXH3-64 of both numbers' 16 bytes, little-endian.
+        u = (<double>(finish_9to16(partition ^ flip_9to16_low(0), self.name_hash[node] ^ flip_9to16_high(0), 16) >> 11)
+             + 0.5) / TWO_53
         if 0.999 * (1.0 - u) > limit * self.weight[node]:  # -ln(u) >= 1 - u: most nodes need no logarithm
             return False
         out.score = -natural_log(u) / self.weight[node]
@@ -128,17 +183,41 @@ cdef class PartitionMap(Table):
         out.node = node
         return True
 
-    cdef uint32_t best_other(self, uint64_t partition, const uint8_t *taken) noexcept nogil:
-        """The first node by rendezvous; `taken`, where it is given, marks those that do not count."""
+    cdef inline bint excluded(self, uint32_t node, const Taken *taken) noexcept nogil:
+        return taken.node[node] or (taken.in_zone != NULL and taken.in_zone[self.zone[node]] > taken.most)
+
+    cdef uint32_t drawn(self, uint64_t partition, const Taken *taken, uint32_t *attempt) noexcept nogil:
+        """The next node that is drawn and still counts, from `attempt` on; NO_NODE when all draws are done."""
+        cdef uint64_t x
+        cdef uint32_t node
+        while attempt[0] < DRAWS:
+            x = draw(partition, attempt[0])
+            attempt[0] += 1
+            node = <uint32_t>(x >> self.draw_shift)
+            if <uint32_t>x < self.chance[node] and not (taken != NULL and self.excluded(node, taken)):
+                return node
+        return NO_NODE
+
+    cdef uint32_t best_other(self, uint64_t partition, const Taken *taken) noexcept nogil:
+        """The first node by rendezvous; `taken`, where it is given, says which do not count."""
         cdef Score best, one
         cdef uint32_t node
+        cdef Py_ssize_t i
         best.node = NO_NODE
         best.score = INFINITY
-        for node in range(<uint32_t>self.ids):
-            if (taken == NULL or not taken[node]) and self.score_node(partition, node, best.score, &one):
+        for i in range(self.live):
+            node = self.live_id[i]
+            if (taken == NULL or not self.excluded(node, taken)) and self.score_node(partition, node, best.score, &one):
                 if best.node == NO_NODE or before_in_order(&one, &best):
                     best = one
         return best.node
+
+    cdef uint32_t next_other(self, uint64_t partition, const Taken *taken) noexcept nogil:
+        """The first stand-in that still counts."""
+        cdef uint32_t attempt = 0, node = NO_NODE
+        if self.chance != NULL:
+            node = self.drawn(partition, taken, &attempt)
+        return node if node != NO_NODE else self.best_other(partition, taken)
 
     cdef uint32_t first_in_row(self, uint64_t partition) noexcept nogil:
         cdef Py_ssize_t rank
@@ -154,10 +233,10 @@ cdef class PartitionMap(Table):
         for partition in range(self.partitions):
             self.owner[partition] = self.first_in_row(partition)
             if self.owner[partition] == NO_NODE and self.live:
-                self.owner[partition] = self.best_other(partition, NULL)
+                self.owner[partition] = self.next_other(partition, NULL)
 
     cdef void update_owners(self, const uint32_t *old, const uint8_t *old_alive) noexcept nogil:
-        """As `compile_owners`, scoring only the nodes that came up while a fallback owner stands."""
+        """As `compile_owners`, asking only the nodes that came up while a stand-in lives on."""
         cdef uint64_t partition
         cdef uint32_t node, first
         cdef Score best, one
@@ -170,8 +249,12 @@ cdef class PartitionMap(Table):
             if first != NO_NODE:
                 self.owner[partition] = first
             elif self.in_row(partition, old[partition]) or not self.live_node[old[partition]]:
-                self.owner[partition] = self.best_other(partition, NULL)
-            elif came_up:  # the fallback owner of before lives on: only newcomers can beat it
+                self.owner[partition] = self.next_other(partition, NULL)
+            elif not came_up:
+                self.owner[partition] = old[partition]
+            elif self.chance != NULL:
+                self.owner[partition] = self.next_other(partition, NULL)
+            else:  # only newcomers can beat the stand-in of before
                 self.score_node(partition, old[partition], INFINITY, &best)
                 for node in range(<uint32_t>self.ids):
                     if (not old_alive[node] and self.score_node(partition, node, best.score, &one)
@@ -202,33 +285,83 @@ cdef class PartitionMap(Table):
             out[i] = self.lookup(h[i])
 
     cdef Py_ssize_t scratch_size(self) noexcept nogil:
-        return self.ids * <Py_ssize_t>(sizeof(Score) + 1)
+        return self.ids * <Py_ssize_t>(sizeof(Score) + 1) + (self.zone_count + 1) * <Py_ssize_t>sizeof(uint32_t)
 
     cdef Py_ssize_t walk(self, uint64_t h, Py_ssize_t count, uint32_t *out, uint8_t *scratch) noexcept nogil:
         cdef uint64_t partition = mul_high(h, self.partitions)
         cdef Score *heap = <Score *>scratch
-        cdef uint8_t *taken = scratch + self.ids * <Py_ssize_t>sizeof(Score)
-        cdef Py_ssize_t found = 0, size = 0, i
+        cdef Taken taken
+        cdef Py_ssize_t found = 0, i
         cdef uint32_t node
+        taken.in_zone = NULL
+        taken.node = scratch + self.ids * <Py_ssize_t>sizeof(Score) + (self.zone_count + 1) * <Py_ssize_t>sizeof(uint32_t)
         count = min(count, self.live)
         for i in range(self.width):
             node = self.row[<Py_ssize_t>partition * self.width + i]
             if found < count and self.live_node[node]:
-                taken[node] = 1
+                taken.node[node] = 1
                 out[found] = node
                 found += 1
+        if found < min(count, self.width) and self.zone_live != NULL:
+            taken.in_zone = <uint32_t *>(scratch + self.ids * <Py_ssize_t>sizeof(Score))
+            found = self.stand_in(partition, found, min(count, self.width), out, &taken)
+            taken.in_zone = NULL
+        if found < count:
+            found = self.rest(partition, found, count, out, &taken, heap)
+        for i in range(found):
+            taken.node[out[i]] = 0
+        return found
+
+    cdef Py_ssize_t stand_in(self, uint64_t partition, Py_ssize_t found, Py_ssize_t wanted, uint32_t *out,
+                             Taken *taken) noexcept nogil:
+        """Complete a row of `wanted` live nodes, each from a zone that has the fewest of them; how many there are then."""
+        cdef Py_ssize_t i, zones = 0
+        cdef uint32_t zone
+        for i in range(found):
+            zone = self.zone[out[i]]
+            zones += taken.in_zone[zone] == 0
+            taken.in_zone[zone] += 1
+        while found < wanted:
+            taken.most = 0
+            if zones == self.live_zones:
+                taken.most = NO_NODE
+                for i in range(found):
+                    zone = self.zone[out[i]]
+                    if taken.in_zone[zone] < self.zone_live[zone]:
+                        taken.most = min(taken.most, taken.in_zone[zone])
+            out[found] = self.next_other(partition, taken)
+            zone = self.zone[out[found]]
+            zones += taken.in_zone[zone] == 0
+            taken.in_zone[zone] += 1
+            taken.node[out[found]] = 1
+            found += 1
+        for i in range(found):
+            taken.in_zone[self.zone[out[i]]] = 0
+        return found
+
+    cdef Py_ssize_t rest(self, uint64_t partition, Py_ssize_t found, Py_ssize_t count, uint32_t *out,
+                         Taken *taken, Score *heap) noexcept nogil:
+        """All other stand-ins, up to `count` candidates: those that are drawn, then by rendezvous."""
+        cdef uint32_t attempt = 0, node
+        cdef Py_ssize_t size = 0, i
+        while found < count and self.chance != NULL:
+            node = self.drawn(partition, taken, &attempt)
+            if node == NO_NODE:
+                break
+            taken.node[node] = 1
+            out[found] = node
+            found += 1
         if found + 1 == count:
             out[found] = self.best_other(partition, taken)
-        elif found < count:
-            for node in range(<uint32_t>self.ids):
-                if not taken[node] and self.score_node(partition, node, INFINITY, &heap[size]):
-                    size += 1
-            for i in range(size // 2 - 1, -1, -1):
-                sift_down(heap, i, size)
-        for i in range(min(found, self.width)):
-            taken[out[i]] = 0
-        if found + 1 == count:
             return count
+        if found == count:
+            return count
+        for i in range(self.live):
+            node = self.live_id[i]
+            if not taken.node[node] and self.score_node(partition, node, INFINITY, &heap[size]):
+                size += 1
+        for i in range(size // 2 - 1, -1, -1):
+            sift_down(heap, i, size)
         while found < count:
             out[found] = heap[0].node
             found += 1

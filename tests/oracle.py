@@ -305,14 +305,29 @@ class PartitionedRing(Placement):
         return inside + [name for name in order if name not in inside]
 
 
+FEW_NAMES = DRAWS = 128
+
+
+def splitmix64(x: int) -> int:
+    """Return the x-th output of splitmix64 seeded with 0."""
+    x = x * 0x9E3779B97F4A7C15 % RING
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 % RING
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB % RING
+    return x ^ (x >> 31)
+
+
 class PartitionTable(Placement):
-    """The live nodes of the partition's row in rank order, then the others by weighted rendezvous."""
+    """The live nodes of the partition's row in rank order, then stand-ins: drawn, then by weighted rendezvous.
+
+    `names` is every name there ever was, by id; who is drawn depends on it where there are many.
+    """
 
     def __init__(self, members: Members, down: Iterable[str] = (), *, rows: Sequence[Sequence[str]],
-                 on_empty: str | None = None) -> None:  # fmt: skip
+                 names: Sequence[str] = (), on_empty: str | None = None) -> None:  # fmt: skip
         self.members = members
         self.able = can_own(members, down)
         self.rows = rows
+        self.names = names
         self.on_empty = on_empty
         self.known: dict[int, list[str]] = {}
 
@@ -331,15 +346,45 @@ class PartitionTable(Placement):
         uniform = ((xxh3(pair) >> 11) + 0.5) / 2**53
         return -math.log(uniform) / self.members[name].weight, utf8
 
+    def drawn(self, partition: int) -> list[str]:
+        """Return the live nodes that the partition draws, in the order of the draws."""
+        if len(self.names) <= FEW_NAMES:
+            return []
+        heaviest = max(member.weight for member in self.members.values())
+        unit = 2.0 ** math.ceil(math.log2(heaviest))
+        found = []
+        for number in range(DRAWS):
+            x = splitmix64(partition * DRAWS + number + 1)
+            node = x >> (64 - (len(self.names) - 1).bit_length())
+            name = self.names[node] if node < len(self.names) else None
+            if name in self.able:
+                below = min(math.floor(self.members[name].weight / unit * 2**32), 2**32 - 1)
+                found += [name] if x % 2**32 < below else []
+        return list(dict.fromkeys(found))
+
     def candidates(self, h: int) -> list[str]:
         """Return the names that may own a hash, in failover order."""
         partition = self.partition_of(h)
         if partition not in self.known:
-            row = [name for name in self.rows[partition] if name in self.able]
-            rest = sorted(self.able - set(row), key=lambda name: self.score(partition, name))
+            row = self.rows[partition]
+            order = [name for name in row if name in self.able]
+            drawn = [name for name in self.drawn(partition) if name not in order]
+            waiting = drawn + sorted(self.able - {*order, *drawn}, key=lambda name: self.score(partition, name))
+            in_zone = Counter(self.zone_of(name) for name in order)
+            while waiting:
+                # Who completes the row is of a zone with the fewest of its nodes; who follows, of any.
+                fewest = min(in_zone[self.zone_of(name)] for name in waiting)
+                fits = [n for n in waiting if in_zone[self.zone_of(n)] == fewest or len(order) >= len(row)]
+                waiting.remove(fits[0])
+                order.append(fits[0])
+                in_zone[self.zone_of(fits[0])] += 1
             nobody = [] if self.on_empty is None else [self.on_empty]
-            self.known[partition] = row + rest or nobody
+            self.known[partition] = order or nobody
         return self.known[partition]
+
+    def zone_of(self, name: str) -> str | tuple[str]:
+        """Return a node's zone; one without is a zone of its own."""
+        return self.members[name].zone or (name,)
 
 
 class PrimaryBackup(Placement):

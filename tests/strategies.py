@@ -190,7 +190,7 @@ def _partitioned(router: rw.Router, model: Model) -> Placement:
 
 
 def _table(router: rw.Router, model: Model) -> Placement:
-    return PartitionTable(model.members, model.down, rows=rows_by_name(router))
+    return PartitionTable(model.members, model.down, rows=rows_by_name(router), names=list(router.names))
 
 
 def _primary(_: rw.Router, model: Model) -> Placement:

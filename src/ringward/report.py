@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ringward import markup
-from ringward._core import NO_NODE, ListTable, PointTable, second_candidates
+from ringward._core import NO_NODE, ListTable, PartitionMap, PointTable, second_candidates
 from ringward.markup import ROWS_MOST, escaped
 from ringward.texts import brief, percent
 
@@ -203,6 +203,9 @@ def _heirs(view: View) -> dict[int, dict[int, float]]:
     table = view._state.own.table
     if isinstance(table, PointTable) and table.zones is not None:  # zones order replicas, not heirs
         table = PointTable(table.hashes, table.nodes, table.alive, members=table.members)
+    if isinstance(table, PartitionMap) and table.zones is not None:
+        names = table.name_hashes, table.name_ranks
+        table = PartitionMap(table.rows, table.alive, table.weights, *names, before=table)
     ends = table.bounds()
     lengths = np.diff(np.concatenate([[-1.0], ends.astype(np.float64)])) / 2.0**64
     pairs = second_candidates(table, ends).astype(np.uint64)

@@ -276,7 +276,7 @@ def _table_from(kind: str, blobs: dict[str, npt.NDArray[Any]], cluster: Cluster)
         if rows.size:
             ordered = np.sort(rows, axis=1)
             _demand(bool((ordered[:, 1:] != ordered[:, :-1]).all()), "rows of distinct nodes")
-        return PartitionMap(rows, alive, weights, name_hashes, name_ranks)
+        return PartitionMap(rows, alive, weights, name_hashes, name_ranks, zones=cluster.zone_ids)
     if kind == "list":
         order = _within(_expect(blobs, "order", np.uint32), ids)
         able = sorted(cluster.ids[node.name] for node in cluster if cluster.can_own(node))

@@ -6,6 +6,7 @@ from typing_extensions import disjoint_base
 
 from ringward._core.table import Table
 
+def draw_chances(weights: npt.NDArray[np.float64], alive: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]: ...
 @disjoint_base
 class PartitionMap(Table):
     def __new__(
@@ -16,6 +17,7 @@ class PartitionMap(Table):
         name_hashes: npt.NDArray[np.uint64],
         name_ranks: npt.NDArray[np.uint32],
         before: PartitionMap | None = None,
+        zones: npt.NDArray[np.uint32] | None = None,
     ) -> Self: ...
     @property
     def rows(self) -> npt.NDArray[np.uint32]: ...
@@ -29,3 +31,5 @@ class PartitionMap(Table):
     def name_hashes(self) -> npt.NDArray[np.uint64]: ...
     @property
     def name_ranks(self) -> npt.NDArray[np.uint32]: ...
+    @property
+    def zones(self) -> npt.NDArray[np.uint32] | None: ...

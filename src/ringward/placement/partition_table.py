@@ -46,9 +46,12 @@ class PartitionTable(Router):
 
     Notes
     -----
-    Candidates are the live nodes of the row in rank order, then the others by weighted
-    rendezvous of (partition, name). Rows depend on the history of membership changes, never
-    on liveness or on the order in which nodes are given.
+    Candidates are the live nodes of the row in rank order, then the others as stand-ins: by
+    weighted rendezvous of (partition, name), and where there ever were more than 128 names by
+    weighted draws of the partition first, which cost the same for any number of nodes. While a
+    row has nodes that are down, the stand-ins that complete it come from the zones with the
+    fewest of its candidates. Rows depend on the history of membership changes, never on
+    liveness or on the order in which nodes are given.
 
     Examples
     --------
@@ -90,20 +93,23 @@ class PartitionTable(Router):
     def _place(self, cluster: Cluster, before: State | None, epoch: int) -> Placed:
         old: PartitionMap | None = before.own.table if before is not None else None
         if old is not None and not cluster.gone and not cluster.fresh:
-            table = PartitionMap(old.rows, cluster.alive, old.weights, old.name_hashes, old.name_ranks, before=old)
-            return Placed(table)
+            kept = old.weights, old.name_hashes, old.name_ranks
+            return Placed(PartitionMap(old.rows, cluster.alive, *kept, before=old, zones=old.zones))
         rows = np.full((self._options["partitions"], 0), NO_NODE, np.uint32) if old is None else old.rows
         hashes = np.array([xxhash.xxh3_64_intdigest(utf8(name)) for name in cluster.names], np.uint64)
-        rows = self._rebalanced(cluster, rows)
-        return Placed(PartitionMap(rows, cluster.alive, cluster.weights, hashes, cluster.name_ranks))
+        zones = cluster.zone_ids
+        rows = self._rebalanced(cluster, rows, zones)
+        return Placed(PartitionMap(rows, cluster.alive, cluster.weights, hashes, cluster.name_ranks, zones=zones))
 
-    def _rebalanced(self, cluster: Cluster, rows: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    def _rebalanced(
+        self, cluster: Cluster, rows: npt.NDArray[np.uint32], zones: npt.NDArray[np.uint32]
+    ) -> npt.NDArray[np.uint32]:
         """Rows for the cluster's members. The balancer counts nodes by name, so that ids do not matter."""
         ids = np.array([cluster.ids[node.name] for node in cluster.by_name], np.uint32)
         places = np.full(len(cluster.ids) + 1, NO_NODE, np.uint32)
         places[ids] = np.arange(len(ids), dtype=np.uint32)
         old = np.ascontiguousarray(places[np.minimum(rows, len(cluster.ids))])
-        new = rebalance(old, cluster.weights[ids], cluster.zone_ids[ids], self._options["replicas"])
+        new = rebalance(old, cluster.weights[ids], zones[ids], self._options["replicas"])
         return np.ascontiguousarray(ids[new]) if len(ids) else new
 
     @property
