@@ -91,6 +91,11 @@ cdef inline Py_ssize_t expand_owner(State* s, int32_t source, Py_ssize_t tail) n
     return tail
 
 
+cdef inline int32_t seen_in(const State* s, int32_t zone) noexcept nogil:
+    """Entries of the row looked at that are of the zone."""
+    return s.zone_seen[zone] if s.zone_mark[zone] == s.mark else 0
+
+
 cdef inline Py_ssize_t expand_rows(State* s, int32_t source, Py_ssize_t tail) noexcept nogil:
     """Reach the nodes that may replace `source` in some row.
 
@@ -109,12 +114,14 @@ cdef inline Py_ssize_t expand_rows(State* s, int32_t source, Py_ssize_t tail) no
         for rank in range(s.width):
             s.node_mark[row[rank]] = s.mark
             if rank != slot and row[rank] != <uint32_t>s.nodes:
-                s.zone_mark[s.zone[row[rank]]] = s.mark
-        if going >= 0 and s.zone_mark[going] == s.mark:
+                zone = s.zone[row[rank]]
+                s.zone_seen[zone] = s.zone_seen[zone] + 1 if s.zone_mark[zone] == s.mark else 1
+                s.zone_mark[zone] = s.mark
+        if going >= 0 and seen_in(s, going) >= s.low[going]:
             room += 1
         for i in range(s.open_size - 1, -1, -1):
             zone = s.open_zones[i]
-            if zone != going and room < 1 and s.zone_mark[zone] == s.mark:
+            if zone != going and (seen_in(s, zone) >= s.high[zone] or (room < 1 and seen_in(s, zone) >= s.low[zone])):
                 continue
             group = s.unseen + s.unseen_start[zone]
             for j in range(s.unseen_size[zone] - 1, -1, -1):

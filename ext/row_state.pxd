@@ -20,10 +20,12 @@ cdef struct State:
     Py_ssize_t width
     Py_ssize_t nodes     # index `nodes` stands for "vacant", a node whose quota is 0
     Py_ssize_t zones
-    int32_t spread       # zones that a row has to span
+    int32_t need         # entries of a row that its zones' least numbers make up
+    int32_t* low         # of a zone, how many entries of a row at least, towards `need`, and at most
+    int32_t* high
     uint64_t random
     uint32_t* rows       # (partitions, width)
-    int32_t* slack       # a partition's zones + vacancies - spread; never below 0
+    int32_t* slack       # a partition's entries up to their zones' `low` + vacancies - need; never below 0
     int32_t* zone        # of a node; -1 for those that hold nothing
     int64_t* owned       # rows of a node at rank 0
     int64_t* owner_low
@@ -46,6 +48,7 @@ cdef struct State:
     int32_t* open_zones  # zones with any of these
     Py_ssize_t open_size
     int32_t* zone_mark
+    int32_t* zone_seen   # entries of a row that are of a marked zone
     int32_t* node_mark
     int32_t mark
     int32_t* urn         # one token for each entry that a node lacks
@@ -67,21 +70,21 @@ cdef inline Py_ssize_t below(uint64_t bits, Py_ssize_t bound) noexcept nogil:
 
 
 cdef inline int slack_change(const State* s, const uint32_t* row, Py_ssize_t slot, uint32_t node) noexcept nogil:
-    """What the row's slack gains if `node` replaces what is at `slot`; BARRED if the node is in the row."""
-    cdef int32_t coming = s.zone[node], going = s.zone[row[slot]], zone
-    cdef int stays = 0, present = 0
+    """What the row's slack gains if `node` replaces what is at `slot`; BARRED if it is in the row, or its zone full."""
+    cdef int32_t coming = s.zone[node], going = s.zone[row[slot]], zone, left = 0, present = 0
     cdef Py_ssize_t rank
-    if going < 0:
-        going = UNSEEN  # filling a vacancy always costs one, whatever other vacancies there are
     for rank in range(s.width):
         if rank == slot:
             continue
         if row[rank] == node:
             return BARRED
         zone = s.zone[row[rank]]
-        stays |= zone == going
-        present |= zone == coming
-    return stays - present
+        left += zone == going
+        present += zone == coming
+    if present >= s.high[coming]:
+        return BARRED
+    # Filling a vacancy always costs one, whatever other vacancies there are.
+    return (going >= 0 and left >= s.low[going]) - (present >= s.low[coming])
 
 
 cdef inline bint fits(const State* s, Py_ssize_t partition, Py_ssize_t slot, uint32_t node) noexcept nogil:

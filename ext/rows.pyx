@@ -1,17 +1,18 @@
 """Rows of a partition table: which nodes hold each partition, in exact balance and with few moves.
 
 What. `rebalance` turns an old table (partition, rank) -> node into one that fits new weights and zones. Rank 0 is the
-owner. Rows hold distinct nodes and as many zones as they can, every node's share is met to the floor or ceiling, and
-what may stay where it was stays.
+owner. Rows hold distinct nodes, as evenly many of each zone as there are nodes, every node's share is met to the floor
+or ceiling, and what may stay where it was stays.
 
 How. Shares come from water-filling: a node cannot be twice in a row, nor a zone where zones suffice, so a share stops
-at one entry a partition and the rest goes to the others. Whoever gets the ceiling is chosen so that most entries stay.
+at one entry a partition and the rest goes to the others. Where zones are fewer than ranks, each has as many entries of
+a row as the next, or one more, or all its nodes; such zones' sums are bounded both ways. Whoever gets the ceiling is chosen so that most entries stay.
 A first table is dealt by McNaughton's wrap-around rule [1]: tokens sorted by zone and node, token t to row t mod P;
-whatever is consecutive and at most P long meets every row at most once (at least once from P on), so the quotas can
+whatever is consecutive and between k P and (k + 1) P long meets every row k or k + 1 times, so the quotas can
 always be met: Gale and Ryser's condition [2], [3] with zones. Random legal swaps then mix it. Later tables keep what
 survives, deal the missing entries at random, and end stuck cases with shortest augmenting paths [4]: u leaves a row for
 x, x leaves another one for v. Replacements along a shortest path never get into each other's way, because two that
-shared a row would leave a shorter path. Owners are balanced the same way, by swapping ranks within rows.
+shared a row would leave a shorter path. Cycles of negative cost then save copies (`row_savings.pxd`). Owners are balanced the same way, by swapping ranks within rows.
 
 Complexity. O(P * width) for a table, plus O(P * width * (width + zones)) for each round of augmenting paths; rounds
 serve many nodes at once and are few. Each moves at least one entry towards its quota, so they end.
@@ -32,9 +33,13 @@ from math import fsum
 
 import numpy as np
 from .row_paths cimport augment, balance_owners, link_all
+from .row_savings cimport Savings, copies_of, improve
 from .row_state cimport DEAL_TRIES, ENTRIES_MAX, MIX_SWEEPS, OWNER_TRIES, State, below, draw, fits, slack_change
 
 cdef uint64_t SEED = 0x72696E6777617264  # "ringward" in ASCII
+cdef enum:
+    SMALL_WORK = 1 << 18  # exchanges to look at for all copies that can be saved
+    NODES_SEARCHED = 1 << 10  # at most, with the square of them in memory
 cdef double SNAP = 1e-9  # how far off an integer, relatively, a share may be by rounding errors
 
 
@@ -56,31 +61,37 @@ cdef void count_survivors(State* s, const uint32_t* old, Py_ssize_t old_width) n
 cdef void legalise(
     State* s, const uint32_t* old, Py_ssize_t old_width, const double* share, int32_t* tally
 ) noexcept nogil:
-    """Vacate entries until each row can span its zones; those beyond the new width may take their place.
+    """Vacate entries until each row can have what its zones need, and none too many; those beyond the new width may take their place.
 
     Entries of nodes that have more than their share go first, the higher rank first.
     """
     cdef Py_ssize_t p, rank, slot
     cdef uint32_t node, vacant = <uint32_t>s.nodes
     cdef uint32_t* row
-    cdef int32_t slack
+    cdef int32_t slack, over, zone
     cdef int anyone
     for p in range(s.partitions):
         row = s.rows + p * s.width
-        slack = -s.spread
+        slack, over = -s.need, 0
         for rank in range(s.width):
             if row[rank] == vacant:
                 slack += 1
             else:
-                slack += tally[s.zone[row[rank]]] == 0
-                tally[s.zone[row[rank]]] += 1
+                zone = s.zone[row[rank]]
+                slack += tally[zone] < s.low[zone]
+                over += tally[zone] >= s.high[zone]
+                tally[zone] += 1
         for anyone in range(2):
             rank = s.width
-            while slack < 0 and rank > 0:
+            while (slack < 0 or over) and rank > 0:
                 rank -= 1
                 node = row[rank]
-                if node != vacant and tally[s.zone[node]] > 1 and (anyone or s.count[node] > share[node]):
-                    tally[s.zone[node]] -= 1
+                if node == vacant or not (anyone or s.count[node] > share[node]):
+                    continue
+                zone = s.zone[node]
+                if tally[zone] > s.high[zone] or (tally[zone] > s.low[zone] and slack < 0):
+                    over -= tally[zone] > s.high[zone]
+                    tally[zone] -= 1
                     s.count[node] -= 1
                     s.count[vacant] += 1
                     row[rank] = vacant
@@ -132,7 +143,7 @@ cdef void mix(State* s) noexcept nogil:
                 start = below(bits << 32, s.width)
                 row2 = s.rows + q * s.width
                 other = start
-                if s.spread == s.width or bits & 1:
+                if s.need == s.width or bits & 1:
                     for rank in range(s.width):
                         if s.zone[row2[other]] == s.zone[row[slot]]:
                             break
@@ -234,10 +245,31 @@ def _snapped(values):
     return low.astype(np.int64), high.astype(np.int64)
 
 
-def _shares(weight, zone, zones, width):
+def _zone_bounds(size, width):
+    """Entries of a row of each zone, at least and at most, where zones of `size` nodes are fewer than ranks.
+
+    They differ by at most one, except that a zone cannot have more entries than nodes.
+    """
+    level = 1
+    while level < width and np.minimum(size, level + 1).sum() <= width:
+        level += 1
+    return np.minimum(size, level), np.minimum(size, level + 1)
+
+
+def _scale_for(weight, total):
+    """The scale by which weights, none counting above 1, add up to `total`; `weight` falls."""
+    rest = np.cumsum(weight[::-1])[::-1]
+    for full in range(int(total)):
+        if weight[full] * (total - full) <= rest[full]:
+            return (total - full) / rest[full]
+    return 1 / weight[int(total) - 1]
+
+
+def _shares(weight, zone, zones, width, low, high):
     """Entries per partition of each node: in proportion to weight, as far as one entry a row and the zones allow.
 
-    `weight` (n,) is positive, `zone` (n,) runs from 0 to zones - 1. Sums run from light to heavy: no cancellation.
+    `weight` (n,) is positive, `zone` (n,) runs from 0 to zones - 1, `low` and `high` bound its zones' sums, (zones,).
+    Sums run from light to heavy: no cancellation.
     """
     zone_weight = np.bincount(zone, weight, zones)
     if zones >= width:  # a zone is in a row at most once; the heaviest reach that first
@@ -248,25 +280,31 @@ def _shares(weight, zone, zones, width):
         bound = np.inf if full == 0 else heavy[zones - full]
         scale = (width - full) / total[zones - full - 1]
         return np.where(zone_weight[zone] >= bound, weight / zone_weight[zone], weight * scale)
-    # the scales at which a zone outgrows its one entry, and a node reaches it
-    lifts, fills = 1 / zone_weight, 1 / weight
-    steps = np.unique(np.concatenate((lifts, fills)))
-    low, high = 0, len(steps)
-    while high - low > 1:
-        mid = (low + high) // 2
+    # the scales at which a zone leaves its least number and reaches its most, and a node reaches one entry a row
+    by_zone = [-np.sort(-weight[zone == i]) for i in range(zones)]
+    lifts = np.where(low == 1, 1 / zone_weight, [_scale_for(w, least) for w, least in zip(by_zone, low)])
+    caps = np.array([_scale_for(w, most) for w, most in zip(by_zone, high)])
+    fills = 1 / weight
+    steps = np.unique(np.concatenate((lifts, fills, caps)))
+    first, last = 0, len(steps)
+    while last - first > 1:
+        mid = (first + last) // 2
         inside = np.bincount(zone, np.minimum(weight * steps[mid], 1), zones)
-        low, high = (mid, high) if np.maximum(inside, 1).sum() <= width else (low, mid)
-    lifted = lifts[zone] <= steps[low]
-    full = lifted & (fills <= steps[low])
-    free = weight[lifted & ~full]
-    scale = (width - np.count_nonzero(lifts > steps[low]) - np.count_nonzero(full)) / fsum(free) if len(free) else 0
-    return np.where(full, 1, np.where(lifted, np.minimum(weight * scale, 1), weight / zone_weight[zone]))
+        first, last = (mid, last) if np.clip(inside, low, high).sum() <= width else (first, mid)
+    lifted, capped = lifts <= steps[first], caps <= steps[first]
+    full = lifted[zone] & (fills <= np.minimum(steps[first], caps)[zone])
+    free = weight[lifted[zone] & ~full & ~capped[zone]]
+    left = width - low[~lifted].sum() - high[capped].sum() - np.count_nonzero(full & ~capped[zone])
+    scale = left / fsum(free) if len(free) else 0
+    bounded = np.minimum(weight * np.where(capped, caps, lifts)[zone], 1)
+    bounded = np.where((low == 1)[zone] & ~capped[zone], weight / zone_weight[zone], bounded)
+    return np.where(full, 1, np.where(lifted[zone] & ~capped[zone], np.minimum(weight * scale, 1), bounded))
 
 
-def _quotas(share, owners, count, zone, zones, partitions, width):
+def _quotas(share, owners, count, zone, zones, partitions, width, zone_low, zone_high):
     """Entries of each node, (n,) int64: floor or ceiling of its share so that most of `count` stays.
 
-    A full zone gets exactly one entry a row, any other at most (or, where zones are scarce, at least) that many. And
+    A zone gets at least `zone_low` entries a row and at most `zone_high`, and exactly that if that is its share. And
     enough nodes can own the ceiling of their share of `owners`: those who need the ceiling of their entries for it are
     preferred as far as that is necessary.
     """
@@ -276,11 +314,11 @@ def _quotas(share, owners, count, zone, zones, partitions, width):
     tie = (tie ^ (tie >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     tie ^= tie >> np.uint64(27)
     fraction = ceiling > floor
-    room = partitions - np.bincount(zone, floor, zones).astype(np.int64)
-    room = np.clip(room, 0, np.bincount(zone[fraction], minlength=zones))
-    full = np.abs(np.bincount(zone, share, zones) - partitions) <= SNAP * partitions
-    least = room if zones < width else np.where(full, room, 0)
-    most = room if zones >= width else np.where(full, room, len(share))
+    held, sums = np.bincount(zone, floor, zones).astype(np.int64), np.bincount(zone, share, zones)
+    some = np.bincount(zone[fraction], minlength=zones)
+    needed, room = (np.clip(bound * partitions - held, 0, some) for bound in (zone_low, zone_high))
+    least = np.where(np.abs(sums - zone_high * partitions) <= SNAP * zone_high * partitions, room, needed)
+    most = np.where(np.abs(sums - zone_low * partitions) <= SNAP * zone_low * partitions, needed, room)
     extra = partitions * width - int(floor.sum())
     loses = count < ceiling  # no entry without the ceiling
 
@@ -342,6 +380,7 @@ cdef void lay_out(State* s, int32_t* block) noexcept nogil:
     s.path, s.edges, s.resume = cut(&block, nodes), cut(&block, nodes), cut(&block, nodes)
     s.first, s.unseen, s.node_mark = cut(&block, nodes), cut(&block, nodes), cut(&block, nodes)
     s.unseen_size, s.open_zones, s.zone_mark = cut(&block, s.zones), cut(&block, s.zones), cut(&block, s.zones)
+    s.zone_seen, s.low, s.high = cut(&block, s.zones), cut(&block, s.zones), cut(&block, s.zones)
     s.slack = cut(&block, s.partitions)
     s.after, s.before = cut(&block, s.partitions * s.width), cut(&block, s.partitions * s.width)
     s.urn = s.after  # the urn is empty before there are lists
@@ -371,15 +410,45 @@ cdef void keep_ranks(State* s, const uint32_t* old, Py_ssize_t old_width, uint32
                 row[place] = row_before[rank]
 
 
+cdef bint _save_copies(State* s, old_rows, const uint32_t* old, int64_t[:, ::1] numbers) except *:
+    """Look for fewer copies where the search is worth it; whether there were any.
+
+    In small tables everywhere; in larger ones among the rows that change, and only if more is copied than counts demand.
+    """
+    cdef Savings v
+    cdef Py_ssize_t size = s.nodes + 1
+    cdef bint everywhere = s.partitions * s.width * s.width * size <= SMALL_WORK, found = False
+    cdef int64_t[:, ::1] now = numbers
+    cdef signed char[::1] cost
+    cdef int32_t[::1] block
+    cdef int64_t copies = 0
+    v.old, v.old_width, v.size, v.floor, v.ceiling = old, old_rows.shape[1], size, &numbers[5, 0], &numbers[6, 0]
+    if size > NODES_SEARCHED:
+        return False
+    held = np.bincount(np.minimum(old_rows, s.nodes).ravel(), minlength=size)
+    with nogil:
+        copies = copies_of(s, &v)
+    if not everywhere and copies <= np.maximum(np.asarray(now)[0, :s.nodes] - held[:s.nodes], 0).sum():
+        return False
+    cost = np.empty(size * size, np.int8)
+    block = np.empty(size * size + 4 * size, np.int32)
+    v.cost, v.entry = &cost[0], &block[0]
+    v.distance, v.source, v.seen, v.path = (
+        v.entry + size * size, v.entry + size * (size + 1), v.entry + size * (size + 2), v.entry + size * (size + 3))
+    with nogil:
+        found = improve(s, &v, everywhere)
+    return found
+
+
 cdef void _fill(
     State* s, const uint32_t[:, ::1] old_rows, uint32_t[:, ::1] table, live, inverse, double[::1] share,
-    int32_t[::1] zone, int64_t[:, ::1] numbers, owners, uint64_t seed,
+    int32_t[::1] zone, int64_t[:, ::1] numbers, owners, low, high, uint64_t seed,
 ) except *:
     """Fill `table`: survivors, quotas, then a first deal or a change, then the owners."""
     cdef Py_ssize_t old_width = old_rows.shape[1], p
     cdef const uint32_t* old = &old_rows[0, 0] if old_width else NULL
     cdef int32_t[::1] start = np.searchsorted(np.sort(inverse), np.arange(s.zones)).astype(np.int32)
-    cdef int32_t[::1] block = np.zeros(9 * (s.nodes + 1) + 3 * s.zones + s.partitions * (2 * s.width + 1), np.int32)
+    cdef int32_t[::1] block = np.zeros(9 * (s.nodes + 1) + 6 * s.zones + s.partitions * (2 * s.width + 1), np.int32)
     cdef uint32_t[::1] one_row = np.empty(s.width, np.uint32)
     cdef int64_t[::1] order = live[np.argsort(inverse, kind="stable")]
     cdef uint64_t[::1] chance = np.zeros(s.nodes + 1, np.uint64)
@@ -389,11 +458,16 @@ cdef void _fill(
     s.owner_low, s.owner_high = &numbers[3, 0], &numbers[4, 0]
     s.random, s.mark, s.by_owner = digest(old, s.partitions * old_width, seed), 0, False
     lay_out(s, &block[0])
+    for p in range(s.zones):
+        s.low[p], s.high[p] = low[p], high[p]
     with nogil:
         count_survivors(s, old, old_width)
         legalise(s, old, old_width, &share[0], s.unseen_size)
     shares = np.asarray(share)[live]
-    np.asarray(numbers[1])[live] = _quotas(shares, owners, count[live], inverse, s.zones, s.partitions, s.width)
+    scarce = s.zones < s.width  # else no zone has to be in each row
+    np.asarray(numbers[1])[live] = _quotas(
+        shares, owners, count[live], inverse, s.zones, s.partitions, s.width, low * scarce, high if scarce else low)
+    np.asarray(numbers[5:])[:, live] = _snapped(shares)
     np.asarray(chance)[live] = owners / shares * 2.0**32
     first = not count[live].any()
     with nogil:
@@ -408,6 +482,18 @@ cdef void _fill(
             link_all(s, False)
             while augment(s) > 0:
                 pass
+    if not first and old_width:
+        saved = np.asarray(table).copy()
+        if _save_copies(s, np.asarray(old_rows), old, numbers):
+            with nogil:
+                balance_owners(s)
+            owned, least, most = np.asarray(numbers)[2:5, live]
+            if np.all((least <= owned) & (owned <= most)):
+                saved = None
+        if saved is not None:
+            np.asarray(table)[:] = saved
+            np.asarray(numbers)[2, :] = np.bincount(saved[:, 0], minlength=s.nodes + 1)
+    with nogil:
         balance_owners(s)
         if not first:
             keep_ranks(s, old, old_width, &one_row[0])
@@ -423,9 +509,9 @@ def rebalance(
 ):
     """Fit a partition table to new weights and zones, in exact balance and with few moves.
 
-    In order of priority: distinct nodes in a row; as many zones in it as possible; owners (rank 0) of every node
-    within floor and ceiling of its share by weight; its entries likewise, where no node, and no zone while there are
-    enough, has more than one entry a partition; few new entries (as few as possible if rows have one entry);
+    In order of priority: distinct nodes in a row; zones in it as evenly as their nodes allow; owners (rank 0) of every node
+    within floor and ceiling of its share by weight; its entries likewise, where no node has more than one entry a
+    partition, and no zone more than its part of the row; few new entries (as few as possible if rows have one entry);
     what stays keeps its rank unless the owners' balance needs otherwise. Deterministic on every platform.
 
     Parameters
@@ -465,13 +551,17 @@ def rebalance(
         return table
     names, inverse = np.unique(np.asarray(zones)[live], return_inverse=True)
     s.zones = len(names)
-    s.spread = <int32_t>min(s.width, s.zones)
     light = np.maximum(weight[live] / weight.max(), 1e-300)  # no sum overflows, nothing vanishes
     owners = light * (s.partitions / fsum(light))
     share, zone = np.zeros(s.nodes + 1), np.full(s.nodes + 1, -1, np.int32)
-    share[live] = s.partitions * _shares(light, inverse, s.zones, s.width)
+    if s.zones < s.width:
+        low, high = _zone_bounds(np.bincount(inverse, minlength=s.zones), s.width)
+        s.need = <int32_t>low.sum()
+    else:
+        low, high, s.need = np.ones(s.zones, np.int64), np.full(s.zones, s.width), <int32_t>s.width
+    share[live] = s.partitions * _shares(light, inverse, s.zones, s.width, low, high)
     zone[live] = inverse
-    numbers = np.zeros((5, s.nodes + 1), np.int64)
-    numbers[3:, live] = _snapped(owners)
-    _fill(&s, old_rows, table, live, inverse, share, zone, numbers, owners, seed)
+    numbers = np.zeros((7, s.nodes + 1), np.int64)
+    numbers[3:5, live] = _snapped(owners)
+    _fill(&s, old_rows, table, live, inverse, share, zone, numbers, owners, low, high, seed)
     return table

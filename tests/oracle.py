@@ -475,6 +475,15 @@ def fair_shares(weights: Mapping[str, float], total: int, cap: int) -> dict[str,
     return shares
 
 
+def zone_bounds(sizes: Mapping[Any, int], width: int) -> dict[Any, tuple[int, int]]:
+    """Return zone -> (least, most) entries of a row: as even as the zones' sizes allow."""
+    counts = dict.fromkeys(sizes, 0)
+    for _ in range(width):
+        counts[min((z for z in sizes if counts[z] < sizes[z]), key=lambda z: counts[z])] += 1
+    level = min((counts[z] for z in sizes if counts[z] < sizes[z]), default=max(counts.values()))
+    return {z: (min(size, level), min(size, level + 1)) for z, size in sizes.items()}
+
+
 def fewest_moves(before: Mapping[str, int], shares: Mapping[str, Fraction], total: int) -> int:
     """Return the fewest of `total` partitions that must move to reach floor or ceil of each share."""
     floors = {name: math.floor(fair) for name, fair in shares.items()}

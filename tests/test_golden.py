@@ -51,7 +51,7 @@ GOLDEN = {
     "ring by zone": "57380c3b97501abf",
     "partitioned": "7470791e1f65af7a",
     "table": "49b16a1aa9f759bb",
-    "replicas": "2042ba7f5d187615",
+    "replicas": "eba5e5d966d5511c",
     "primary": "501fc01afa8310d7",
     "siphash": "2882d282079633fd",
     "multiplicative": "a91931a2a658994d",

@@ -76,8 +76,12 @@ def check_rows(router: rw.PartitionTable, members: dict, partitions: int, replic
     by_zone: Counter = Counter()
     for name, fair in row_shares.items():
         by_zone[members[name].zone or (name,)] += fair
-    enough = zone_count >= width
-    if all(fair <= partitions if enough else fair >= partitions for fair in by_zone.values()):
+    sizes = Counter(members[name].zone or (name,) for name in weights)
+    bounds = oracle.zone_bounds(sizes, width) if zone_count < width else dict.fromkeys(sizes, (0, 1))
+    for row in rows:
+        of_zone = Counter(members[name].zone or (name,) for name in row)
+        assert all(least <= of_zone[zone] <= most for zone, (least, most) in bounds.items())
+    if all(bounds[zone][0] * partitions <= fair <= bounds[zone][1] * partitions for zone, fair in by_zone.items()):
         check_within(Counter(name for row in rows for name in row), row_shares)
 
 

@@ -1,10 +1,13 @@
 """Rows of a partition table, against exact fractions and the fewest moves there can be."""
 
 import hashlib
+import itertools
 import math
+from collections import Counter
 from fractions import Fraction
 
 import numpy as np
+import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,6 +37,16 @@ def fit(old, weights, zones, replicas, **options):
     return new
 
 
+def level_of(weights, wanted):
+    """Return the level at which weights, none counting above 1, add up to what is wanted."""
+    if wanted == 0:
+        return Fraction(0)
+    levels = sorted({Fraction(0)} | {1 / w for w in weights})
+    sums = [sum(min(Fraction(1), w * level) for w in weights) for level in levels]
+    i = next(i for i in range(len(levels)) if sums[i] >= wanted)
+    return levels[i] - (levels[i] - levels[i - 1]) * (sums[i] - wanted) / (sums[i] - sums[i - 1])
+
+
 def exact_shares(weights, zones, partitions, replicas):
     """Return (owner shares, row shares) of each node of positive weight, as fractions, by water-filling.
 
@@ -46,16 +59,25 @@ def exact_shares(weights, zones, partitions, replicas):
         members.setdefault(int(zones[i]), []).append(i)
     heft = {z: sum(weight[i] for i in nodes) for z, nodes in members.items()}
     enough = len(members) >= width
+    bounds = (
+        dict.fromkeys(members, (0, 1))
+        if enough
+        else oracle.zone_bounds({z: len(nodes) for z, nodes in members.items()}, width)
+    )
+
+    def inside(zone, level):
+        return sum(min(Fraction(1), weight[i] * level) for i in members[zone])
 
     def held(zone, level):
-        if enough:
-            return min(Fraction(1), heft[zone] * level)
-        return max(Fraction(1), sum(min(Fraction(1), weight[i] * level) for i in members[zone]))
+        return min(max(heft[zone] * level if enough else inside(zone, level), bounds[zone][0]), bounds[zone][1])
 
     def total(level):
         return sum(held(zone, level) for zone in members)
 
-    levels = sorted({Fraction(0)} | {1 / w for w in weight.values()} | {1 / h for h in heft.values()})
+    # Where a node reaches one entry a row, and a zone leaves its least number or reaches its most.
+    levels = {Fraction(0)} | {1 / w for w in weight.values()} | {1 / h for h in heft.values()}
+    levels |= {level_of([weight[i] for i in members[z]], wanted) for z in members if not enough for wanted in bounds[z]}
+    levels = sorted(levels)
     low, high = 0, len(levels)
     while high - low > 1:
         middle = (low + high) // 2
@@ -66,9 +88,15 @@ def exact_shares(weights, zones, partitions, replicas):
         level += (levels[high] - level) * (width - lower) / (upper - lower)
     rows = {}
     for zone, nodes in members.items():
-        crowded = held(zone, level) == 1
-        for i in nodes:
-            rows[i] = partitions * (weight[i] / heft[zone] if crowded else min(Fraction(1), weight[i] * level))
+        if enough and held(zone, level) == 1:
+            rows |= {i: partitions * weight[i] / heft[zone] for i in nodes}
+            continue
+        own = (
+            level
+            if enough or inside(zone, level) == held(zone, level)
+            else level_of([weight[i] for i in nodes], held(zone, level))
+        )
+        rows |= {i: partitions * min(Fraction(1), weight[i] * own) for i in nodes}
     everything = sum(weight.values())
     return {i: partitions * w / everything for i, w in weight.items()}, rows
 
@@ -85,9 +113,14 @@ def check(rows, weights, zones, replicas):
     assert rows.max() < len(weights), "vacancy left"
     nodes = np.sort(rows, axis=1)
     assert np.all(nodes[:, 1:] != nodes[:, :-1]), "a node twice in a row"
-    found = np.sort(np.array(zones)[rows], axis=1)
-    spread = 1 + np.count_nonzero(found[:, 1:] != found[:, :-1], axis=1)
-    assert spread.min() >= min(width, len({int(zones[i]) for i in row_shares})), "too few zones in a row"
+    sizes = {}
+    for i in row_shares:
+        sizes[int(zones[i])] = sizes.get(int(zones[i]), 0) + 1
+    bounds = oracle.zone_bounds(sizes, width)
+    for zone, (least, most) in bounds.items():
+        of_zone = np.count_nonzero(np.array(zones)[rows] == zone, axis=1)
+        assert least <= of_zone.min(), "too few of a zone in a row"
+        assert of_zone.max() <= most, "too many of a zone in a row"
     owned, held = (
         np.bincount(rows[:, 0], minlength=len(weights)),
         np.bincount(rows.ravel(), minlength=len(weights)),
@@ -200,10 +233,73 @@ def test_few_entries_move_beyond_the_lower_bound(zones):
     assert changed[1] <= changed[0] <= changed[1] * (1 + EXCESS_MAX)
 
 
-def test_few_entries_move_where_zones_are_fewer_than_replicas():
-    """With two zones and three replicas some vacancies fit one zone only; that costs at most 6 % (measured: 3 %)."""
-    changed = np.array([moves(old, new, 90) for old, new, _ in history(3, separate(90) % 2, 90)]).sum(axis=0)
-    assert changed[1] <= changed[0] <= changed[1] * 1.06
+@pytest.mark.parametrize(("zones", "replicas"), [(10, 3), (2, 3), (3, 6)])
+def test_no_change_of_a_zoned_table_copies_more_than_counts_demand(zones, replicas):
+    """A regression: 3 % more were copied with two zones and three replicas, 0.1 % with ten."""
+    changed = np.array([moves(old, new, 90) for old, new, _ in history(replicas, separate(90) % zones, 60)]).sum(axis=0)
+    assert changed[0] == changed[1]
+
+
+def fewest_copies(before, weights, zones, partitions, replicas):
+    """Return the fewest entries new to their rows of all tables that obey the rules: every one is looked at."""
+    owners, entries = exact_shares(weights, zones, partitions, replicas)
+    width = min(replicas, len(entries))
+    sizes = Counter(int(zones[i]) for i in entries)
+    enough = len(sizes) >= width
+    bounds = dict.fromkeys(sizes, (0, 1)) if enough else oracle.zone_bounds(sizes, width)
+    rows = []
+    for row in itertools.permutations(entries, width):
+        of_zone = Counter(int(zones[i]) for i in row)
+        if all(least <= of_zone[zone] <= most for zone, (least, most) in bounds.items()):
+            rows.append(row)
+    fewest = math.inf
+    for table in itertools.product(rows, repeat=partitions):
+        owned, held = Counter(row[0] for row in table), Counter(i for row in table for i in row)
+        if all(
+            math.floor(share) <= counts[i] <= math.ceil(share)
+            for counts, shares in ((owned, owners), (held, entries))
+            for i, share in shares.items()
+        ):
+            fewest = min(fewest, sum(i not in old for row, old in zip(table, before, strict=True) for i in row))
+    return fewest
+
+
+@settings(max_examples=60 * MORE, deadline=None)
+@given(st.data())
+def test_a_small_change_makes_the_fewest_copies_there_can_be(data):
+    """A regression: 20 of 548 removals made 3 copies where 2 do; here any change is compared with all tables."""
+    partitions, replicas, nodes = data.draw(st.sampled_from([(2, 2, 4), (3, 2, 4), (2, 3, 4), (2, 2, 5)]))
+    weights = data.draw(st.lists(st.sampled_from([1.0, 1.0, 2.0]), min_size=nodes, max_size=nodes))
+    zones = data.draw(st.lists(st.integers(0, 2), min_size=nodes, max_size=nodes) | st.just(list(range(nodes))))
+    old = fit(vacant(partitions), weights, zones, replicas)
+    changed = data.draw(st.integers(0, nodes - 1))
+    weights[changed] = data.draw(st.sampled_from([0.0, 0.0, 0.5, 1.0, 2.0]))
+    if not any(weights):
+        return
+    new = fit(old, weights, zones, replicas)
+    copies = sum(i not in before for row, before in zip(new.tolist(), old.tolist(), strict=True) for i in row)
+    assert copies == fewest_copies(old.tolist(), weights, zones, partitions, replicas)
+
+
+@pytest.mark.parametrize(
+    ("zones", "replicas", "expected"),
+    [
+        ([0, 1, 2] * 4, 6, [(2, 2, 2)]),
+        ([0, 1, 2] * 4, 7, [(2, 2, 3)]),
+        ([0, 1] * 4, 3, [(1, 2)]),
+        ([0] + [1] * 2 + [2] * 6, 6, [(1, 2, 3)]),
+        ([0] + [1] * 8, 4, [(1, 3)]),
+    ],
+)
+def test_zones_have_as_many_replicas_as_the_next(zones, replicas, expected):
+    """A regression: 12 nodes in three zones with six replicas were in 1, 2 and 3 of them. Growing keeps it so."""
+    zones = np.array(zones, np.uint32)
+    for weights in (np.ones(len(zones)), np.arange(1.0, len(zones) + 1)):
+        small = weights * (np.arange(len(zones)) < len(zones) - 2)
+        rows = fit(fit(vacant(60), small, zones, replicas), weights, zones, replicas)
+        for table in (rows, fit(vacant(60), weights, zones, replicas)):
+            found = {tuple(sorted(Counter(zones[row].tolist()).values())) for row in table}
+            assert found == set(expected)
 
 
 def test_counts_stay_exact_over_a_long_history():
@@ -303,7 +399,8 @@ def test_a_narrower_table_keeps_the_upper_ranks():
     rows = fit(vacant(1024), [1.0] * 12, separate(12), 4)
     new = fit(rows, [1.0] * 12, separate(12), 2)
     kept = np.count_nonzero((new[:, :, None] == rows[:, None, :2]).any(axis=2))
-    assert kept >= new.size - moves(rows[:, :2], new, 12)[1]
+    assert kept >= 0.97 * new.size
+    assert (new[:, :, None] == rows[:, None, :]).any(axis=2).all(), "nothing is copied"
 
 
 def test_a_lower_rank_moves_up_when_the_width_shrinks_over_a_vacancy():
