@@ -410,6 +410,15 @@ cdef void keep_ranks(State* s, const uint32_t* old, Py_ssize_t old_width, uint32
                 row[place] = row_before[rank]
 
 
+cdef bint unmet(const State* s) noexcept nogil:
+    """Whether a node has more entries than it should."""
+    cdef Py_ssize_t node
+    for node in range(s.nodes + 1):
+        if s.count[node] > s.limit[node]:
+            return True
+    return False
+
+
 cdef bint _save_copies(State* s, old_rows, const uint32_t* old, int64_t[:, ::1] numbers) except *:
     """Look for fewer copies where the search is worth it; whether there were any.
 
@@ -436,6 +445,7 @@ cdef bint _save_copies(State* s, old_rows, const uint32_t* old, int64_t[:, ::1] 
     v.distance, v.source, v.seen, v.path = (
         v.entry + size * size, v.entry + size * (size + 1), v.entry + size * (size + 2), v.entry + size * (size + 3))
     with nogil:
+        link_all(s, False)
         found = improve(s, &v, everywhere)
     return found
 
@@ -462,7 +472,8 @@ cdef void _fill(
         s.low[p], s.high[p] = low[p], high[p]
     with nogil:
         count_survivors(s, old, old_width)
-        legalise(s, old, old_width, &share[0], s.unseen_size)
+        if s.width > 1 or old_width > 1:
+            legalise(s, old, old_width, &share[0], s.unseen_size)
     shares = np.asarray(share)[live]
     scarce = s.zones < s.width  # else no zone has to be in each row
     np.asarray(numbers[1])[live] = _quotas(
@@ -479,9 +490,12 @@ cdef void _fill(
             s.owned[s.rows[p * s.width]] += 1
         if not first:
             deal(s, &chance[0])
-            link_all(s, False)
-            while augment(s) > 0:
-                pass
+            if unmet(s):
+                link_all(s, False)
+                while augment(s) > 0:
+                    pass
+    if s.width == 1 and old_width <= 1:
+        return  # who is in a row owns it, and no copy is more than counts demand
     if not first and old_width:
         saved = np.asarray(table).copy()
         if _save_copies(s, np.asarray(old_rows), old, numbers):

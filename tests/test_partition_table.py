@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 
@@ -28,6 +29,7 @@ from strategies import (
 )
 
 import ringward as rw
+from ringward.placement.partition_table import ENTRIES_MAX, _partitions_for
 
 partition_counts = st.sampled_from([1, 2, 7, 12, 60, 61, 64])
 replica_counts = st.integers(1, 4)
@@ -201,6 +203,37 @@ def test_the_largest_table_is_built_and_routes() -> None:
     assert set(counts.tolist()) <= {2**24 // 3, 2**24 // 3 + 1}
     ends = np.array([0, LAST, 2**40 - 1, 2**40], np.uint64)
     assert router.assign_hashes(ends).tolist() == router.rows[[0, -1, 0, 1], 0].tolist()
+
+
+@pytest.mark.parametrize(("nodes", "expected"), [(0, 4096), (1, 4096), (128, 4096), (129, 8192), (5000, 1 << 18)])
+def test_the_default_number_of_partitions_follows_the_nodes(nodes: int, expected: int) -> None:
+    """A regression: 5,000 nodes had 4,096 partitions, and 904 of them no key. A snapshot keeps its number."""
+    table = rw.PartitionTable((f"node{i}" for i in range(nodes)), replicas=1)
+    assert len(table.rows) == expected
+    assert len(table.copy().rows) == expected
+    assert not nodes or np.bincount(table.rows[:, 0], minlength=nodes).min() > 0
+
+
+def test_the_default_number_of_partitions_stays_within_its_bounds() -> None:
+    """2^24 partitions are the most there may be, and so many entries as fit."""
+    assert _partitions_for(10**9, 1) == 1 << 24
+    assert ENTRIES_MAX // 512 < _partitions_for(10**9, 256) <= ENTRIES_MAX // 256
+
+
+def test_more_nodes_than_partitions_is_a_warning() -> None:
+    """Whoever asks for too few partitions, or adds too many nodes, is told; once, and without a change by halves."""
+    with pytest.warns(UserWarning, match=r"partitions should be at least 3, the number of nodes \(was 2\)"):
+        rw.PartitionTable(["a", "b", "c"], partitions=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = rw.PartitionTable({"a": 1.0, "b": 1.0, "drained": 0.0}, partitions=2)
+        with pytest.raises(UserWarning, match="at least"):
+            table.add("c")
+        assert (list(table), table.epoch) == (["a", "b", "drained"], 0)
+        warnings.simplefilter("ignore")
+        table.add("c")
+        warnings.simplefilter("error")
+        table.add("d")
 
 
 # ---- what a change moves ---------------------------------------------------------------------------------

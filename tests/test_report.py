@@ -133,6 +133,30 @@ def test_an_explanation_needs_somebody() -> None:
     assert ring.explain("event1").candidates == ("b",)
 
 
+def test_a_report_tells_what_nodes_hold_and_not_only_own() -> None:
+    """A regression: with one node in a zone, every third replica is on it, and the report said 1.000."""
+    nodes = [rw.Node(f"{zone}{i}", zone=zone) for zone in "ab" for i in range(5)] + [rw.Node("c0", zone="c")]
+    table = rw.PartitionTable(nodes, partitions=3300, replicas=3)
+    held = np.bincount(table.rows.ravel(), minlength=len(nodes)) / table.rows.size
+    for told in (table.report(), table.snapshot().report()):
+        assert told.balance_max == pytest.approx(1.0)
+        assert told.held_max == pytest.approx(11 / 3)
+        assert [node.held for node in told.nodes] == pytest.approx(held.tolist())
+        assert [node.held_balance for node in told.nodes] == pytest.approx((held * 11).tolist())
+        assert told.to_dict()["held_max"] == told.held_max
+        assert "replicas: max/expected 3.667, of 'c0'" in str(told)
+    for other in (rw.PartitionTable(nodes), rw.HashRing(nodes), rw.PrimaryBackup(nodes), rw.PartitionTable(replicas=3)):
+        assert other.report().held_max is None
+        assert "replicas" not in str(other.report())
+
+
+def test_a_report_counts_who_owns_nothing() -> None:
+    """With fewer partitions than nodes, somebody has no key."""
+    table = rw.PartitionTable([f"node{i}" for i in range(9)], partitions=5)
+    assert "4 live nodes own no key" in str(table.report())
+    assert "own no key" not in str(rw.PartitionTable(["a", "b"]).report())
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.strategy is rw.PartitionTable], ids=str)
 def test_excess_is_what_was_copied_above_the_least(kind: Kind) -> None:
     """Copies count nodes new to a row, and the excess compares them with what the new counts need."""

@@ -234,7 +234,8 @@ class Cluster:
     @cached_property
     def by_name(self) -> tuple[Node, ...]:
         """The members in UTF-8 order of their names."""
-        return tuple(sorted(self, key=lambda node: utf8(node.name)))
+        members = self.members
+        return tuple([members[name] for name in self.in_order if name in members])
 
     def can_own(self, node: Node) -> bool:
         """Whether a member is live and not drained."""
@@ -253,6 +254,9 @@ class Cluster:
         """Shape (ids,): a number for each id's zone; nodes without one have a number of their own."""
         numbers: dict[tuple[str, bool], int] = {}
         zones = np.zeros(len(self.ids), np.uint32)
+        if not any(node.zone for node in self.by_name):
+            zones[[self.ids[node.name] for node in self.by_name]] = np.arange(len(self), dtype=np.uint32)
+            return zones
         for node in self.by_name:
             zone = (node.name, True) if node.zone is None else (node.zone, False)
             zones[self.ids[node.name]] = numbers.setdefault(zone, len(numbers))

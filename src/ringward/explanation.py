@@ -109,7 +109,7 @@ def _way(view: View, value: int) -> tuple[str, list[tuple[str, str]]]:
         row = [str(view.names[node]) for node in table.rows[partition]]
         way = [(name, f"rank {rank} of the partition's row") for rank, name in enumerate(row)]
         others = [name for name in _all_candidates(view, value) if name not in row]
-        way += [(name, "outside the row, by weighted rendezvous") for name in others]
+        way += [(name, "a stand-in from outside the row") for name in others]
         return f"in partition {partition} of {len(table.rows)}", way
     assert isinstance(table, ListTable)  # there is no other kind  # noqa: S101
     if not view._state.own.table.live:

@@ -10,7 +10,7 @@ import numpy as np
 from ringward import markup
 from ringward._core import NO_NODE, ListTable, PartitionMap, PointTable, second_candidates
 from ringward.markup import ROWS_MOST, escaped
-from ringward.texts import brief, percent
+from ringward.texts import brief, percent, shown
 
 if TYPE_CHECKING:
     from ringward.view import View
@@ -40,6 +40,9 @@ class NodeReport:
         The largest part of its keys that one heir would get, 0 to 1.
     heir_max_optimal : float
         The same if its keys spread over the other live nodes by weight.
+    held, held_expected : float or None
+        Of the entries of a partition table's rows, replicas included and whoever is down: what it
+        holds, and what its weight among the members entitles it to. None without replicas.
     """
 
     name: str
@@ -51,11 +54,18 @@ class NodeReport:
     heirs: dict[str, float]
     heir_max: float
     heir_max_optimal: float
+    held: float | None = None
+    held_expected: float | None = None
 
     @property
     def balance(self) -> float:
         """share / expected; 1.0 is exact, 0.0 where nothing is expected."""
         return self.share / self.expected if self.expected else 0.0
+
+    @property
+    def held_balance(self) -> float:
+        """held / held_expected, as `balance`."""
+        return self.held / self.held_expected if self.held and self.held_expected else 0.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -74,6 +84,10 @@ class Report:
         The share of the hash space that moves when one live node fails: the largest and the mean.
     moved_on_failure_optimal : float
         The mean that no strategy can go below: 1 / number of live nodes.
+    held_max : float or None
+        The maximum of held / held_expected over the members: what the fullest node of a partition
+        table holds, replicas included. Far above 1 where a zone has too few nodes for its part of
+        each row. None without replicas.
     """
 
     strategy: str
@@ -84,6 +98,7 @@ class Report:
     moved_on_failure_max: float
     moved_on_failure_mean: float
     moved_on_failure_optimal: float
+    held_max: float | None = None
 
     @classmethod
     def of(cls, view: View) -> Report:
@@ -96,6 +111,7 @@ class Report:
         able = [node for node in view.nodes if state.cluster.can_own(node)]
         total = sum(node.weight for node in able)
         heirs = _heirs(view) if state.table.live > 1 else {}
+        held = _held(view)
         single = isinstance(state.table, ListTable)  # one node is meant to own everything
         nodes = []
         for node in view.nodes:
@@ -103,6 +119,7 @@ class Report:
             entitled = node.weight / total if state.cluster.can_own(node) else 0.0
             mine = heirs.get(state.cluster.ids[node.name], {})
             rest = [other.weight for other in able if other.name != node.name]
+            holds = held[state.cluster.ids[node.name]] if held else (None, None)
             nodes.append(
                 NodeReport(
                     name=node.name,
@@ -114,6 +131,8 @@ class Report:
                     heirs={str(state.names[heir]): part for heir, part in mine.items()},
                     heir_max=max(mine.values(), default=0.0) / share if share else 0.0,
                     heir_max_optimal=max(rest) / sum(rest) if rest and share else 0.0,
+                    held=holds[0],
+                    held_expected=holds[1],
                 )
             )
         balances = [node.balance for node in nodes if node.expected]
@@ -127,6 +146,7 @@ class Report:
             moved_on_failure_max=max(moved, default=0.0),
             moved_on_failure_mean=sum(moved) / len(moved) if moved else 0.0,
             moved_on_failure_optimal=1 / len(able) if able else 0.0,
+            held_max=max((node.held_balance for node in nodes), default=0.0) if held else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,11 +157,18 @@ class Report:
         down = sum(not node.live for node in self.nodes)
         mean, most = percent(self.moved_on_failure_mean), percent(self.moved_on_failure_max)
         optimal = percent(self.moved_on_failure_optimal)
-        return [
+        lines = [
             f"{self.strategy} at epoch {self.epoch}: {len(self.nodes)} nodes, {down} down",
             f"balance: max/expected {self.balance_max:.3f}, standard deviation {self.balance_std:.3f}",
             f"one failure moves {mean} on average, {most} at most (optimum on average {optimal})",
         ]
+        if self.held_max is not None:
+            fullest = max(self.nodes, key=lambda node: node.held_balance)
+            lines.insert(2, f"replicas: max/expected {self.held_max:.3f}, of {shown(fullest.name)}")
+        idle = sum(not node.share for node in self.nodes if node.expected)
+        if idle:
+            lines.append(f"{idle:,} live nodes own no key")
+        return lines
 
     def __str__(self) -> str:
         lines = self._summary()
@@ -157,10 +184,10 @@ class Report:
 
     def to_html(self) -> str:
         """The report as an HTML table with bars, for notebooks: of more than 50 nodes, the fullest; names are escaped."""
-        shown = self.nodes
-        if len(shown) > ROWS_MOST:
-            shown = tuple(sorted(shown, key=lambda node: (-node.balance, -node.share))[:ROWS_MOST])
-        full = max((max(node.share, node.expected) for node in shown), default=0.0)
+        fullest = self.nodes
+        if len(fullest) > ROWS_MOST:
+            fullest = tuple(sorted(self.nodes, key=lambda node: (-node.balance, -node.share))[:ROWS_MOST])
+        full = max((max(node.share, node.expected) for node in fullest), default=0.0)
         rows = [
             [
                 escaped(node.name),
@@ -172,11 +199,13 @@ class Report:
                 percent(node.expected),
                 f"{len(node.heirs)}, the largest takes {percent(node.heir_max)}" if node.heirs else "",
             ]
-            for node in shown
+            for node in fullest
         ]
         columns = ["node", "weight", "zone", "state", "share", "", "expected", "heirs"]
         less = (
-            f"<div>the {len(shown)} fullest of {len(self.nodes):,} nodes</div>" if len(shown) < len(self.nodes) else ""
+            f"<div>the {len(fullest)} fullest of {len(self.nodes):,} nodes</div>"
+            if len(fullest) < len(self.nodes)
+            else ""
         )
         first, *others = (escaped(line, _LINE_MOST) for line in self._summary())
         strategy = escaped(self.strategy, _LINE_MOST)
@@ -217,3 +246,13 @@ def _heirs(view: View) -> dict[int, dict[int, float]]:
         if heir != NO_NODE:
             result.setdefault(owner, {})[heir] = float(parts[i])
     return result
+
+
+def _held(view: View) -> list[tuple[float, float]]:
+    """Of each id, its part of all rows' entries and what its weight entitles it to; empty without replicas."""
+    state = view._state
+    table, weights = state.own.table, state.cluster.weights
+    if not isinstance(table, PartitionMap) or table.rows.shape[1] < 2:
+        return []
+    held = np.bincount(table.rows.ravel(), minlength=len(weights)) / table.rows.size
+    return list(zip(held.tolist(), (weights / weights.sum()).tolist(), strict=True))

@@ -7,6 +7,7 @@ from typing_extensions import disjoint_base
 from ringward._core.table import Table
 
 def draw_chances(weights: npt.NDArray[np.float64], alive: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]: ...
+
 @disjoint_base
 class PartitionMap(Table):
     def __new__(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import xxhash
 
 from ringward._core import NO_NODE, Hasher, PartitionMap, State, rebalance
 from ringward.checks import checked_int
-from ringward.cluster import Cluster, Nodes, utf8
+from ringward.cluster import Cluster, Nodes, as_nodes, utf8
 from ringward.errors import ArgumentError
 from ringward.keys import XXH3
 from ringward.router import Placed, Router
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["PartitionTable"]
 
 PARTITIONS = 4096
+PARTITIONS_PER_NODE = 32  # by default at least: then a node has at most 1/32 more than its share
 PARTITIONS_MAX = 1 << 24
 REPLICAS_MAX = 1 << 8
 ENTRIES_MAX = 1 << 28
@@ -30,16 +32,20 @@ class PartitionTable(Router):
     """The hash space in equal partitions, each with a row of nodes: the owner and its replicas.
 
     Rows are balanced exactly: every node owns floor or ceil of its weight's share of the
-    partitions, and of all rows' entries likewise. A membership change moves the fewest
-    entries that keep it so. Liveness only filters the rows.
+    partitions, and of all rows' entries likewise. A membership change moves few entries
+    beyond what the new counts need; `Transfer.excess` tells how many. Liveness only filters
+    the rows.
 
     Parameters
     ----------
     nodes : iterable of str or Node, or mapping of name to weight
-    partitions : int
-        1 to 2^24; best at least 100 a node.
+    partitions : int or "auto"
+        1 to 2^24; best at least 100 a node. It never changes. By default 4,096, or the least
+        power of two that gives each of these nodes 32; say a number where tables for different
+        lists of nodes are compared. Fewer partitions than nodes of a weight above 0 leave nodes
+        without keys, which is a `UserWarning`.
     replicas : int
-        Nodes in a row: distinct, and of distinct zones while there are enough of them.
+        Nodes in a row: distinct, and as evenly of all zones as their nodes allow.
     hash : XXH3, SipHash or Multiplicative
     on_empty : str, optional
         The member that owns every key while nobody is live.
@@ -69,11 +75,14 @@ class PartitionTable(Router):
         self,
         nodes: Nodes = (),
         *,
-        partitions: int = PARTITIONS,
+        partitions: int | Literal["auto"] = "auto",
         replicas: int = 1,
         hash: Hasher = XXH3(),
         on_empty: str | None = None,
     ) -> None:
+        nodes = as_nodes(nodes)
+        if isinstance(partitions, str) and partitions == "auto":
+            partitions = _partitions_for(len(nodes), checked_int("replicas", replicas, 1, REPLICAS_MAX))
         super().__init__(nodes, {"partitions": partitions, "replicas": replicas}, hash, on_empty)
 
     @staticmethod
@@ -96,10 +105,25 @@ class PartitionTable(Router):
             kept = old.weights, old.name_hashes, old.name_ranks
             return Placed(PartitionMap(old.rows, cluster.alive, *kept, before=old, zones=old.zones))
         rows = np.full((self._options["partitions"], 0), NO_NODE, np.uint32) if old is None else old.rows
-        hashes = np.array([xxhash.xxh3_64_intdigest(utf8(name)) for name in cluster.names], np.uint64)
+        hashes = np.zeros(len(cluster.ids), np.uint64)
+        known = 0 if old is None else len(old.name_hashes)
+        if old is not None:
+            hashes[:known] = old.name_hashes
+        fresh = cluster.fresh if old is not None else cluster.ids
+        for name in fresh:
+            hashes[cluster.ids[name]] = xxhash.xxh3_64_intdigest(utf8(name))
+        self._warn_of_too_few(cluster, before)
         zones = cluster.zone_ids
         rows = self._rebalanced(cluster, rows, zones)
         return Placed(PartitionMap(rows, cluster.alive, cluster.weights, hashes, cluster.name_ranks, zones=zones))
+
+    def _warn_of_too_few(self, cluster: Cluster, before: State | None) -> None:
+        """Say so when nodes are to own keys and cannot: once, not at each change that follows."""
+        partitions = self._options["partitions"]
+        owning = np.count_nonzero(cluster.weights)
+        if owning > partitions and (before is None or np.count_nonzero(before.cluster.weights) <= partitions):
+            text = f"partitions should be at least {owning}, the number of nodes (was {partitions}): some own no key"
+            warnings.warn(text, UserWarning, stacklevel=5)
 
     def _rebalanced(
         self, cluster: Cluster, rows: npt.NDArray[np.uint32], zones: npt.NDArray[np.uint32]
@@ -126,3 +150,11 @@ class PartitionTable(Router):
         """The partition of a key: (hash * partitions) >> 64."""
         state = self._state
         return int(state.hasher(key) * len(state.own.table.rows) >> 64)
+
+
+def _partitions_for(nodes: int, replicas: int) -> int:
+    """The default number of partitions."""
+    wanted = max(PARTITIONS, 1 << (PARTITIONS_PER_NODE * nodes - 1).bit_length()) if nodes else PARTITIONS
+    while wanted > PARTITIONS_MAX or wanted * replicas > ENTRIES_MAX:
+        wanted //= 2
+    return wanted
