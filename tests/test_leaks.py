@@ -140,7 +140,7 @@ BAD: dict[str, Call] = {
     "assign str": lambda r: r.assign("event1"),
     "assign out too short": lambda r: r.assign(KEYS, out=OUT[:3]),
     "assign bad into out": lambda r: r.assign([*KEYS[:19], None], out=OUT),
-    "assign count 9": lambda r: r.assign(KEYS, count=9),
+    "assign count 70_000": lambda r: r.assign(KEYS, count=70_000),
     "assign_hashes int64": lambda r: r.assign_hashes(NUMBERS),
     "hash_keys": lambda _: rw.hash_keys([1.5]),
     "hash": lambda _: rw.hash_keys(KEYS, "xxh3"),

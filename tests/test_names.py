@@ -332,6 +332,22 @@ def test_every_id_has_its_name_and_no_node_has_none(ring: rw.HashRing, library: 
         assert as_lists(reader.owner_names(ids[:0], library)) == []
 
 
+def test_the_array_of_names_takes_no_node_too(ring: rw.HashRing) -> None:
+    """`names[ids]` gives plain arrays as ever, None for NO_NODE, and an IndexError for what is no id."""
+    ids = np.array(IDS, np.uint32)
+    for each in (ids, ids.astype(np.int64), ids.reshape(2, 3)):
+        assert type(ring.names[each]) is np.ndarray
+        assert ring.names[each].ravel().tolist() == EXPECTED
+    assert ring.names[rw.NO_NODE] is ring.names[ids[2]] is None
+    assert (ring.names[3], ring.names[-1], ring.names[:2].tolist()) == ("é", "é", ["a", "b"])
+    assert repr(ring.names).startswith("array(['a', 'b'")
+    for wrong in (4, np.array([0, 4]), np.int64(-5)):
+        with pytest.raises(IndexError):
+            ring.names[wrong]
+    with pytest.raises(ValueError, match="read-only"):
+        ring.names[0] = "b"
+
+
 def test_names_come_as_categories(ring: rw.HashRing) -> None:
     """Of the routers' names, past ones too, so that columns of one router fit each other."""
     ids = np.array(IDS, np.uint32)
@@ -392,6 +408,9 @@ def test_names_after_apply_are_those_of_the_transfer(kind: Kind) -> None:
     router.mark_up("b").apply(ids, hashes)
     assert set(router.owner_names(ids)) == {"b"}
     assert transfer.owner_names(transfer.arcs["target"]).tolist() == [None] * len(transfer.arcs)
+    between = rw.Transfer.between(router, kind.make({}))
+    for each in (transfer, pickle.loads(pickle.dumps(transfer)), between):
+        assert set(each.names[each.arcs["target"]]) == {None}
 
 
 def test_many_names_are_right_beyond_one_piece(ring: rw.HashRing) -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ringward._core import NO_NODE
 from ringward.errors import ArgumentError, ArgumentTypeError
 
-__all__ = ["Form", "Frames", "Ids", "Library", "frames_of", "names_of"]
+__all__ = ["Form", "Frames", "Ids", "Library", "NameArray", "frames_of", "names_of"]
 
 Form: TypeAlias = Literal["category", "string", "id"]
 Library: TypeAlias = Literal["numpy", "pandas", "polars", "pyarrow"]
@@ -194,6 +194,26 @@ def names_of(ids: object, names: Names, library: str) -> Any:
     if checked.ndim == 1:
         return frames.owners(checked, names, "category", None)
     raise ArgumentError("ids", "of 1 or 2 dimensions", checked.shape)
+
+
+class NameArray(np.ndarray[Any, np.dtype[np.object_]]):
+    """node id → name, where an id or an array of ids that holds NO_NODE selects None in its place."""
+
+    def __getitem__(self, key: Any) -> Any:
+        plain = self.view(np.ndarray)
+        try:
+            return plain[key]
+        except IndexError:
+            if not isinstance(key, int | np.integer | np.ndarray):
+                raise
+            try:
+                return names_of(key, tuple(plain.tolist()), "numpy")
+            except ArgumentError:
+                pass
+            raise  # an id that nobody has
+
+    def __repr__(self) -> str:
+        return repr(self.view(np.ndarray))
 
 
 def checked_ids(ids: object, known: int) -> Ids:

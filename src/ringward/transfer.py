@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ringward import markup
 from ringward._core import ARC, NO_NODE, ArcIndex, PartitionMap, Reader, State, checked_hashes, difference, plain_array
 from ringward.errors import ArgumentError, ArgumentTypeError
-from ringward.frames import Library, names_of
+from ringward.frames import Library, NameArray, names_of
 from ringward.markup import ROWS_MOST, escaped
 from ringward.texts import brief, percent
 
@@ -55,7 +55,7 @@ class Transfer:
         self.epoch: int = after.epoch
         self._before: State = before
         self._after: State = after
-        self.names: npt.NDArray[np.object_] = after.names  # of one router: they only grow
+        self.names: npt.NDArray[np.object_] = after.names.view(NameArray)  # of one router: they only grow
         self._new_ids: npt.NDArray[np.uint32] | None = None
 
     @classmethod
@@ -84,7 +84,8 @@ class Transfer:
             raise ArgumentError("after", f"hashed by {before.hash!r}, as before is", after.hash)
         states = before._state, after._state  # each read once: a router may change meanwhile
         transfer = cls(*states)
-        transfer.names, transfer._new_ids = _joined_names(*states)
+        names, transfer._new_ids = _joined_names(*states)
+        transfer.names = names.view(NameArray)
         return transfer
 
     @cached_property

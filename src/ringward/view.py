@@ -13,7 +13,7 @@ from ringward.checks import text_of
 from ringward.cluster import Cluster, Node
 from ringward.errors import ArgumentTypeError, UnknownNodeError
 from ringward.explanation import Explanation
-from ringward.frames import Library, names_of
+from ringward.frames import Library, NameArray, names_of
 from ringward.report import Report
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ class View(Reader):
 
     @property
     def names(self) -> npt.NDArray[np.object_]:
-        """node id → name, of past members too; read-only, shape (ids,). For a column of ids: `owner_names`."""
-        return self._state.names
+        """node id → name, of past members too; read-only, shape (ids,). NO_NODE selects None; see `owner_names`."""
+        return self._state.names.view(NameArray)
 
     def owner_names(self, ids: npt.ArrayLike, library: Library = "numpy") -> Any:
         """The names for node ids; unlike `names[ids]`, also where an id is NO_NODE.
