@@ -26,6 +26,7 @@ cdef enum:
     TEST_SPEED = 2  # of testing hashes, and of scanning ids, beside assigning keys: see `checked_threads`
     SCAN_SPEED = 32
     FEW_MOVES = 1 << 16  # up to this many, one thread writes them
+    PIECE = 1 << 22  # keys that are tested before signals are
 
 ARC = np.dtype([("start", np.uint64), ("end", np.uint64), ("source", np.uint64), ("target", np.uint64)])
 
@@ -295,17 +296,20 @@ cdef class Search(Loop):
         cdef Py_ssize_t k, total = 0
         self.hashes = hashes
         self.plan(size if self.index.size else 0, threads)
+        if self.threads == 1:
+            self.chunk = min(self.chunk, <Py_ssize_t>PIECE)
         self.lists = <Moves *>calloc(<size_t>(self.size // self.chunk + 1), sizeof(Moves))
         if self.lists == NULL:
             raise MemoryError
         self.chunks = self.size // self.chunk + 1
-        self.go()
+        self.each()
+        self.deaf = True  # from here on all or nothing is written
         for k in range(self.chunks):
             self.lists[k].before = total
             total += self.lists[k].count
         out = np.empty(total, np.int64)
         self.indices = <int64_t *>cnp.PyArray_DATA(out)
-        if total > FEW_MOVES:
+        if total > FEW_MOVES and self.threads > 1:
             self.go()
         else:
             for k in range(self.chunks):
@@ -313,6 +317,18 @@ cdef class Search(Loop):
         if self.ids != NULL and self.index.few_sources and self.index.sources.shape[0] > 1:
             out.sort()  # each chunk was scanned for one source after another
         return out
+
+    cdef int each(self) except -1:
+        cdef Py_ssize_t start = 0
+        cdef int64_t last = 0
+        if self.threads > 1:
+            return self.go()
+        with nogil:
+            while start < self.size:
+                self.listen(&last)
+                self.run(start, min(self.chunk, self.size - start))
+                start += self.chunk
+        return 0
 
     cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil:
         if self.indices != NULL:

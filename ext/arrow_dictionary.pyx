@@ -6,6 +6,7 @@ from .arrow cimport OwnedArray
 from .arrow_abi cimport ArrowArray
 from .arrow_columns cimport IN_DICTIONARY, ArrowColumn, Layout, integer_t, load
 from .hashing cimport HashSpec
+from .pause cimport pause
 from .table cimport BLOCK
 
 cimport numpy as cnp
@@ -44,12 +45,14 @@ cdef class DictionaryValues:
     cdef int prepare(self, const HashSpec *spec) except -1:
         cdef Py_ssize_t start = 0, count, size = self.column.size
         cdef uint64_t *p
+        cdef int64_t last = 0
         if self.hashes is None:
             hashes = np.empty(size, np.uint64)
             p = <uint64_t *>cnp.PyArray_DATA(hashes)
             with nogil:
                 while start < size:
                     count = min(<Py_ssize_t>BLOCK, size - start)
+                    pause(&last)
                     self.column.fill(spec, start, count, p + start)
                     start += count
             self.hash = p

@@ -6,10 +6,14 @@ of (hash, name of the node); `ranks` maps an id to the place of its name in UTF-
 cimport numpy as cnp
 import numpy as np
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from .mix cimport mul_fold, mul_high, rw_load64
+from .pause cimport pause
 from .xxh3 cimport PRIME64_1, SECRET, avalanche, derive_secret, mix16, store64, xxh3_bytes
 
+
+cdef enum:
+    BLOCK = 1 << 17  # points between two looks at signals
 
 cdef struct Point:
     uint64_t hash
@@ -59,10 +63,12 @@ def node_points(list names, const uint32_t[::1] ids, const uint32_t[::1] counts)
     cdef bytearray label
     cdef bytes name
     cdef unsigned char *p
-    cdef Py_ssize_t i, total = 0
+    cdef Py_ssize_t i, total = 0, since = 0
     cdef uint64_t *hash
     cdef uint32_t *node
     cdef uint32_t k
+    cdef size_t size
+    cdef int64_t last = 0
     for i in range(counts.shape[0]):
         total += counts[i]
     hashes = np.empty(total, np.uint64)
@@ -75,11 +81,21 @@ def node_points(list names, const uint32_t[::1] ids, const uint32_t[::1] counts)
         label[8:-8] = name
         p = <unsigned char *>label
         store64(p, <uint64_t>len(name))
-        label_hashes(hash, p, <size_t>len(label), counts[i], secret)
+        size = <size_t>len(label)
+        if counts[i] > BLOCK:
+            with nogil:
+                label_hashes(hash, p, size, counts[i], secret)
+        else:
+            label_hashes(hash, p, size, counts[i], secret)
         hash += counts[i]
         for k in range(counts[i]):
             node[k] = ids[i]
         node += counts[i]
+        since += counts[i]
+        if since > BLOCK:  # others get the GIL, and signals their handlers
+            since = 0
+            with nogil:
+                pause(&last)
     return hashes, nodes
 
 
@@ -93,6 +109,8 @@ def sort_points(const uint64_t[::1] hashes, const uint32_t[::1] nodes, const uin
     nodes : ndarray of uint32, shape (n,)
     """
     cdef Py_ssize_t size = hashes.shape[0], i, k
+    cdef Py_ssize_t block = 0
+    cdef int64_t last = 0
     cdef uint64_t buckets = <uint64_t>max(size, 1)
     cdef uint32_t[::1] ends = np.zeros(size + 1, np.uint32)
     cdef uint64_t[::1] sorted_hashes
@@ -103,16 +121,25 @@ def sort_points(const uint64_t[::1] hashes, const uint32_t[::1] nodes, const uin
     sorted_hashes = hash_array
     sorted_nodes = node_array
     with nogil:
-        for i in range(size):
-            ends[<Py_ssize_t>mul_high(hashes[i], buckets) + 1] += 1
+        while block < size:
+            pause(&last)
+            for i in range(block, min(block + BLOCK, size)):
+                ends[<Py_ssize_t>mul_high(hashes[i], buckets) + 1] += 1
+            block += BLOCK
         for i in range(size):
             ends[i + 1] += ends[i]
-        for i in range(size):
-            k = <Py_ssize_t>mul_high(hashes[i], buckets)
-            sorted_hashes[ends[k]] = hashes[i]
-            sorted_nodes[ends[k]] = nodes[i]
-            ends[k] += 1
+        block = 0
+        while block < size:
+            pause(&last)
+            for i in range(block, min(block + BLOCK, size)):
+                k = <Py_ssize_t>mul_high(hashes[i], buckets)
+                sorted_hashes[ends[k]] = hashes[i]
+                sorted_nodes[ends[k]] = nodes[i]
+                ends[k] += 1
+            block += BLOCK
         for i in range(1, size):
+            if i & (BLOCK - 1) == 0:
+                pause(&last)
             point.hash = sorted_hashes[i]
             if sorted_hashes[i - 1] < point.hash:
                 continue

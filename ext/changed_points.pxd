@@ -14,5 +14,6 @@ cdef class ChangedPoints(PointTable):
     cdef Py_ssize_t steps  # that lookups have taken so far
 
     cdef Py_ssize_t first_extra(self, uint64_t h) noexcept nogil
+    cdef Py_ssize_t extra_before(self, uint64_t h) noexcept nogil
     cdef object compiled(self)
     cdef void adopt(self, PointTable full) noexcept

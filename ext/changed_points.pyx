@@ -10,6 +10,7 @@ import numpy as np
 
 from ringward._core.build import filter_points, merge_points
 
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from .table cimport NO_NODE
 
 cimport numpy as cnp
@@ -23,6 +24,23 @@ cdef enum:
 
 cdef object NO_HASHES = np.empty(0, np.uint64)
 cdef object NO_NODES = np.empty(0, np.uint32)
+
+
+cdef extern from "Python.h":
+    int Py_AddPendingCall(int (*function)(void *) except -1, void *argument)
+
+
+cdef void raise_later(error) noexcept:
+    """Once Python code goes on in the main thread, where handlers of signals run."""
+    Py_INCREF(error)
+    if Py_AddPendingCall(raise_now, <void *>error) < 0:
+        Py_DECREF(error)
+
+
+cdef int raise_now(void *error) except -1 with gil:
+    raised = <object>error
+    Py_DECREF(raised)
+    raise raised
 
 
 cdef class ChangedPoints(PointTable):
@@ -72,15 +90,38 @@ cdef class ChangedPoints(PointTable):
         self.base = None
         self.extra_hashes = self.extra_nodes = None
 
-    cdef Py_ssize_t first_extra(self, uint64_t h) noexcept nogil:
-        """The index of the first live point that came at or after h, wrapping; -1 where there is none."""
-        cdef Py_ssize_t low = 0, high = self.extra, middle, i
+    cdef Py_ssize_t total(self) noexcept:
+        return self.size if self.base is None else self.base.size + self.extra
+
+    cdef bint live_before(self, uint64_t h, uint64_t *out, Py_ssize_t *steps) noexcept nogil:
+        cdef Py_ssize_t i, k
+        if self.base is None:
+            return PointTable.live_before(self, h, out, steps)
+        i, k = self.base.last_live(self.live_node, h, steps), self.extra_before(h) - 1
+        while k >= 0 and not self.live_node[self.extra_node[k]]:
+            k -= 1
+            steps[0] += 1
+        if i < 0 and k < 0:
+            return False
+        out[0] = self.base.hash[i] if i >= 0 else self.extra_hash[k]
+        if k >= 0 and self.extra_hash[k] > out[0]:
+            out[0] = self.extra_hash[k]
+        return True
+
+    cdef Py_ssize_t extra_before(self, uint64_t h) noexcept nogil:
+        """How many of the points that came are below h."""
+        cdef Py_ssize_t low = 0, high = self.extra, middle
         while low < high:
             middle = (low + high) // 2
             if self.extra_hash[middle] < h:
                 low = middle + 1
             else:
                 high = middle
+        return low
+
+    cdef Py_ssize_t first_extra(self, uint64_t h) noexcept nogil:
+        """The index of the first live point that came at or after h, wrapping; -1 where there is none."""
+        cdef Py_ssize_t low = self.extra_before(h), i
         for i in range(self.extra):
             if low == self.extra:
                 low = 0
@@ -113,8 +154,10 @@ cdef class ChangedPoints(PointTable):
             with gil:
                 try:
                     self.settle()
-                except MemoryError:
+                except BaseException as error:
                     self.steps = 0  # goes on as it is
+                    if not isinstance(error, MemoryError):  # of a signal's handler
+                        raise_later(error)
         return owner
 
 

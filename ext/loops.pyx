@@ -15,6 +15,7 @@ from .cpu cimport kernels
 from .hashing cimport Hasher
 from .kernels cimport MOST_AT_ONCE, Rows
 from .parallel cimport Loop, checked_threads
+from .pause cimport rw_clock_ms
 from .sources cimport plain_array
 from .table cimport BLOCK, FETCHED, NO_NODE
 
@@ -22,6 +23,8 @@ cnp.import_array()
 
 cdef enum:
     TURN = 1 << 15  # keys that are read before the source is left for others
+    WALKS = 256  # the same for candidates, which may take many microseconds a key
+    SMALL = 1 << 22  # keys whose owners are written at once: it takes less time than a signal may wait
     HASH_SPEED = 4  # of hashing integers alone, beside assigning them: see `checked_threads`
 
 cdef int64_t WIDE_NO_NODE = 0x7FFFFFFFFFFFFFFF
@@ -71,19 +74,26 @@ cdef class KeyLoop(Loop):
     cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil:
         cdef uint8_t *scratch = <uint8_t *>calloc(<size_t>max(<Py_ssize_t>1, self.scratch_size()), 1)
         cdef Py_ssize_t end = start + count
+        cdef int64_t last = 0, since = rw_clock_ms()
         if scratch == NULL:
             with gil:
                 raise MemoryError
         try:
-            while start < end:
-                count = min(<Py_ssize_t>TURN, end - start)
+            while start < end and not self.listen(&last):
+                count = min(self.turn_size(), end - start)
                 self.source.enter()
                 self.turn(start, start + count, scratch)
                 self.source.leave()
                 start += count
+                if self.source.needs_gil and rw_clock_ms() != since:
+                    let_others_in()
+                    since = rw_clock_ms()
         finally:
             free(scratch)
         return 0
+
+    cdef Py_ssize_t turn_size(self) noexcept nogil:
+        return BLOCK if self.source.needs_gil else TURN  # objects may be long texts
 
     cdef Py_ssize_t scratch_size(self) noexcept nogil:
         """Bytes, 0 at first, that each thread needs for itself."""
@@ -198,6 +208,9 @@ cdef class CandidatesLoop(KeyLoop):
     cdef Py_ssize_t scratch_size(self) noexcept nogil:
         return self.table.scratch_size()
 
+    cdef Py_ssize_t turn_size(self) noexcept nogil:
+        return WALKS
+
     cdef int turn(self, Py_ssize_t start, Py_ssize_t end, uint8_t *scratch) except -1 nogil:
         cdef uint64_t[BLOCK] room
         cdef const uint64_t *h
@@ -219,15 +232,29 @@ cdef class CandidatesLoop(KeyLoop):
         return 0
 
 
-cdef int owners_into(Table table, const HashSpec *spec, KeySource source, cnp.ndarray out,
-                     Py_ssize_t threads) except -1:
+cdef void let_others_in() noexcept nogil:
+    """Let go of the GIL for a moment, in a thread that holds it."""
+    with gil:
+        with nogil:
+            pass
+
+
+cdef bint is_small(Py_ssize_t keys) noexcept:
+    return keys <= SMALL
+
+
+cdef int owners_into(Table table, const HashSpec *spec, KeySource source, cnp.ndarray out, Py_ssize_t threads,
+                     bint whole) except -1:
+    """`whole`: no signal is to leave `out` written in part."""
+    cdef OwnersLoop loop = OwnersLoop(table, cnp.PyArray_ITEMSIZE(out))
     table.prepare(source.size)
-    return OwnersLoop(table, cnp.PyArray_ITEMSIZE(out)).read(source, spec, out, threads)
+    loop.deaf = whole
+    return loop.read(source, spec, out, threads)
 
 
 cdef int candidates_into(Table table, const HashSpec *spec, KeySource source, Py_ssize_t wanted, cnp.ndarray out,
                          Py_ssize_t threads) except -1:
-    table.settle()
+    table.prepare_walks(source.size, wanted)
     return CandidatesLoop(table, wanted).read(source, spec, out, threads)
 
 

@@ -10,8 +10,11 @@ cdef class Loop:
     cdef int64_t next  # where the next chunk starts; atomic
     cdef Py_ssize_t helpers  # threads beside the calling one that have not left yet; guarded by the GIL
     cdef PyThread_type_lock all_left
+    cdef bint deaf  # what it does can't be left undone: signals wait
+    cdef bint stopped  # a signal's handler raised: nobody needs the rest
     cdef object error
     cdef Py_ssize_t error_start  # the chunk that `error` comes from
+    cdef int listen(self, int64_t *last) except -1 nogil
     cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil
     cdef int plan(self, Py_ssize_t size, Py_ssize_t threads) except -1
     cdef int go(self) except -1

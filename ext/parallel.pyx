@@ -12,10 +12,11 @@ from time import monotonic, sleep
 
 import numpy as np
 
-from ringward.errors import ArgumentError, ArgumentTypeError
+from ringward.errors import ArgumentError, ArgumentTypeError, RingwardError
 
 from cpython.pythread cimport (
     NOWAIT_LOCK, WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock)
+from .pause cimport pause
 
 cdef extern from *:
     """
@@ -104,6 +105,12 @@ cdef class Loop:
     cdef int run(self, Py_ssize_t start, Py_ssize_t count) except -1 nogil:
         return 0
 
+    cdef int listen(self, int64_t *last) except -1 nogil:
+        """Let signals be served; called every few milliseconds, `last` as for `pause`. 1: the rest is not needed."""
+        if not self.deaf:
+            pause(last)
+        return self.stopped
+
     cdef int plan(self, Py_ssize_t size, Py_ssize_t threads) except -1:
         """Cut `size` keys into chunks for up to so many threads, the calling one among them."""
         cdef Py_ssize_t each = max(<Py_ssize_t>CHUNKS_PER_THREAD, ceiling(size, CHUNK_MAX * threads))
@@ -127,6 +134,7 @@ cdef class Loop:
         global beginning
         cdef bint helped
         self.next = 0
+        self.stopped = False
         self.error = None
         self.all_left = PyThread_allocate_lock()
         if self.all_left == NULL:
@@ -159,16 +167,19 @@ cdef class Loop:
             # Chunks are taken in order, so those before this one are done or will be: with the
             # least position of all errors, this is what one thread would have met first.
             rw_fetch_add(&self.next, self.size)
+            self.stopped = not isinstance(error, (RingwardError, MemoryError))
             if self.error is None or start < self.error_start:
                 self.error = error
                 self.error_start = start
 
     cdef int next_chunks(self, Py_ssize_t *start) except -1 nogil:
-        while True:
+        cdef int64_t last = 0
+        while not self.listen(&last):
             start[0] = <Py_ssize_t>rw_fetch_add(&self.next, self.chunk)
             if start[0] >= self.size:
                 return 0
             self.run(start[0], min(self.chunk, self.size - start[0]))
+        return 0
 
     cdef void leave(self) noexcept:
         # The caller cannot go on before it has the GIL, and this thread keeps it to its very end.

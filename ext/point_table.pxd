@@ -2,6 +2,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from .kernels cimport Line, Ring
 from .table cimport Table
+from .thinned cimport Thin
 
 
 cdef class PointTable(Table):
@@ -32,7 +33,17 @@ cdef class PointTable(Table):
     cdef object direct_array
     cdef Ring ring  # lines and direct table, as the kernels read them
     cdef Py_ssize_t bulk_keys
+    cdef Py_ssize_t walked  # points that walks have passed so far, about
+    cdef Py_ssize_t thinned_for  # how many candidates the levels below are made for
+    cdef list thinned  # keeps whatever a walk in another thread may still read
+    cdef const Thin *by_node  # the ring's levels by node, by zone, and of each part's ring; NULL: not worth it
+    cdef const Thin *by_zone
+    cdef const Thin *by_part
 
+    cdef int thin(self, Py_ssize_t wanted) except -1
+    cdef Py_ssize_t total(self) noexcept
+    cdef bint live_before(self, uint64_t h, uint64_t *out, Py_ssize_t *steps) noexcept nogil
+    cdef Py_ssize_t last_live(self, const uint8_t *live_node, uint64_t h, Py_ssize_t *steps) noexcept nogil
     cdef int count_live(self) except -1
     cdef int compile(self, PointTable before, changed, bint added) except -1
     cdef int count_buckets(self, PointTable before, changed, bint added) except -1

@@ -17,11 +17,14 @@ only the lines of points that changed owner.
 """
 import numpy as np
 
+from libc.stdint cimport int64_t
 from .cpu cimport kernels
 from .kernels cimport AHEAD_HASHES, LINE_POINTS, MIXED, MOST_AT_ONCE, Rows
 from .lanes cimport rw_rank16
 from .mix cimport mul_high, rw_mul128, rw_prefetch, rw_publish, rw_published
+from .pause cimport pause
 from .table cimport BLOCK, FETCHED, NO_NODE
+from .thinned cimport Thinned, walk_thinned
 
 cimport numpy as cnp
 
@@ -34,6 +37,12 @@ cdef enum:
     DIRECT_BITS_MAX = 22  # 2^22 entries of 2 bytes: 8 MB, beyond which lines are faster
     BULK_BREAK_EVEN = 4  # lookups a point after which a direct table has paid for itself
     TAKEN = 1
+    LINES_A_TURN = 1 << 16  # written between two looks at signals
+    PROBES = 8  # walks that tell how long one is
+    FAR = 8  # points a candidate: walks that are no longer need no levels
+
+
+cdef uint64_t GOLDEN = 0x9E3779B97F4A7C15  # its multiples are spread over the ring
 
 
 cdef uint64_t bucket_count(Py_ssize_t size):
@@ -130,6 +139,7 @@ cdef class PointTable(Table):
     cdef int compile(self, PointTable before, changed, bint added) except -1:
         """Owners, buckets and lines, from scratch or from a table that differs little."""
         cdef cnp.ndarray next_live
+        cdef uint32_t *last_live
         same_points = before is not None and before.hash_array is self.hash_array
         everybody = self.live == self.members
         if everybody:
@@ -139,7 +149,9 @@ cdef class PointTable(Table):
             self.owner_array = np.empty(self.size, np.uint32)
             self.owner = <uint32_t *>cnp.PyArray_DATA(self.owner_array)
             next_live = np.full(self.parts + 1, NO_NODE, np.uint32)
-            self.effective_owners(<uint32_t *>cnp.PyArray_DATA(next_live))
+            last_live = <uint32_t *>cnp.PyArray_DATA(next_live)
+            with nogil:
+                self.effective_owners(last_live)
         self.buckets = bucket_count(self.size)
         patchable = before is not None and before.lines != NULL and before.buckets == self.buckets
         if same_points and before.owner != NULL:
@@ -166,10 +178,11 @@ cdef class PointTable(Table):
         if before is not None and changed is not None:
             old = before.first
             shifts = changed
-            for b in range(self.buckets + 1):
-                while k < shifts.shape[0] and mul_high(shifts[k], self.buckets) < b:
-                    k += 1
-                self.first[b] = <uint32_t>(old[b] + k if added else old[b] - k)
+            with nogil:
+                for b in range(self.buckets + 1):
+                    while k < shifts.shape[0] and mul_high(shifts[k], self.buckets) < b:
+                        k += 1
+                    self.first[b] = <uint32_t>(old[b] + k if added else old[b] - k)
             return 0
         with nogil:
             for i in range(self.size):
@@ -183,7 +196,8 @@ cdef class PointTable(Table):
 
     cdef int compile_lines(self, PointTable before, changed) except -1:
         """All lines, or copies of those of `before` with the ones around `changed` written anew."""
-        cdef uint64_t bucket
+        cdef uint64_t bucket, written = 0
+        cdef int64_t last = 0
         cdef const uint64_t[::1] around
         cdef Py_ssize_t i
         room = np.empty(self.buckets * sizeof(Line) + 64, np.uint8)
@@ -194,8 +208,11 @@ cdef class PointTable(Table):
         self.ring.buckets = self.buckets
         if before is None or changed is None or len(changed) > self.size // 8:
             with nogil:
-                for bucket in range(self.buckets):
-                    self.write_line(bucket)
+                while written < self.buckets:
+                    pause(&last)
+                    for bucket in range(written, min(written + LINES_A_TURN, self.buckets)):
+                        self.write_line(bucket)
+                    written += LINES_A_TURN
             return 0
         self.line_array[:] = before.line_array
         around = changed
@@ -384,14 +401,60 @@ cdef class PointTable(Table):
     cdef Py_ssize_t scratch_size(self) noexcept nogil:
         return 2 * self.ids  # one flag a node, one a zone (there are no more zones than ids)
 
+    cdef int prepare_walks(self, Py_ssize_t keys, Py_ssize_t wanted) except -1:
+        """Build levels where walks pass so many points that it pays."""
+        cdef Py_ssize_t probe, walked
+        self.settle()
+        wanted = min(wanted, self.live)
+        if wanted <= max(<Py_ssize_t>1, self.thinned_for) or self.owner == NULL:
+            return 0
+        if keys > PROBES:
+            out, scratch = np.empty(wanted, np.uint32), np.zeros(self.scratch_size(), np.uint8)
+            walked, self.walked = self.walked, 0
+            for probe in range(PROBES):
+                self.walk(<uint64_t>probe * GOLDEN, wanted, <uint32_t *>cnp.PyArray_DATA(out),
+                          <uint8_t *>cnp.PyArray_DATA(scratch))
+            walked, self.walked = self.walked, walked + self.walked
+            if walked <= FAR * PROBES * wanted or walked // PROBES * keys <= self.size:
+                return 0
+        elif self.walked <= self.size:
+            return 0
+        return self.thin(wanted)
+
+    cdef int thin(self, Py_ssize_t wanted) except -1:
+        cdef Thinned by_node = Thinned(), other
+        wanted = max(wanted, 2 * self.thinned_for)
+        by_node.build(self.hash_array, self.node_array, self.alive, None, None, wanted - 1)
+        if self.thinned is None:
+            self.thinned = []
+        self.thinned.append(by_node)
+        if not by_node.plain():
+            rw_publish(<const uint16_t **>&self.by_node, <const uint16_t *>&by_node.thin)
+        if self.groups is not None or self.zones is not None:
+            other = Thinned()
+            other.build(self.hash_array, self.node_array, self.alive, self.zones if self.groups is None else None,
+                        self.groups, wanted - 1)
+            self.thinned.append(other)
+            if self.groups is not None:
+                rw_publish(<const uint16_t **>&self.by_part, <const uint16_t *>&other.thin)
+            elif not other.plain():
+                rw_publish(<const uint16_t **>&self.by_zone, <const uint16_t *>&other.thin)
+        self.walked = 0
+        self.thinned_for = wanted
+        return 0
+
     cdef Py_ssize_t walk(self, uint64_t h, Py_ssize_t count, uint32_t *out, uint8_t *scratch) noexcept nogil:
-        cdef Py_ssize_t start, found = 0, preferred = 0, lap, i, k, goal
+        cdef Py_ssize_t start, found = 0, preferred = 0, steps = 0, lap, i, k, goal, ring
         cdef uint8_t *zone_seen = scratch + self.ids
         cdef uint32_t node, part = 0
+        cdef const Thin *thin
         if self.owner == NULL:
             return 0
         start = self.first_point(h)
         count = min(count, self.live)
+        if count == 1:
+            out[0] = self.owner[start]
+            return 1
         if self.group != NULL:
             part = self.group[self.node[start]]
             preferred = min(count, <Py_ssize_t>self.group_live[part])
@@ -400,7 +463,16 @@ cdef class PointTable(Table):
         for lap in range(2):  # the part's or the zones' first round, then everybody
             goal = count if lap else preferred
             i = start
+            thin, ring = <const Thin *>rw_published(<const uint16_t **>&self.by_node), 0
+            if lap == 0 and self.group != NULL:
+                thin, ring = <const Thin *>rw_published(<const uint16_t **>&self.by_part), <Py_ssize_t>part
+            elif lap == 0 and self.zone != NULL:
+                thin = <const Thin *>rw_published(<const uint16_t **>&self.by_zone)
+            if thin != NULL:
+                found = walk_thinned(thin, ring, h, goal, found, out, scratch,
+                                     zone_seen if thin.class_of != NULL else NULL)
             while found < goal:
+                steps += 1
                 node = self.node[i]
                 i = i + 1 if i + 1 < self.size else 0
                 if scratch[node] or not self.live_node[node]:
@@ -418,7 +490,30 @@ cdef class PointTable(Table):
             scratch[out[k]] = 0
             if self.zone != NULL:
                 zone_seen[self.zone[out[k]]] = 0
+        self.walked += steps
         return found
+
+    cdef Py_ssize_t total(self) noexcept:
+        """How many points there are, compiled or not."""
+        return self.size
+
+    cdef bint live_before(self, uint64_t h, uint64_t *out, Py_ssize_t *steps) noexcept nogil:
+        """The hash of the last live point below h, not wrapping; False where there is none."""
+        cdef Py_ssize_t i = self.last_live(self.live_node, h, steps)
+        if i >= 0:
+            out[0] = self.hash[i]
+        return i >= 0
+
+    cdef Py_ssize_t last_live(self, const uint8_t *live_node, uint64_t h, Py_ssize_t *steps) noexcept nogil:
+        """The index of that point, by a liveness that need not be this table's; or -1."""
+        cdef Py_ssize_t i = self.first_point(h)
+        if i == 0 and self.hash[0] < h:
+            i = self.size
+        i -= 1
+        while i >= 0 and not live_node[self.node[i]]:
+            i -= 1
+            steps[0] += 1
+        return i
 
     def first_index(self, uint64_t h):
         """The index of the first point at or after `h`, wrapping."""

@@ -13,7 +13,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from .columns cimport key_source
 from .hashing cimport HashSpec, Hasher, hash_scalar
-from .loops cimport HashSource, candidates_into, checked_hashes, owners_into, refuse_nulls
+from .loops cimport HashSource, candidates_into, checked_hashes, is_small, owners_into, refuse_nulls
 from .parallel cimport checked_threads
 from .sources cimport ArraySource, KeySource, plain_array
 from .table cimport NO_NODE, ListTable, Table
@@ -176,7 +176,7 @@ cdef class Reader:
         cdef Py_ssize_t wanted = most_candidates(state, count), found, i
         cdef uint32_t *ids
         cdef uint8_t *scratch
-        state.table.settle()
+        state.table.prepare_walks(1, wanted)
         ids = <uint32_t *>PyMem_Calloc(<size_t>max(1, wanted), sizeof(uint32_t))
         scratch = <uint8_t *>PyMem_Calloc(<size_t>max(1, state.table.scratch_size()), 1)
         try:
@@ -319,16 +319,16 @@ cdef object assign_source(State state, KeySource source, keys, count, given, thr
     if nulls == "raise":
         refuse_nulls(source)
     source.prepare(spec)
-    # Straight into `out` only where nothing can go wrong half-way and no key is overwritten unread.
+    # Straight into `out` only where nothing can go wrong half-way, no key is overwritten unread, and signals can wait.
     read = plain_array((<ArraySource>source).array) if isinstance(source, ArraySource) else keys
-    direct = (out is not None and count is None and not source.fallible and out.flags.carray
+    direct = (out is not None and count is None and not source.fallible and out.flags.carray and is_small(source.size)
               and not np.may_share_memory(out, read))
     if direct:
         result = out
     else:
         result = np.empty(shape, np.uint32 if out is None or count is not None else out.dtype)
     if count is None:
-        owners_into(state.table, spec, source, result, shared)
+        owners_into(state.table, spec, source, result, shared, direct)
     else:
         # Where nobody can own a key there are no candidates either, of whatever placement.
         candidates_into(state.table if state.table.live else NOBODY.table, spec, source, wanted, result, shared)

@@ -32,6 +32,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from math import fsum
 
 import numpy as np
+from .pause cimport pause
 from .row_paths cimport augment, balance_owners, link_all
 from .row_savings cimport Savings, copies_of, improve
 from .row_state cimport DEAL_TRIES, ENTRIES_MAX, MIX_SWEEPS, OWNER_TRIES, State, below, draw, fits, slack_change
@@ -125,7 +126,7 @@ cdef void wrap_around(State* s, const int64_t[::1] order) noexcept nogil:
                 rank += 1
 
 
-cdef void mix(State* s) noexcept nogil:
+cdef int mix(State* s) except -1 nogil:
     """Swap each entry with that of a random row, MIX_SWEEPS times, where both rows stay legal.
 
     The partner is the entry of the same zone where the row has one: with as many zones as ranks nothing else fits.
@@ -134,8 +135,11 @@ cdef void mix(State* s) noexcept nogil:
     cdef uint32_t* row
     cdef uint32_t* row2
     cdef uint64_t bits
+    cdef int64_t last = 0
     for sweep in range(MIX_SWEEPS):
         for p in range(s.partitions):
+            if p & 0xFFFF == 0:
+                pause(&last)
             row = s.rows + p * s.width
             for slot in range(s.width):
                 bits = draw(s)
@@ -462,6 +466,7 @@ cdef void _fill(
     cdef uint32_t[::1] one_row = np.empty(s.width, np.uint32)
     cdef int64_t[::1] order = live[np.argsort(inverse, kind="stable")]
     cdef uint64_t[::1] chance = np.zeros(s.nodes + 1, np.uint64)
+    cdef int64_t last = 0
     count = np.asarray(numbers[0])
     s.rows, s.zone, s.unseen_start = &table[0, 0], &zone[0], &start[0]
     s.count, s.limit, s.owned = &numbers[0, 0], &numbers[1, 0], &numbers[2, 0]
@@ -493,7 +498,7 @@ cdef void _fill(
             if unmet(s):
                 link_all(s, False)
                 while augment(s) > 0:
-                    pass
+                    pause(&last)
     if s.width == 1 and old_width <= 1:
         return  # who is in a row owns it, and no copy is more than counts demand
     if not first and old_width:

@@ -21,6 +21,7 @@ cdef class Table:
     cdef bint lookup_rows(self, const Rows *rows, Py_ssize_t count, uint64_t *h, uint16_t *out) noexcept nogil
     cdef int settle(self) except -1
     cdef void prepare(self, Py_ssize_t keys)
+    cdef int prepare_walks(self, Py_ssize_t keys, Py_ssize_t wanted) except -1
     cdef void fetch(self, const uint64_t *h, Py_ssize_t count) noexcept nogil
     cdef Py_ssize_t scratch_size(self) noexcept nogil
     cdef Py_ssize_t walk(self, uint64_t h, Py_ssize_t count, uint32_t *out, uint8_t *scratch) noexcept nogil

@@ -39,6 +39,10 @@ cdef class Table:
     cdef void prepare(self, Py_ssize_t keys):
         """Called under the GIL before `keys` bulk lookups: the place to build what only pays in bulk."""
 
+    cdef int prepare_walks(self, Py_ssize_t keys, Py_ssize_t wanted) except -1:
+        """Called under the GIL before walks for up to `wanted` candidates of so many keys."""
+        return self.settle()
+
     cdef void fetch(self, const uint64_t *h, Py_ssize_t count) noexcept nogil:
         """Called before walks for at most FETCHED hashes: to have what they read first on its way from memory."""
 

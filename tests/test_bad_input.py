@@ -24,6 +24,7 @@ from strategies import KINDS, MANY, Kind, fingerprint, orders, owners
 
 import ringward as rw
 from ringward import snapshot as snapshot_module
+from ringward.placement.points import POINTS_MAX, point_count
 
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=str)
 TRIO = {"a": Member(1.0, "x"), "b": Member(2.0, "y"), "c": Member(1.0)}
@@ -336,6 +337,11 @@ def test_what_a_router_shows_cannot_be_assigned(kind: Kind) -> None:
         lambda: rw.HashRing(["a", "b"], points_per_node=2**28),
         lambda: rw.HashRing({f"n{i}": 1e6 for i in range(100)}),
         lambda: rw.HashRing({"a": 1e300}),
+        lambda: rw.HashRing({"a": 1_000_000, "b": 1}),
+        lambda: rw.HashRing({f"n{i}": 100_000 for i in range(16)}),
+        lambda: rw.HashRing({"a": 3.84e12, "b": 1.92e12}),
+        lambda: rw.PartitionedRing({f"n{i}": 100_000 for i in range(16)}, part_size=4),
+        lambda: rw.PartitionTable(["a"], partitions=2**20, replicas=2**8),
         lambda: rw.HashRing({"a": sys.float_info.max, "b": 1.0}, points_per_node=1000),
         lambda: rw.HashRing({"a": 1.0}, weight_unit=5e-324),
         lambda: rw.PartitionedRing({"a": 1e300}, part_size=2),
@@ -357,6 +363,25 @@ def test_what_would_not_fit_is_refused_before_anything_is_allocated(
     assert peak < 2**22
     assert time.perf_counter() - began < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_before < 2**15
+
+
+@pytest.mark.parametrize(
+    ("nodes", "points"),
+    [
+        ({"a": 1_000_000, "b": 1}, 160),
+        ({f"n{i}": 100_000 for i in range(16)}, 160),
+        ({"a": 3.84e12, "b": 1.92e12, "c": 7.68e12}, 1),
+        ({"a": 1e300}, 1000),
+    ],
+)
+def test_too_many_points_name_their_bytes_and_a_unit_that_fits(nodes: dict, points: int) -> None:
+    """A weight of a million once took 4 GB and nearly a minute."""
+    with pytest.raises(rw.ArgumentError, match="512 MiB of 32 bytes each: use a weight_unit of at least") as caught:
+        rw.HashRing(nodes, points_per_node=points)
+    unit = float(str(caught.value).split("weight_unit of at least ")[1].split(",")[0])
+    options = {"points_per_node": points, "weight_unit": unit}
+    total = sum(point_count(rw.Node(name, weight), options) for name, weight in nodes.items())
+    assert 0.8 * POINTS_MAX < total <= POINTS_MAX
 
 
 def test_a_change_that_would_not_fit_leaves_the_router_as_it_was() -> None:

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +19,7 @@ from ringward.errors import ArgumentError, ArgumentTypeError, DuplicateNodeError
 __all__ = ["Cluster", "Node", "Nodes"]
 
 DEFAULT_WEIGHT = 1.0
+PAST_MIN = 256  # names of past members that keep their ids at least; more where there are more members
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def utf8(name: str) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class Cluster:
-    """Members, who of them is down, and the ids of all names there ever were. Immutable.
+    """Members, who of them is down, and the ids of their names and of past ones. Immutable.
 
     Every method that changes something returns another cluster, which `sealed` completes:
     only then do new members have ids, and the arrays fit the members.
@@ -97,6 +99,10 @@ class Cluster:
         Members marked down.
     ids : dict of str to int
         name → node id, of past members too; do not write to it.
+    past : dict of str to None
+        The names of past members, in the order in which they left. As many are kept as there are
+        members, and at least PAST_MIN; beyond that a new name takes the id of the one that left
+        first, which is forgotten. So what a state holds follows its members, not its history.
     names : ndarray of object, shape (ids,)
         node id → name, read-only.
     name_ranks : ndarray of uint32, shape (ids,)
@@ -108,17 +114,21 @@ class Cluster:
         changed is in both.
     touched : tuple of str
         Until it is sealed, the names that were added, removed or reweighed.
+    forgot : bool
+        Whether names were forgotten since the cluster before, and their ids taken.
     """
 
     members: dict[str, Node] = field(default_factory=dict)
     down: frozenset[str] = frozenset()
     ids: dict[str, int] = field(default_factory=dict)
+    past: dict[str, None] = field(default_factory=dict)
     names: npt.NDArray[np.object_] = field(default_factory=lambda: _frozen(np.empty(0, object)))
     name_ranks: npt.NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
     weights: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     gone: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
     touched: tuple[str, ...] = ()
+    forgot: bool = False
 
     def _with(self, **changes: Any) -> Cluster:
         """A copy with other values; `dataclasses.replace` takes five times as long."""
@@ -157,7 +167,7 @@ class Cluster:
         return self._with(members=members, touched=tuple(touched))
 
     def remove(self, names: Sequence[str]) -> Cluster:
-        """Without some members; their ids stay taken."""
+        """Without some members; they keep their ids for long, see `past`."""
         members = self.members.copy()  # keeps its room: `dict` would look up each key again after a removal
         names = [self.require(name) for name in names]
         for name in names:
@@ -190,8 +200,12 @@ class Cluster:
         if same and self.down == before.down:
             return before
         if same:
-            return before._with(down=self.down, gone=(), fresh=())
-        changes = self._with_ids_for(fresh)
+            return before._with(down=self.down, gone=(), fresh=(), forgot=False)
+        past = self.past.copy()
+        for name in fresh:
+            past.pop(name, None)
+        changes = self._with_ids_for(fresh, past)
+        past.update(dict.fromkeys(sorted(name for name in gone if name not in new)))
         ids = changes.get("ids", self.ids)
         weights = np.zeros(len(ids))
         weights[: len(before.weights)] = before.weights
@@ -203,32 +217,43 @@ class Cluster:
             total = sum(weights.tolist())
             if not math.isfinite(total):
                 raise ArgumentError("sum of all weights", "finite", total)
-        return self._with(gone=gone, fresh=fresh, touched=(), weights=weights, **changes)
+        return self._with(gone=gone, fresh=fresh, touched=(), weights=weights, past=past, **changes)
 
-    def _with_ids_for(self, names: Iterable[str]) -> dict[str, Any]:
-        """What changes when those of the names that have no id yet get one."""
+    def _with_ids_for(self, names: Iterable[str], past: dict[str, None]) -> dict[str, Any]:
+        """What changes when those of the names that have no id yet get one; who is forgotten for it leaves `past`."""
         fresh = sorted([name for name in names if name not in self.ids], key=utf8)
         if not fresh:
-            return {}
+            return {"forgot": False}
+        # Who leaves in this change is not in `past` yet: a Transfer names its nodes by the ids that both states have.
+        spare = max(0, len(past) - max(PAST_MIN, len(self.members)))
+        forgotten = list(islice(past, min(spare, len(fresh))))
         ids, first = self.ids.copy(), len(self.ids)
-        for name in fresh:
-            ids[name] = len(ids)
+        free = [ids.pop(name) for name in forgotten]
+        for name in forgotten:
+            del past[name]
+        mine = [*free, *range(first, first + len(fresh) - len(free))]
+        ids.update(zip(fresh, mine, strict=True))
         known = np.empty(len(ids), object)
         known[:first] = self.names
-        known[first:] = fresh
+        known[mine] = fresh
         order, ranks = fresh, np.arange(len(ids), dtype=np.uint32)
         if first:  # two sorted lists are merged by rank: only the new names are compared as text
-            order = self.in_order.copy()
+            order, old = self.in_order.copy(), self.name_ranks
+            if free:
+                left = np.sort(old[free])
+                old = old - np.searchsorted(left, old).astype(np.uint32)
+                for place in reversed(left.tolist()):
+                    del order[place]
             places = np.array([bisect_left(order, name) for name in fresh], np.uint32)
-            ranks[:first] = self.name_ranks + np.searchsorted(places, self.name_ranks, side="right")
-            ranks[first:] = places + np.arange(len(fresh), dtype=np.uint32)
+            ranks[:first] = old + np.searchsorted(places, old, side="right")
+            ranks[mine] = places + np.arange(len(fresh), dtype=np.uint32)
             for place, name in zip(reversed(places.tolist()), reversed(fresh), strict=True):
                 order.insert(place, name)
-        return {"ids": ids, "names": _frozen(known), "name_ranks": ranks, "in_order": order}
+        return {"ids": ids, "names": _frozen(known), "name_ranks": ranks, "in_order": order, "forgot": bool(free)}
 
     @cached_property
     def in_order(self) -> list[str]:
-        """All names there ever were, in UTF-8 order, which is that of str; do not write to it."""
+        """All names that have ids, in UTF-8 order, which is that of str; do not write to it."""
         return sorted(self.ids)
 
     @cached_property

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from heapq import nlargest
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ringward import markup
-from ringward._core import NO_NODE, ListTable, PartitionMap, PointTable, second_candidates
+from ringward._core import ListTable, PartitionMap, PointTable, heirs, second_candidates
 from ringward.markup import ROWS_MOST, escaped
 from ringward.texts import brief, percent, shown
 
@@ -110,15 +113,15 @@ class Report:
         shares = np.bincount(np.minimum(owners, ids), lengths, minlength=ids + 1)[:ids]
         able = [node for node in view.nodes if state.cluster.can_own(node)]
         total = sum(node.weight for node in able)
-        heirs = _heirs(view) if state.table.live > 1 else {}
+        inherited = dict(zip(state.names, _heirs(view), strict=True)) if state.table.live > 1 else {}
+        optimal = _optimal_heirs({node.name: node.weight for node in able})
         held = _held(view)
         single = isinstance(state.table, ListTable)  # one node is meant to own everything
         nodes = []
         for node in view.nodes:
             share = float(shares[state.cluster.ids[node.name]])
             entitled = node.weight / total if state.cluster.can_own(node) else 0.0
-            mine = heirs.get(state.cluster.ids[node.name], {})
-            rest = [other.weight for other in able if other.name != node.name]
+            mine = inherited.get(node.name, {})
             holds = held[state.cluster.ids[node.name]] if held else (None, None)
             nodes.append(
                 NodeReport(
@@ -128,9 +131,9 @@ class Report:
                     live=node.name not in view.down,
                     share=share,
                     expected=share if single else entitled,
-                    heirs={str(state.names[heir]): part for heir, part in mine.items()},
+                    heirs=mine,
                     heir_max=max(mine.values(), default=0.0) / share if share else 0.0,
-                    heir_max_optimal=max(rest) / sum(rest) if rest and share else 0.0,
+                    heir_max_optimal=optimal.get(node.name, 0.0) if share else 0.0,
                     held=holds[0],
                     held_expected=holds[1],
                 )
@@ -151,7 +154,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as JSON types."""
-        return asdict(self)
+        return {**_shallow(self), "nodes": tuple({**_shallow(node), "heirs": {**node.heirs}} for node in self.nodes)}
 
     def _summary(self) -> list[str]:
         down = sum(not node.live for node in self.nodes)
@@ -227,9 +230,31 @@ def _deviation(balances: list[float]) -> float:
     return deviation if deviation < np.inf else float("inf")
 
 
-def _heirs(view: View) -> dict[int, dict[int, float]]:
-    """owner id → heir id → share of the hash space; every arc is cut where its second candidate changes."""
-    table = view._state.own.table
+def _shallow(record: Report | NodeReport) -> dict[str, Any]:
+    """As `dataclasses.asdict`, which would copy every single number."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def _optimal_heirs(weights: dict[str, float]) -> dict[str, float]:
+    """For each of some nodes, the largest part of the others' weight that one of them has."""
+    if len(weights) < 2:
+        return {}
+    before = accumulate(weights.values(), initial=0.0)
+    after = [*accumulate(reversed(weights.values()), initial=0.0)][-2::-1]
+    heaviest, second = nlargest(2, weights, key=weights.__getitem__)
+    return {
+        name: weights[second if name == heaviest else heaviest] / (lighter + rest)
+        for name, lighter, rest in zip(weights, before, after, strict=False)
+    }
+
+
+def _heirs(view: View) -> Iterator[dict[str, float]]:
+    """For each id, heir → share of the hash space, the largest first.
+
+    Every arc is cut where its second candidate changes.
+    """
+    state = view._state
+    table = state.own.table
     if isinstance(table, PointTable) and table.zones is not None:  # zones order replicas, not heirs
         table = PointTable(table.hashes, table.nodes, table.alive, members=table.members)
     if isinstance(table, PartitionMap) and table.zones is not None:
@@ -237,15 +262,10 @@ def _heirs(view: View) -> dict[int, dict[int, float]]:
         table = PartitionMap(table.rows, table.alive, table.weights, *names, before=table)
     ends = table.bounds()
     lengths = np.diff(np.concatenate([[-1.0], ends.astype(np.float64)])) / 2.0**64
-    pairs = second_candidates(table, ends).astype(np.uint64)
-    routes, inverse = np.unique(pairs[:, 0] * np.uint64(1 << 32) + pairs[:, 1], return_inverse=True)
-    parts = np.bincount(inverse, lengths)
-    result: dict[int, dict[int, float]] = {}
-    for i in np.argsort(-parts, kind="stable"):
-        owner, heir = int(routes[i]) >> 32, int(routes[i]) & NO_NODE
-        if heir != NO_NODE:
-            result.setdefault(owner, {})[heir] = float(parts[i])
-    return result
+    starts, ids, parts = heirs(second_candidates(table, ends), lengths, len(state.names))
+    names, shares, limits = state.names[ids].tolist(), parts.tolist(), starts.tolist()
+    for start, end in pairwise(limits):
+        yield dict(zip(names[start:end], shares[start:end], strict=True))
 
 
 def _held(view: View) -> list[tuple[float, float]]:

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+import numpy as np
+import numpy.typing as npt
+
 from ringward._core import Hasher, Reader, State
 from ringward.checks import checked_text
 from ringward.cluster import Cluster, Node, Nodes, as_nodes
@@ -68,6 +71,10 @@ class Router(View, metaclass=ABCMeta):
         """Whether a state from a snapshot is one that this placement makes with its options."""
         return True
 
+    def _touched(self, before: Cluster, after: Cluster) -> npt.NDArray[np.uint64] | None:
+        """The hashes of all points by which two rings differ, one a change after the other; None: not known."""
+        return None
+
     @abstractmethod
     def _place(self, cluster: Cluster, before: State | None, epoch: int) -> Placed:
         """Compile a cluster into a table.
@@ -86,7 +93,8 @@ class Router(View, metaclass=ABCMeta):
         if on_empty is not None and on_empty not in cluster.members:
             raise ArgumentError("on_empty", "the name of a member", on_empty)
         placed = self._place(cluster, before, epoch)
-        return State(cluster.names, effective_table(placed, cluster, on_empty), hash, epoch, cluster, placed, before)
+        table = effective_table(placed, cluster, on_empty)
+        return State(cluster.names, table, hash, epoch, cluster, placed, None if cluster.forgot else before)
 
     def _change(self, operation: Operation) -> Transfer:
         if threading.get_ident() in self._changing:
@@ -98,7 +106,7 @@ class Router(View, metaclass=ABCMeta):
             if cluster is not before.cluster:
                 after = self._state_of(cluster, before, before.hasher, before.epoch + 1)
                 self._swap(after)
-        return Transfer(before, after)
+        return Transfer(before, after, self._touched)
 
     def mark_down(self, *names: str) -> Transfer:
         """Take nodes for down: their keys go to the next candidates until they are marked up again.
@@ -154,7 +162,7 @@ class Router(View, metaclass=ABCMeta):
         Parameters
         ----------
         *nodes : Node or str
-            One epoch for all. A name that was a member before gets its old id.
+            One epoch for all. A name that was a member before gets its old id, unless it is long gone.
 
         Returns
         -------

@@ -85,6 +85,9 @@ class Snapshot(View):
             "table": kind,
             "arrays": {name: [blob.dtype.str, list(blob.shape)] for name, blob in blobs.items()},
         }
+        past = [cluster.ids[name] for name in cluster.past]
+        if past != sorted(past):
+            header["past"] = past
         text = json.dumps(header, sort_keys=True).encode()
         body = b"".join([_HEADER.pack(MAGIC, VERSION, len(text)), text, *(blob.tobytes() for blob in blobs.values())])
         return body + _checksum(body)
@@ -211,7 +214,11 @@ def _state_from(header: dict[str, Any], blobs: dict[str, npt.NDArray[Any]], hash
     weights = np.zeros(len(names))
     weights[[ids[name] for name in members]] = [node.weight for node in members.values()]
     _demand(math.isfinite(sum(weights.tolist())), "weights of a finite sum")
-    cluster = Cluster(members, frozenset(header["down"]), ids, names, ranks, weights)
+    gone = [i for name, i in ids.items() if name not in members]
+    past = header.get("past", gone)  # not there: they left in the order of their ids
+    _demand(all(type(i) is int for i in past) and sorted(past) == gone, "the ids of past members, each once")
+    left = dict.fromkeys(header["names"][i] for i in past)
+    cluster = Cluster(members, frozenset(header["down"]), ids, left, names, ranks, weights)
     on_empty = header["options"]["on_empty"]
     if on_empty is not None and on_empty not in members:
         raise ArgumentError("on_empty", "the name of a member", on_empty)

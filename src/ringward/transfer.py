@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,28 @@ import numpy as np
 import numpy.typing as npt
 
 from ringward import markup
-from ringward._core import ARC, NO_NODE, ArcIndex, PartitionMap, Reader, State, checked_hashes, difference, plain_array
+from ringward._core import (
+    ARC,
+    NO_NODE,
+    ArcIndex,
+    PartitionMap,
+    PointTable,
+    Reader,
+    State,
+    checked_hashes,
+    difference,
+    owner_moves,
+    partition_moves,
+    plain_array,
+    point_moves,
+)
 from ringward.errors import ArgumentError, ArgumentTypeError
 from ringward.frames import Library, NameArray, names_of
 from ringward.markup import ROWS_MOST, escaped
 from ringward.texts import brief, percent
 
 if TYPE_CHECKING:
+    from ringward.cluster import Cluster
     from ringward.view import View
 
 __all__ = ["ROW_MOVE", "Transfer"]
@@ -50,12 +66,19 @@ class Transfer:
     array([0])
     """
 
-    def __init__(self, before: State, after: State) -> None:
+    def __init__(
+        self,
+        before: State,
+        after: State,
+        touched: Callable[[Cluster, Cluster], npt.NDArray[np.uint64] | None] | None = None,
+    ) -> None:
         self.epoch_before: int = before.epoch
         self.epoch: int = after.epoch
         self._before: State = before
         self._after: State = after
-        self.names: npt.NDArray[np.object_] = after.names.view(NameArray)  # of one router: they only grow
+        # Of one router: whoever owned keys before has its id still.
+        self.names: npt.NDArray[np.object_] = after.names.view(NameArray)
+        self._touched = touched
         self._new_ids: npt.NDArray[np.uint32] | None = None
 
     @classmethod
@@ -97,9 +120,25 @@ class Transfer:
         """
         if self._before.table is self._after.table:
             return np.empty(0, ARC)
+        moves = self._moves() if self._new_ids is None else None
+        if moves is not None:
+            return moves
         ends_before, owners_before = self._before.table.arcs()
         ends_after, owners_after = self._after.table.arcs()
         return difference(ends_before, owners_before, ends_after, self._translated(owners_after))
+
+    def _moves(self) -> npt.NDArray[np.void] | None:
+        """The arcs, found where something changed; None where both divisions have to be compared."""
+        before, after = self._before.table, self._after.table
+        if isinstance(before, PointTable) and isinstance(after, PointTable):
+            points = None
+            if self._touched is not None:
+                points = self._touched(self._before.cluster, self._after.cluster)
+            moves = None if points is None else point_moves(before, after, points)
+            return owner_moves(before, after) if moves is None else moves
+        if not (isinstance(before, PartitionMap) and isinstance(after, PartitionMap)):
+            return None
+        return partition_moves(before.owners, after.owners) if len(before.owners) == len(after.owners) else None
 
     def _translated(self, ids: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
         if self._new_ids is None:
@@ -339,7 +378,7 @@ def _joined_names(before: State, after: State) -> tuple[npt.NDArray[np.object_],
     old = len(before.names)
     if len(after.names) >= old and bool((after.names[:old] == before.names).all()):
         return after.names, None
-    ids = dict(before.cluster.ids)
+    ids = {name: i for i, name in enumerate(before.names)}
     for name in after.names:
         ids.setdefault(name, len(ids))
     names = np.array(list(ids), dtype=object)

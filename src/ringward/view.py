@@ -59,7 +59,10 @@ class View(Reader):
 
     @property
     def names(self) -> npt.NDArray[np.object_]:
-        """node id → name, of past members too; read-only, shape (ids,). NO_NODE selects None; see `owner_names`."""
+        """node id → name, of past members too while they are remembered; read-only. NO_NODE selects None.
+
+        For a column of ids: `owner_names`.
+        """
         return self._state.names.view(NameArray)
 
     def owner_names(self, ids: npt.ArrayLike, library: Library = "numpy") -> Any:
@@ -130,12 +133,12 @@ class View(Reader):
         return self._state.hasher  # type: ignore[return-value]
 
     def id_of(self, name: str) -> int:
-        """The node id of a present or past member.
+        """The node id of a present member, or of a past one that is still remembered.
 
         Raises
         ------
         UnknownNodeError
-            When there never was one of this name.
+            When there is none of this name.
         ArgumentTypeError
             When it is no str.
         """

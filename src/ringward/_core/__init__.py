@@ -8,8 +8,10 @@ from ringward._core.cpu import cpu
 from ringward._core.file_watch import FileWatch, disown, own, system_calls
 from ringward._core.group_commit import NESTED, GroupCommit, Job, Lead, Passage
 from ringward._core.hashing import Hasher
+from ringward._core.heirs import heirs
 from ringward._core.log_rows import append_rows, event_digest, first_faulty, log_rows, untracked
 from ringward._core.loops import checked_hashes, hash_column, second_candidates
+from ringward._core.moves import owner_moves, partition_moves, point_moves
 from ringward._core.news import News
 from ringward._core.partition_map import PartitionMap
 from ringward._core.point_table import PointTable
@@ -48,11 +50,15 @@ __all__ = [
     "filter_points",
     "first_faulty",
     "hash_column",
+    "heirs",
     "log_rows",
     "merge_points",
     "node_points",
     "own",
+    "owner_moves",
+    "partition_moves",
     "plain_array",
+    "point_moves",
     "rebalance",
     "refuse_queries",
     "second_candidates",

@@ -25,7 +25,9 @@ PARTITIONS = 4096
 PARTITIONS_PER_NODE = 32  # by default at least: then a node has at most 1/32 more than its share
 PARTITIONS_MAX = 1 << 24
 REPLICAS_MAX = 1 << 8
-ENTRIES_MAX = 1 << 28
+ENTRY_BYTES = 32  # what an entry of a row takes at most while rows are balanced: old and new, by id and by name
+TABLE_BYTES_MAX = 1 << 30
+ENTRIES_MAX = TABLE_BYTES_MAX // ENTRY_BYTES
 
 
 class PartitionTable(Router):
@@ -90,7 +92,8 @@ class PartitionTable(Router):
         partitions = checked_int("partitions", options["partitions"], 1, PARTITIONS_MAX)
         replicas = checked_int("replicas", options["replicas"], 1, REPLICAS_MAX)
         if partitions * replicas > ENTRIES_MAX:
-            raise ArgumentError("partitions * replicas", f"at most {ENTRIES_MAX}", partitions * replicas)
+            bound = f"at most {ENTRIES_MAX}, {TABLE_BYTES_MAX >> 20} MiB of {ENTRY_BYTES} bytes an entry"
+            raise ArgumentError("partitions * replicas", bound, partitions * replicas)
         return {"partitions": partitions, "replicas": replicas}
 
     def _fits(self, state: State) -> bool:

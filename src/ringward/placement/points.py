@@ -23,11 +23,16 @@ from ringward.checks import checked_float, checked_int
 from ringward.cluster import Cluster, Node, utf8
 from ringward.errors import ArgumentError
 
-__all__ = ["POINTS_MAX", "POINTS_PER_NODE", "WEIGHT_UNIT", "Points", "point_options"]
+__all__ = ["POINTS_MAX", "POINTS_PER_NODE", "WEIGHT_UNIT", "Points", "point_options", "ring_table", "touched_points"]
 
 POINTS_PER_NODE = 160
 WEIGHT_UNIT = 1.0
-POINTS_MAX = 1 << 28  # 3.5 GB of points and lines
+POINT_BYTES = 32  # what a point takes at most while a ring is built: itself, its copy in order, its part of a line
+RING_BYTES_MAX = 1 << 29
+POINTS_MAX = RING_BYTES_MAX // POINT_BYTES
+
+
+_COUNT_MAX = 2.0**53  # a count beyond, or one that is infinite, would not be shown rightly anyway
 
 
 def point_options(points_per_node: int, weight_unit: float) -> dict[str, Any]:
@@ -43,7 +48,7 @@ def point_count(node: Node, options: dict[str, Any]) -> int:
     if node.weight == 0:
         return 0
     exact: float = options["points_per_node"] * node.weight / options["weight_unit"]
-    count = math.floor(min(exact, POINTS_MAX + 1) + 0.5)
+    count = math.floor(min(exact, _COUNT_MAX) + 0.5)
     if count == 0:
         raise ArgumentError(
             f"weight of {node.name!r}",
@@ -76,7 +81,7 @@ def _changed_table(
         if not weight:
             came.append(name)
     counts = [point_count(cluster.members[name], options) for name in came]
-    if sum(counts) > size or size > POINTS_MAX // 4:
+    if sum(counts) > size or size > POINTS_MAX // 2:
         return None
     return changed(
         start,
@@ -88,6 +93,14 @@ def _changed_table(
         zones=zones,
         gone=[cluster.ids[name] for name in cluster.gone],
     )
+
+
+def touched_points(before: Cluster, after: Cluster, options: dict[str, Any]) -> npt.NDArray[np.uint64]:
+    """The hashes of all points of nodes that came, went, or changed their weight or liveness, rising."""
+    names = list((before.down ^ after.down).union(after.gone, after.fresh))
+    both = before.members, after.members
+    heaviest = [max((m[name] for m in both if name in m), key=lambda node: node.weight) for name in names]
+    return np.unique(_labels(names, [point_count(node, options) for node in heaviest])[0])
 
 
 class Points(NamedTuple):
@@ -123,7 +136,7 @@ class Points(NamedTuple):
         counts = [point_count(cluster.members[name], options) for name in names]
         total = sum(counts) + others
         if total > POINTS_MAX:
-            raise ArgumentError("points of all nodes", f"at most {POINTS_MAX}", total)
+            raise _too_many(cluster, options, total)
         return cls(*_hashed(cluster, names, counts))
 
     def compiled(
@@ -146,6 +159,18 @@ class Points(NamedTuple):
         )
 
 
+def _too_many(cluster: Cluster, options: dict[str, Any], total: int) -> ArgumentError:
+    """What to say when a ring would not fit, with the unit that makes it fit."""
+    unit = math.fsum(node.weight / POINTS_MAX for node in cluster) * options["points_per_node"]
+    enough = float(f"{1.06 * unit:.2g}")  # two digits, and not below the least for it
+    return ArgumentError(
+        "points of all nodes",
+        f"at most {POINTS_MAX}, {RING_BYTES_MAX >> 20} MiB of {POINT_BYTES} bytes each: "
+        f"use a weight_unit of at least {enough:g}, or fewer points_per_node",
+        total,
+    )
+
+
 _NO_POINTS = np.empty(0, np.uint64), np.empty(0, np.uint32)
 
 
@@ -156,5 +181,12 @@ def _hashed(
     if not names:
         return _NO_POINTS
     ids = np.array([cluster.ids[name] for name in names], np.uint32)
-    hashes, nodes = node_points([utf8(name) for name in names], ids, np.array(counts, np.uint32))
-    return sort_points(hashes, nodes, cluster.name_ranks)
+    return sort_points(*_labels(names, counts, ids), cluster.name_ranks)
+
+
+def _labels(
+    names: Sequence[str], counts: list[int], ids: npt.NDArray[np.uint32] | None = None
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:
+    """The points of some names, one name after the other; with the names' places for ids, unless those are given."""
+    ids = np.arange(len(names), dtype=np.uint32) if ids is None else ids
+    return node_points([utf8(name) for name in names], ids, np.array(counts, np.uint32))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from ringward._core import Hasher, PointTable, State
 from ringward.checks import text_of
 from ringward.cluster import Cluster, Nodes
 from ringward.errors import ArgumentError
 from ringward.keys import XXH3
-from ringward.placement.points import POINTS_PER_NODE, WEIGHT_UNIT, point_options, ring_table
+from ringward.placement.points import POINTS_PER_NODE, WEIGHT_UNIT, point_options, ring_table, touched_points
 from ringward.router import Placed, Router
 
 __all__ = ["HashRing"]
@@ -84,6 +85,9 @@ class HashRing(Router):
         if self._options["spread"] is None:
             return table.zones is None
         return np.array_equal(table.zones, state.cluster.zone_ids)  # type: ignore[arg-type]
+
+    def _touched(self, before: Cluster, after: Cluster) -> npt.NDArray[np.uint64]:
+        return touched_points(before, after, self._options)
 
     def _place(self, cluster: Cluster, before: State | None, epoch: int) -> Placed:
         zones = cluster.zone_ids if self._options["spread"] == "zone" else None

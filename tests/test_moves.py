@@ -1,0 +1,129 @@
+"""Arcs that are found where a change happened are those of dividing the whole hash space twice."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oracle import COLLIDING
+from strategies import SOME
+
+import ringward as rw
+from ringward import transfer as transfers
+from ringward._core import difference
+
+NAMES = [f"node{i}" for i in range(30)] + list(COLLIDING)
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "remove", "mark_down", "mark_up", "reweigh", "settle", "replace"]),
+        st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True),
+        st.sampled_from([0.0, 0.5, 1.0, 2.0]),
+    ),
+    max_size=10,
+)
+
+
+def perform(router: rw.Router, kind: str, names: list[str], weight: float) -> rw.Transfer | None:
+    """The change, of those names that it applies to."""
+    inside = [name for name in names if name in router]
+    outside = [rw.Node(name, weight) for name in names if name not in router]
+    if kind == "settle":
+        router.assign_hashes(np.arange(3, dtype=np.uint64)) if router._state.table.live else None
+        return None
+    if kind == "add":
+        return router.add(*outside) if outside else None
+    if not inside:
+        return None
+    if kind == "reweigh":
+        return router.reweigh(inside[0], weight)
+    if kind == "replace":
+        with router.change() as change:
+            change.mark_up(*inside)
+            change.remove(inside[0])
+            for node in outside:
+                change.add(node)
+            change.mark_down(*[node.name for node in outside], *inside[1:]) if outside or inside[1:] else None
+        return change.transfer
+    return getattr(router, kind)(*inside)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda nodes: rw.HashRing(nodes, points_per_node=6),
+        lambda nodes: rw.HashRing(nodes, points_per_node=6, spread="zone"),
+        lambda nodes: rw.PartitionedRing(nodes, points_per_node=6, part_size=4),
+        lambda nodes: rw.PartitionTable(nodes, partitions=97, replicas=2),
+        lambda nodes: rw.PartitionTable(nodes, partitions=2),
+        lambda nodes: rw.PartitionTable(nodes, partitions=1),
+    ],
+    ids=["ring", "zones", "parts", "table", "two", "one"],
+)
+@given(first=st.lists(st.sampled_from(NAMES), unique=True), steps=STEPS)
+@SOME
+def test_arcs_are_the_difference_of_both_divisions(make: Any, first: list[str], steps: list) -> None:
+    """After every change of every kind, single or joined, on tables that are compiled or not."""
+    router = make(first)
+    for step in steps:
+        transfer = perform(router, *step)
+        if transfer is None:
+            continue
+        arcs = transfer.arcs.copy()
+        before, after = transfer._before.table.arcs(), transfer._after.table.arcs()
+        expected = difference(*before, *after) if transfer.epoch != transfer.epoch_before else arcs[:0]
+        assert arcs.tolist() == expected.tolist()
+
+
+def test_a_change_is_found_where_it_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole space was divided twice for each, which took longer than routing the column again."""
+    hashes = rw.hash_keys(np.arange(10_000))
+    for router in (
+        rw.HashRing([f"n{i}" for i in range(300)]),
+        rw.PartitionedRing([f"n{i}" for i in range(300)], part_size=8),
+        rw.PartitionTable([f"n{i}" for i in range(300)]),
+    ):
+        ids = router.assign_hashes(hashes)
+        monkeypatch.setattr(transfers, "difference", None)
+        for change in (router.mark_down, router.mark_up):
+            change("n7").apply(ids, hashes)
+        if isinstance(router, rw.HashRing):
+            router.add("new").apply(ids, hashes)
+            router.remove("n5").apply(ids, hashes)
+            router.reweigh("n6", 2.0).apply(ids, hashes)
+        monkeypatch.undo()
+        assert (ids == router.assign_hashes(hashes)).all()
+
+
+def test_the_first_apply_takes_less_than_routing_the_column_again() -> None:
+    """With 1,024 nodes it took five times as long."""
+    nodes = [f"n{i}" for i in range(1_024)]
+    hashes = rw.hash_keys(np.arange(86_466))
+    ring = rw.HashRing(nodes)
+    ids = ring.assign_hashes(hashes)
+    applied, routed = [], []
+    for name in nodes[:8]:
+        for change in (ring.mark_down, ring.mark_up):
+            transfer = change(name)
+            began = time.process_time()
+            transfer.apply(ids, hashes, threads=1)
+            applied.append(time.process_time() - began)
+            ring.assign_hashes(hashes[:1])  # compiles
+            began = time.process_time()
+            again = ring.assign_hashes(hashes, threads=1)
+            routed.append(time.process_time() - began)
+            assert (ids == again).all()
+    assert min(applied) < min(routed)
+
+
+def test_a_ring_whose_heavy_node_is_down_still_tells_what_moves() -> None:
+    """Its points are passed over one by one as long as that is faster than dividing the space."""
+    ring = rw.HashRing({"heavy": 2_000.0, **{f"n{i}": 1.0 for i in range(20)}}, points_per_node=20)
+    hashes = rw.hash_keys(np.arange(20_000))
+    ids = ring.assign_hashes(hashes)
+    for change, name in (("mark_down", "heavy"), ("mark_down", "n1"), ("mark_up", "n1"), ("mark_up", "heavy")):
+        getattr(ring, change)(name).apply(ids, hashes)
+        assert (ids == ring.assign_hashes(hashes)).all()
