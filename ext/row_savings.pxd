@@ -41,9 +41,10 @@ cdef inline bint is_new(const Savings* v, Py_ssize_t partition, uint32_t node) n
 
 cdef inline int64_t copies_of(const State* s, const Savings* v) noexcept nogil:
     cdef int64_t found = 0
-    cdef Py_ssize_t i
-    for i in range(s.partitions * s.width):
-        found += is_new(v, i // s.width, s.rows[i])
+    cdef Py_ssize_t p, rank
+    for p in range(s.partitions):
+        for rank in range(s.width):
+            found += is_new(v, p, s.rows[p * s.width + rank])
     return found
 
 

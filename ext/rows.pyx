@@ -423,8 +423,8 @@ cdef bint unmet(const State* s) noexcept nogil:
     return False
 
 
-cdef bint _save_copies(State* s, old_rows, const uint32_t* old, int64_t[:, ::1] numbers) except *:
-    """Look for fewer copies where the search is worth it; whether there were any.
+cdef object _save_copies(State* s, old_rows, const uint32_t* old, int64_t[:, ::1] numbers, table):
+    """Look for fewer copies where the search is worth it; the rows before, or None if they stay.
 
     In small tables everywhere; in larger ones among the rows that change, and only if more is copied than counts demand.
     """
@@ -437,21 +437,22 @@ cdef bint _save_copies(State* s, old_rows, const uint32_t* old, int64_t[:, ::1] 
     cdef int64_t copies = 0
     v.old, v.old_width, v.size, v.floor, v.ceiling = old, old_rows.shape[1], size, &numbers[5, 0], &numbers[6, 0]
     if size > NODES_SEARCHED:
-        return False
+        return None
     held = np.bincount(np.minimum(old_rows, s.nodes).ravel(), minlength=size)
     with nogil:
         copies = copies_of(s, &v)
     if not everywhere and copies <= np.maximum(np.asarray(now)[0, :s.nodes] - held[:s.nodes], 0).sum():
-        return False
+        return None
     cost = np.empty(size * size, np.int8)
     block = np.empty(size * size + 4 * size, np.int32)
     v.cost, v.entry = &cost[0], &block[0]
     v.distance, v.source, v.seen, v.path = (
         v.entry + size * size, v.entry + size * (size + 1), v.entry + size * (size + 2), v.entry + size * (size + 3))
+    saved = table.copy()
     with nogil:
         link_all(s, False)
         found = improve(s, &v, everywhere)
-    return found
+    return saved if found else None
 
 
 cdef void _fill(
@@ -501,15 +502,12 @@ cdef void _fill(
                     pause(&last)
     if s.width == 1 and old_width <= 1:
         return  # who is in a row owns it, and no copy is more than counts demand
-    if not first and old_width:
-        saved = np.asarray(table).copy()
-        if _save_copies(s, np.asarray(old_rows), old, numbers):
-            with nogil:
-                balance_owners(s)
-            owned, least, most = np.asarray(numbers)[2:5, live]
-            if np.all((least <= owned) & (owned <= most)):
-                saved = None
-        if saved is not None:
+    saved = _save_copies(s, np.asarray(old_rows), old, numbers, np.asarray(table)) if not first and old_width else None
+    if saved is not None:
+        with nogil:
+            balance_owners(s)
+        owned, least, most = np.asarray(numbers)[2:5, live]
+        if not np.all((least <= owned) & (owned <= most)):  # no use: the rows as they were can do it
             np.asarray(table)[:] = saved
             np.asarray(numbers)[2, :] = np.bincount(saved[:, 0], minlength=s.nodes + 1)
     with nogil:
