@@ -523,7 +523,8 @@ cdef class PointTable(Table):
     def bounds(self):
         """The inclusive ends of the finest arcs: ndarray of uint64, the points and 2^64 - 1."""
         self.settle()
-        return np.unique(np.append(self.hash_array, np.uint64(0xFFFFFFFFFFFFFFFF)))
+        ends = np.append(self.hash_array, np.uint64(0xFFFFFFFFFFFFFFFF))
+        return ends[np.append(ends[1:] != ends[:len(ends) - 1], True)]  # they rise already: `np.unique` takes many times as long
 
     def arcs(self):
         cdef Py_ssize_t i, arcs = 0
