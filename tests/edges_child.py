@@ -12,12 +12,15 @@ import mmap
 import os
 import struct
 import sys
+import warnings
 
 import numpy as np
 import pyarrow as pa
 from levels_child import integers, padded
 
 import ringward as rw
+
+warnings.filterwarnings("ignore", "partitions should be at least")  # tables of a few partitions are meant
 
 PAGES = 64
 COUNTS = (*range(1, 20), 31, 32, 33, 63, 64, 65, 127, 129, 1_023, 1_024, 1_025)

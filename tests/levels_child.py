@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import numpy as np
 import pyarrow as pa
 import xxhash
 
 import ringward as rw
+
+warnings.filterwarnings("ignore", "partitions should be at least")  # tables of a few partitions are meant
 
 SIZES = (*range(36), 255, 511, 512, 513, 520, 1_023, 1_024, 1_025, 1_537, 2_056, 20_011)
 

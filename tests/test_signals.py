@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -61,7 +60,7 @@ TABLE = rw.PartitionTable([f"n{i}" for i in range(3_000)], partitions=64)
         lambda: RING.assign(LONG),
         lambda: rw.hash_keys(tuple(LONG)),
         lambda: RING.assign(np.array(LONG, object), count=2),
-        lambda: TABLE.assign(ENDLESS[: 1 << 20], count=3, threads=1),
+        lambda: TABLE.assign(ENDLESS[: 1 << 26], count=3, threads=1),
         lambda: rw.HashRing({"a": 1.0, "b": 1.0}, points_per_node=1 << 22),
     ],
     ids=["assign", "threads", "count", "hash", "siphash", "list", "tuple", "objects", "table", "build"],
@@ -129,6 +128,12 @@ def test_what_a_handler_raises_while_a_lookup_compiles_is_raised_after_it() -> N
 )
 def test_other_threads_go_on_beside_a_long_call(call: Callable[[], Any]) -> None:
     """No call keeps the interpreter to itself: a list was read in one go."""
+    # What else the machine does may hold a thread up, but hardly five times.
+    assert any(_has_turns_beside(call) for _ in range(5))
+
+
+def _has_turns_beside(call: Callable[[], Any]) -> bool:
+    """Whether another thread had its turns all the time."""
     turns: list[float] = []
     stop = threading.Event()
 
@@ -148,4 +153,4 @@ def test_other_threads_go_on_beside_a_long_call(call: Callable[[], Any]) -> None
     thread.join()
     inside = [began, *[turn for turn in turns if began < turn < ended], ended]
     longest = max(later - earlier for earlier, later in pairwise(inside))
-    assert longest < max(0.06, (ended - began) / 4), sys.getswitchinterval()
+    return longest < max(0.06, (ended - began) / 4)

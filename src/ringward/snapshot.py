@@ -79,7 +79,7 @@ class Snapshot(View):
             "epoch": self.epoch,
             "hash": self.hash.describe(),
             "memory": self._state.own.memory,
-            "names": list(self.names),
+            "names": self._state.names.tolist(),
             "members": [[node.name, node.weight, node.zone] for node in cluster],
             "down": sorted(cluster.down),
             "table": kind,

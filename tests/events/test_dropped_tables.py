@@ -26,6 +26,7 @@ OTHERS = [
 
 def _change(path, sql):
     other = apsw.Connection(str(path))
+    other.set_busy_timeout(30_000)
     other.execute(sql)
     other.close()
 
