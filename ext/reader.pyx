@@ -275,8 +275,11 @@ cdef object checked_count(count):
 
 cdef Py_ssize_t most_candidates(State state, count) except -1:
     """How many candidates there can be at most: members that left count no more than those that are down."""
-    members = len(state.cluster)
-    return members if count is None else min(checked_count(count), members)
+    cdef Py_ssize_t members = len(state.cluster)
+    if count is None:
+        return members
+    number = checked_count(count)
+    return members if number > members else number
 
 
 cdef Py_ssize_t checked_width(State state, count) except -1:
