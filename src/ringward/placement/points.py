@@ -95,12 +95,16 @@ def _changed_table(
     )
 
 
-def touched_points(before: Cluster, after: Cluster, options: dict[str, Any]) -> npt.NDArray[np.uint64]:
-    """The hashes of all points of nodes that came, went, or changed their weight or liveness, rising."""
+def touched_points(before: Cluster, after: Cluster, options: dict[str, Any]) -> npt.NDArray[np.uint64] | None:
+    """The hashes of all points of nodes that came, went, or changed their weight or liveness, rising.
+
+    None where the weights claim more than a ring can have, as those of made-up snapshots may.
+    """
     names = list((before.down ^ after.down).union(after.gone, after.fresh))
     both = before.members, after.members
     heaviest = [max((m[name] for m in both if name in m), key=lambda node: node.weight) for name in names]
-    return np.unique(_labels(names, [point_count(node, options) for node in heaviest])[0])
+    counts = [point_count(node, options) for node in heaviest]
+    return np.unique(_labels(names, counts)[0]) if sum(counts) <= POINTS_MAX else None
 
 
 class Points(NamedTuple):

@@ -86,7 +86,7 @@ class HashRing(Router):
             return table.zones is None
         return np.array_equal(table.zones, state.cluster.zone_ids)  # type: ignore[arg-type]
 
-    def _touched(self, before: Cluster, after: Cluster) -> npt.NDArray[np.uint64]:
+    def _touched(self, before: Cluster, after: Cluster) -> npt.NDArray[np.uint64] | None:
         return touched_points(before, after, self._options)
 
     def _place(self, cluster: Cluster, before: State | None, epoch: int) -> Placed:
