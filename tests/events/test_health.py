@@ -8,12 +8,14 @@ import queue
 import threading
 import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 from command import run, run_json
 
 import ringward as rw
 from ringward.events import Health, MemoryStore, Processor, Retry, SqliteStore, aio, health_of
+from ringward.events import troubles as troubles_module
 from ringward.events.health import health_within
 from ringward.events.troubles import Troubles, passes
 
@@ -130,13 +132,29 @@ def test_an_error_without_a_text_is_told_by_its_type():
     )
 
 
-def test_troubles_are_waited_for_longer_and_longer_and_are_forgotten_when_over():
+def test_what_was_over_for_a_moment_goes_on_waiting_longer():
+    """A worker that had nothing to store and a ticker that had reset each other's waits: both tried 18 times a second."""
+    troubles = Troubles(lambda: 0.0)
+    waits = []
+    for _ in range(4):
+        waits.append(troubles.met("a worker", OSError(28, "full")))
+        troubles.over("a worker")
+        assert not troubles.now()
+    assert waits == pytest.approx([0.05, 0.1, 0.2, 0.4])
+    troubles.clear()
+    assert troubles.met("a worker", OSError(28, "full")) == pytest.approx(0.05)
+
+
+def test_troubles_are_waited_for_longer_and_longer_and_are_forgotten_when_over(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(troubles_module, "time", SimpleNamespace(time=time.time, monotonic=lambda: clock[0]))
     troubles = Troubles(lambda: 1 - 1e-9)
     waits = [round(troubles.met("w", OSError(24, "Too many open files")), 3) for _ in range(8)]
     assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
     assert troubles.now()["w"].times == 8
     troubles.over("w")
     assert troubles.now() == {}
+    clock[0] += 5.1  # it goes well for longer than the last wait
     assert round(troubles.met("w", OSError(24, "")), 3) == 0.1
 
 

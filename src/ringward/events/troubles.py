@@ -74,6 +74,7 @@ class Troubles:
         self._texts = texts
         self._lock = Mutex()
         self._met: dict[str, Trouble] = {}
+        self._ended: dict[str, tuple[int, float]] = {}  # how often it was met, until when
         self.last: tuple[BaseException, int] | None = None  # and when it was, in milliseconds since 1970
 
     def met(self, who: str, error: BaseException) -> float:
@@ -83,19 +84,29 @@ class Troubles:
             before = self._met.get(who)
             if before is not None and now - before.last > FORGOTTEN_S:
                 before = None
-            times = 1 if before is None else before.times + 1
+            times = (self._times_before(who, now) if before is None else before.times) + 1
             self._met[who] = Trouble(error, at if before is None else before.since_ms, times, now)
             self.last = (error, at)
         if before is None or type(before.error) is not type(error):
             text = self._texts.line(error)
             log(logging.WARNING, f"{who} has to wait and tries again: {text}", event="trouble", who=who, error=text)
-        return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(times - 1, 16)) * (0.5 + self._chance() / 2))
+        return _wait(times) * (0.5 + self._chance() / 2)
+
+    def _times_before(self, who: str, now: float) -> int:
+        """How often somebody met what seemed to be over and is not: it has not gone well for as long as the last wait.
+
+        Who had nothing to store went on well, and reset the waits of who had.
+        """
+        times, until = self._ended.pop(who, (0, now))
+        return times if times and now - until <= _wait(times) else 0
 
     def over(self, who: str) -> None:
         """It went well again; nothing happens where nothing was wrong."""
         if who in self._met:
             with self._lock:
                 trouble = self._met.pop(who, None)
+                if trouble is not None:
+                    self._ended[who] = trouble.times, time.monotonic()
             if trouble is not None:
                 text = f"{who} goes on, after {trouble.times} tries that failed"
                 log(logging.WARNING, text, event="trouble_over", who=who, times=trouble.times)
@@ -112,6 +123,7 @@ class Troubles:
         """Forget what is not over: whoever met it is gone."""
         with self._lock:
             self._met.clear()
+            self._ended.clear()
 
     def now(self) -> dict[str, Trouble]:
         """What is not over, by who meets it."""
@@ -119,3 +131,8 @@ class Troubles:
         with self._lock:
             met = dict(self._met)
         return {who: trouble for who, trouble in met.items() if trouble.last > since}
+
+
+def _wait(times: int) -> float:
+    """How many seconds to wait at most after so many tries in a row."""
+    return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(times - 1, 16)))
