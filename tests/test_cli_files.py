@@ -6,10 +6,12 @@ import io
 import json
 import lzma
 import os
+import signal
 import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -301,6 +303,54 @@ def test_plan_lists_the_rows_that_move(monkeypatch, batch_rows):
     assert not [path for path in Path().iterdir() if path.name.startswith((".ringward", "x."))]
 
 
+NO_LINES = {
+    "header": "user,country\nbob,DE\nann,FR\n",
+    "quotes": 'user,"a ""note"""\nbob,"two\nlines"\n',
+    "tabs": "user\tcountry\nbob\tDE\n",
+    "semicolons": "user;n\nbob;1\n",
+    "bars and a number": "user|n\nbob|1\nann|2\n",
+    "one column in quotes": '"user"\n"bob"\n',
+    "mark": "\ufeffuser,country\nbob,DE\n",
+    "JSON lines": '{"user": "bob"}\n{"user": "ann"}\n',
+    "JSON list": '["bob", "ann"]\n',
+    "long JSON": '[\n  {"user": "bob"}\n]\n',
+    "XML": '<?xml version="1.0"?>\n<users/>\n',
+}
+LINES = {
+    "one line": "user,country\n",
+    "keys of two parts": "acme|bob\nacme|ann\n",
+    "names": "Doe, John\nRoe, Jane\n",
+    "numbers": "1,2\n3,4\n",
+    "sometimes a comma": "bob\na,b\nann\n",
+    "hash tags": "{user1}.cart\n{user2}.cart\n",
+    "addresses": "[::1]:80\n[::2]:80\n",
+    "quotes inside": 'the "best"\nb\n',
+    "empty": "",
+    "blank": "\n\n",
+}
+
+
+@pytest.mark.parametrize("text", NO_LINES.values(), ids=NO_LINES)
+def test_tables_and_documents_without_an_ending_are_no_lines_of_keys(text):
+    """Whatever the ending does not say, the first lines do: their header and each row as a whole were keys."""
+    Path("q").write_text(text)
+    Path("q.gz").write_bytes(gzip.compress(text.encode()))
+    for file in ("-", "q", "q.gz"):
+        for command in (["assign", file, "--nodes", "nodes.txt"], ["plan", "nodes.txt", "nodes.txt", "--keys", file]):
+            assert "--format lines" in fails(*command, stdin=text, code=2)
+    assert len(run("assign", "-", "--nodes", "nodes.txt", "--format", "lines", stdin=text).splitlines()) == text.count(
+        "\n"
+    )
+
+
+@pytest.mark.parametrize("text", LINES.values(), ids=LINES)
+def test_lines_that_may_be_keys_are_keys(text, ring):
+    """Nobody has to say so."""
+    keys = text.splitlines()
+    rows = run("assign", "-", "--nodes", "nodes.txt", stdin=text).splitlines()
+    assert rows == [f"{key}\t{ring.route(key)}" for key in keys]
+
+
 # -- where output goes
 
 
@@ -325,19 +375,76 @@ def test_an_output_is_written_under_a_name_that_nobody_can_foresee(monkeypatch):
     """A link that was planted under the predictable name was followed, and the file it led to was cut to nothing."""
     Path("victim").write_text("PRECIOUS")
     made = []
-    mkstemp = written.tempfile.mkstemp
+    token = written.secrets.token_hex
 
-    def planted(**options):
+    def planted(size):
         Path(f".out.csv.{os.getpid()}.part").symlink_to("victim")
-        made.append(mkstemp(**options))
-        assert stat.S_IMODE(Path(made[0][1]).stat().st_mode) == 0o600
+        made.append(token(size))
         return made[0]
 
-    monkeypatch.setattr(written.tempfile, "mkstemp", planted)
+    monkeypatch.setattr(written.secrets, "token_hex", planted)
+    give = written._give_mode
+
+    def seen(partial, found):
+        assert made[0] in partial.name
+        assert stat.S_IMODE(partial.stat().st_mode) == 0o600
+        give(partial, found)
+
+    monkeypatch.setattr(written, "_give_mode", seen)
     run("assign", "-", "--nodes", "nodes.txt", "--output", "out.csv", stdin="a\n")
     assert Path("victim").read_text() == "PRECIOUS"
     assert Path("out.csv").read_text().startswith("line,owner\na,")
-    assert not Path(made[0][1]).exists()
+    assert not [path for path in Path().iterdir() if made[0] in path.name]
+    Path(f".ringward.{made[0]}.part").symlink_to("victim")  # if it were foreseen all the same
+    monkeypatch.setattr(written.secrets, "token_hex", lambda _size: made[0])
+    assert "cannot be written" in fails("assign", "-", "--nodes", "nodes.txt", "--output", "out.csv", stdin="a\n")
+    assert Path("victim").read_text() == "PRECIOUS"
+
+
+@posix
+@pytest.mark.parametrize("command", ["assign", "moved"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_signal_leaves_no_part_of_an_output_behind(name, command):
+    """SIGTERM and SIGHUP left `.ringward.*.part` behind; what was there stays, and the exit code tells the signal."""
+    Path("after.txt").write_text("node1\nnode2\n")
+    Path("out.csv").write_text("as it was\n")
+    command = {
+        "assign": ["assign", "-", "--nodes", "nodes.txt", "--output", "out.csv"],
+        "moved": ["plan", "nodes.txt", "after.txt", "--keys", "-", "--moved", "out.csv"],
+    }[command]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "ringward", *command], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with child:
+        child.stdin.write(b"key\n" * 200_000)
+        child.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not list(Path().glob(".ringward.*.part")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert list(Path().glob(".ringward.*.part"))
+        child.send_signal(getattr(signal, name))
+        child.wait(30)
+        child.stdin.close()
+    assert child.returncode == (130 if name == "SIGINT" else -getattr(signal, name))
+    assert not list(Path().glob(".ringward.*"))
+    assert Path("out.csv").read_text() == "as it was\n"
+
+
+@posix
+def test_a_signal_that_was_ignored_ends_nothing():
+    """`nohup` ignores SIGHUP, and the command goes on."""
+    script = "import signal, ringward.cli as cli; signal.signal(signal.SIGHUP, signal.SIG_IGN); cli.main()"
+    command = [sys.executable, "-c", script, "assign", "-", "--nodes", "nodes.txt", "--output", "out.csv"]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE)
+    with child:
+        child.stdin.write(b"key\n" * 200_000)
+        child.stdin.flush()
+        while not list(Path().glob(".ringward.*.part")) and child.poll() is None:
+            time.sleep(0.01)
+        child.send_signal(signal.SIGHUP)
+        child.stdin.close()
+    assert child.returncode == 0
+    assert Path("out.csv").read_text().count("\n") == 200_001
 
 
 @posix

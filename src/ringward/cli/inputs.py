@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
+from ringward.cli.guesses import LINES_LOOKED_AT, document_of
 from ringward.cli.sources import PACKERS, ByteSource, InputError, beginning, decoded_lines, listed, table_rows
 from ringward.texts import shown
 
@@ -152,11 +154,21 @@ class Rows:
         self.delimiter: str | None = None
         self._key_index = 0
         self._rows = self._plain_rows()
+        if layout.key is None and layout.format is None and not layout.integers:
+            self._refuse_documents()
         if layout.key is not None:
             self.delimiter = layout.delimiter or ("\t" if layout.kind(source.name) == "tsv" else ",")
             self._rows = table_rows(source, self._lines, self.delimiter)
             if layout.header:
                 self._read_header()
+
+    def _refuse_documents(self) -> None:
+        """Nothing but the first lines tells what stdin is, or a file whose name has no ending."""
+        start = list(islice(self._lines, LINES_LOOKED_AT))
+        self._lines = chain(start, self._lines)
+        found = document_of(start)
+        if found is not None:
+            raise click.UsageError(f"{self._source.name} looks like {found}; with --format lines each line is a key")
 
     def _plain_rows(self) -> Iterator[tuple[int, list[str]]]:
         for number, line in enumerate(self._lines, 1):

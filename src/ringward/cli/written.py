@@ -7,14 +7,15 @@ import csv
 import gzip
 import io
 import os
+import secrets
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
+from ringward.cli.leftovers import cleaned_on_signals
 from ringward.cli.sources import InputError, lzma_module
 from ringward.texts import neutral
 
@@ -26,6 +27,7 @@ _DEVICES = (
     "/dev/std",
     "/proc/",
 )  # also where such a name stands for a file: whoever gave it wants that very file written to
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _FILE_MODE = 0o666  # before the umask, as the shell makes files
 
 
@@ -83,15 +85,22 @@ def _replaced(path: str, found: os.stat_result | None) -> Iterator[_File]:
     with _told(path):
         final = Path(path).resolve()  # a link stays, and what it leads to is replaced
         _refuse_others_link(path)
-        number, partial = tempfile.mkstemp(prefix=".ringward.", suffix=".part", dir=final.parent)
-    try:
-        yield _File(path, number)
-        with _told(path):
-            _give_mode(partial, found)
-            _sync(partial)
-            Path(partial).replace(final)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    partial = final.with_name(f".ringward.{secrets.token_hex(8)}.part")
+
+    def remove() -> None:
+        partial.unlink(missing_ok=True)
+
+    with cleaned_on_signals(remove):
+        try:
+            with _told(path):
+                number = os.open(partial, _NEW_FILE, 0o600)
+            yield _File(path, number)
+            with _told(path):
+                _give_mode(partial, found)
+                _sync(partial)
+                partial.replace(final)
+        finally:
+            remove()
 
 
 def _refuse_others_link(path: str) -> None:
@@ -108,21 +117,21 @@ def _refuse_others_link(path: str) -> None:
         raise InputError(path, "is a link that another user made, in a folder that all may write to")
 
 
-def _give_mode(partial: str, found: os.stat_result | None) -> None:
+def _give_mode(partial: Path, found: os.stat_result | None) -> None:
     """The permissions of the file that is replaced, or those that a new one gets."""
     if os.name == "nt":
         return
     if found is None:
         umask = os.umask(0)
         os.umask(umask)
-        Path(partial).chmod(_FILE_MODE & ~umask)
+        partial.chmod(_FILE_MODE & ~umask)
         return
     with suppress(PermissionError):  # only the administrator may give files away; a group of ours works
         os.chown(partial, found.st_uid, found.st_gid)
-    Path(partial).chmod(stat.S_IMODE(found.st_mode) & 0o777)
+    partial.chmod(stat.S_IMODE(found.st_mode) & 0o777)
 
 
-def _sync(partial: str) -> None:
+def _sync(partial: Path) -> None:
     """Bring the content to the disk: else a power failure may leave the name without it."""
     number = os.open(partial, os.O_RDWR)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import click
 
 import ringward as rw
 from ringward.cli.events import logbook
+from ringward.cli.leftovers import cleaned_on_signals
 from ringward.events import Processor
 
 __all__ = ["Streamed", "streamed"]
@@ -110,7 +112,9 @@ def streamed(
         cleaned.callback(book.close)
         book.set_busy_timeout(5000)
         book.execute(logbook.TABLE)
-        workers = {name: cleaned.enter_context(_worker(name, file)) for name in members}
+        workers: dict[str, _Worker] = {}
+        cleaned.enter_context(cleaned_on_signals(lambda: _given_up(workers, folder)))
+        workers.update((name, cleaned.enter_context(_worker(name, file))) for name in members)
         _until(lambda: _joined(processor, members), workers.values())
         counts = Counter(_owners(processor).values())
         outcome.partitions = {name: counts[name] for name in members}
@@ -123,6 +127,13 @@ def streamed(
         outcome.checks["nothing is in the dead-letter queue"] = not processor.store.letters(GROUP)
         outcome.checks["the file is whole: digests, chain, SQLite's own check"] = not processor.verify()
     return outcome
+
+
+def _given_up(workers: dict[str, _Worker], folder: Path) -> None:
+    """Leave no process and no file behind."""
+    for worker in workers.values():
+        worker.process.kill()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
