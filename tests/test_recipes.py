@@ -116,6 +116,14 @@ def test_pymemcache_places_keys_by_a_ring(tmp_path: Path, monkeypatch: pytest.Mo
         assert client.get(keys[0]) is None  # all are down, and nothing is raised
 
 
+def test_the_page_names_the_server_that_the_ring_gives() -> None:
+    """It named another one."""
+    servers = re.findall(r'"(10\.0\.0\.\d)", (11211)', PASTED[0])
+    ring = rw.HashRing([f"{host}:{port}" for host, port in servers])
+    assert len(ring) == 3
+    assert f'# the server it is on, "{ring.route("user:42")}"' in PASTED[0]
+
+
 @pytest.mark.skipif(MEMCACHED is None, reason="there is no memcached")
 def test_the_lines_to_paste_use_three_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They run as they stand, but for the addresses."""

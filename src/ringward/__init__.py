@@ -1,4 +1,15 @@
-"""Failover routing: which node owns a key, who takes over when it fails, and exactly what moves."""
+"""Failover routing: which node owns a key, who takes over when it fails, and exactly what moves.
+
+>>> import ringward as rw
+>>> ring = rw.HashRing(["node1", "node2", "node3"])
+>>> ring.route("event1"), ring.assign(["event1", "event2"])
+('node2', array([1, 2], dtype=uint32))
+>>> print(ring.mark_down("node2"))
+epoch 0 → 1: 35.02 % of the keys move: node2 → node3 20.92 %, node2 → node1 14.10 %
+
+Routers: `HashRing`, `PartitionedRing`, `PartitionTable`, `PrimaryBackup`; `help(ringward.HashRing)` has the methods of all.
+Of whole columns and frames: `assign_batch`. Of a router for other processes: `Snapshot`. An event processor: `ringward.events`.
+"""
 
 from ringward import errors
 from ringward._core import NO_NODE, cpu

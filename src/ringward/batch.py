@@ -165,6 +165,10 @@ def assign_batch(
     """
     if not isinstance(view, Router | Snapshot):
         raise ArgumentTypeError("view", "a Router or a Snapshot", view)
+    if not isinstance(key, Hashable) or (hasattr(type(key), "__len__") and not isinstance(key, str | tuple)):
+        raise ArgumentTypeError(
+            "key", "the name of a column: call what this returns with the frame", type(key).__name__
+        )
     snapshot = view.snapshot() if isinstance(view, Router) else view
     return BatchAssigner(
         snapshot,

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ringward.checks import checked_float, checked_text, text_of
 from ringward.errors import ArgumentError, ArgumentTypeError, DuplicateNodeError, UnknownNodeError
+from ringward.texts import shown
 
 __all__ = ["Cluster", "Node", "Nodes"]
 
@@ -67,16 +68,28 @@ Nodes: TypeAlias = Iterable[str | Node] | Mapping[str, float]
 def as_nodes(nodes: Nodes) -> list[Node]:
     """What a router is given, as a list of distinct nodes in that order."""
     if isinstance(nodes, Mapping):
+        for name, weight in nodes.items():
+            if isinstance(weight, Mapping | Sequence | Node):
+                raise ArgumentTypeError(f"weight of {shown(name)}", "a number: give a list of Nodes for more", weight)
         return [Node(name, weight) for name, weight in nodes.items()]
     if isinstance(nodes, str | bytes | Node) or not isinstance(nodes, Iterable) or hasattr(type(nodes), "columns"):
         raise ArgumentTypeError("nodes", "an iterable of names or Nodes, or a mapping of name to weight", nodes)
-    result = [node if isinstance(node, Node) else Node(node) for node in nodes]
+    result = [node if isinstance(node, Node) else _named(node) for node in nodes]
     seen: set[str] = set()
     for node in result:
         if node.name in seen:
             raise DuplicateNodeError(node.name)
         seen.add(node.name)
     return result
+
+
+def _named(given: Any) -> Node:
+    if text_of(given) is None:
+        if isinstance(given, tuple | Mapping | int | float):
+            raise ArgumentTypeError("name", "a str: Node(name, weight, zone) has more", given)
+        if isinstance(given, list | set | frozenset):
+            raise ArgumentTypeError("name", "a str: several are given as *nodes", given)
+    return Node(given)
 
 
 def utf8(name: str) -> bytes:
@@ -150,6 +163,7 @@ class Cluster:
         text = text_of(name)
         if text is None:
             hint = ": several are given as *names" if isinstance(name, list | tuple | set | frozenset) else ""
+            hint = ": pass the Node's name" if isinstance(name, Node) else hint
             raise ArgumentTypeError("name", f"a str{hint}", name)
         if text not in self.members:
             raise UnknownNodeError(text)

@@ -258,7 +258,7 @@ class Router(View, metaclass=ABCMeta):
         """
         strategy = getattr(snapshot, "strategy", None)
         if strategy is None:
-            raise ArgumentTypeError("snapshot", "a Snapshot", snapshot)
+            raise ArgumentTypeError("snapshot", "a Snapshot: Snapshot.from_bytes(data) makes one of bytes", snapshot)
         if strategy != cls.__name__:
             raise ArgumentError("snapshot", f"one of {cls.__name__}", strategy)
         if hash is not None and hash != snapshot.hash:

@@ -116,7 +116,7 @@ class Snapshot(View):
             missing or another one.
         """
         if not isinstance(data, bytes | bytearray | memoryview):
-            raise ArgumentTypeError("data", "bytes", data)
+            raise ArgumentTypeError("data", "bytes, as read_bytes() of a file gives them", data)
         try:
             held = bytes(data)
         except ValueError as error:

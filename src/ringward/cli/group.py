@@ -48,7 +48,7 @@ class _Group(ListedGroup):
         try:
             return super().make_context(*args, **extra)
         except click.ClickException as error:
-            vars(error).update(message=tidy(error.message))
+            _tidied(error)
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -70,7 +70,7 @@ class _Group(ListedGroup):
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)  # as shells count it; a command that has something to say about it says it before
         except click.ClickException as error:
-            vars(error).update(message=tidy(error.message))  # its class and context say how it is shown
+            _tidied(error)
             try:
                 sys.stdout.flush()
             except OSError:
@@ -82,6 +82,13 @@ class _Group(ListedGroup):
             where = "the output" if error.filename is None else os.fsdecode(error.filename)
             raise click.ClickException(tidy(f"{where}: {error.strerror or error}")) from error
         return result
+
+
+def _tidied(error: click.ClickException) -> None:
+    """Make short what an error quotes; its class and context say how it is shown. The help, where no command is given, stays whole."""
+    ctx = getattr(error, "ctx", None)
+    if ctx is None or error.message != ctx.get_help():
+        vars(error).update(message=tidy(error.message))
 
 
 def _drop_output(stream: TextIO) -> None:

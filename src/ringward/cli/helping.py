@@ -1,8 +1,9 @@
-"""What `--help` says: whole sentences in lists of commands, and examples."""
+"""What `--help` says: whole sentences in lists of commands, and examples; and options that are given twice."""
 
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 
 import click
 
@@ -10,7 +11,16 @@ __all__ = ["ListedGroup", "examples"]
 
 
 class ListedGroup(click.Group):
-    """A group that lists its commands with whole sentences, which click would cut off."""
+    """A group that lists its commands with whole sentences, which click would cut off, and takes no option twice."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments name."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            _refuse_repeats(click.Context(command, parent=ctx, info_name=name), rest)
+        return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands."""
@@ -18,6 +28,16 @@ class ListedGroup(click.Group):
         rows = [(name, _first_sentence(command)) for name, command in found if command is not None]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+def _refuse_repeats(ctx: click.Context, args: list[str]) -> None:
+    """Of `--key a --key b` click would take b, and say nothing."""
+    given: list[click.Parameter] = []
+    with suppress(click.UsageError):  # which is told when the arguments are parsed in earnest
+        given = ctx.command.make_parser(ctx).parse_args([*args])[2]
+    for option in given:
+        if isinstance(option, click.Option) and not (option.multiple or option.is_flag) and given.count(option) > 1:
+            raise click.UsageError(f"{option.opts[0]} can be given once", ctx)
 
 
 def _first_sentence(command: click.Command) -> str:

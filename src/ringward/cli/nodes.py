@@ -14,6 +14,7 @@ from typing import Any
 import ringward as rw
 from ringward.cli.sources import (
     PACKERS,
+    STDIN,
     ByteSource,
     InputError,
     beginning,
@@ -33,7 +34,7 @@ _NO_NAME = re.compile(r"""[\s,;|="'<>{}\[\]]|:$|^(?:---|\.\.\.)$""")
 _HASH_KEY_BYTES = 16
 _HASH_KEY_FILE_BYTES_MAX = 1024
 _OTHER_MAGIC = (b"PAR1", b"ARROW1", b"SQLite f", b"\xff\xff\xff\xff")
-_READ = "a node list is lines of names, .csv, .tsv, .toml, .json, .jsonl or .yaml"
+_READ = "a node list is a file of names, one a line, or .csv, .tsv, .toml, .json, .jsonl or .yaml"
 
 Entry = tuple[int | None, dict[str, Any]]  # the line, where there is one, and what Node takes
 Lines = Iterator[str]
@@ -53,6 +54,8 @@ def read_nodes(path: str) -> list[rw.Node]:
     InputError
         With the line of what is wrong.
     """
+    if path != STDIN and not Path(path).suffix and not Path(path).exists():  # "node1,node2", or "3"
+        raise InputError(path, f"No such file: {_READ}")
     with byte_source(path) as source:
         if beginning(source).startswith(_OTHER_MAGIC):
             raise InputError(source.name, f"no text: {_READ}")

@@ -40,6 +40,8 @@ def written(path: str | None) -> Iterator[IO[bytes]]:
         target.flush()
         return
     assert path is not None  # it is in STDOUT  # noqa: S101
+    if path.endswith(("/", os.sep)):  # which `Path` would leave out
+        raise InputError(path, "cannot be written: a folder, not a file")
     try:
         found = Path(path).stat()
     except FileNotFoundError:
