@@ -155,6 +155,8 @@ cdef object describe(key):
 
 cdef int refuse(error, str must, key, Py_ssize_t index) except -1:
     if index < 0:
+        if isinstance(key, list) or (hasattr(type(key), "__array__") and hasattr(type(key), "__len__")):
+            must += ": assign and hash_keys take columns"
         raise error(f"key {must} (was {describe(key)})")
     raise error(f"keys[{index}] {must} (was {describe(key)})", position=index)
 

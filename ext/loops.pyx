@@ -44,7 +44,7 @@ cpdef object checked_hashes(object hashes, str argument="hashes"):
     plain = plain_array(hashes)
     if plain is None or plain.dtype != np.uint64 or plain.ndim != 1:
         shown = f"{plain.dtype} of shape {plain.shape}" if plain is not None else type(hashes).__name__
-        raise ArgumentTypeError(argument, "a one-dimensional NumPy array of uint64", shown)
+        raise ArgumentTypeError(argument, "a one-dimensional NumPy array of uint64, as hash_keys makes of keys", shown)
     return np.require(plain, np.dtype(np.uint64), "CA")
 
 

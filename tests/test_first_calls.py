@@ -3,7 +3,9 @@
 import pathlib
 import re
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from command import fails, process, run
 
@@ -11,6 +13,13 @@ import ringward as rw
 
 FRAME = pd.DataFrame({"user": ["ada", "cem"]})
 CALLS = {
+    "a list for one key": (lambda ring: ring.route(["ada", "cem"]), "assign and hash_keys take columns"),
+    "a Series for one key": (lambda ring: ring.route(FRAME["user"]), "assign and hash_keys take columns"),
+    "an array for one key": (lambda ring: ring.explain(np.arange(3)), "assign and hash_keys take columns"),
+    "an Arrow array for one key": (
+        lambda ring: ring.candidates(pa.array(["ada"])),
+        "assign and hash_keys take columns",
+    ),
     "the column in place of its name": (
         lambda ring: rw.assign_batch(ring, FRAME["user"]),
         "with the frame (was 'Series')",
@@ -18,6 +27,7 @@ CALLS = {
     "the frame in place of a name": (lambda ring: rw.assign_batch(ring, FRAME), "with the frame (was 'DataFrame')"),
     "a list of names": (lambda ring: rw.assign_batch(ring, ["user"]), "with the frame (was 'list')"),
     "no name for a frame": (lambda ring: rw.assign_batch(ring)(FRAME), "name of one column of user (was None)"),
+    "keys for hashes": (lambda ring: ring.add("c").moved(FRAME["user"]), "as hash_keys makes of keys (was 'Series')"),
     "a list to add": (lambda ring: ring.add(["c", "d"]), "several are given as *nodes"),
     "a pair to add": (lambda ring: ring.add(("c", 2)), "Node(name, weight, zone) has more"),
     "a weight to add": (lambda ring: ring.add("c", 2), "Node(name, weight, zone) has more"),
