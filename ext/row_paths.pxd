@@ -43,6 +43,7 @@ cdef inline void turn(State* s, int32_t entry, uint32_t node) noexcept nogil:
         s.owned[gone] -= slot == 0
         s.owned[node] += slot == 0
     row[slot] = node
+    s.touched[partition] = 1
     s.count[gone] -= 1
     s.count[node] += 1
     if s.before[entry] >= 0:
@@ -220,14 +221,26 @@ cdef inline bint loosen(State* s) noexcept nogil:
         if s.parent[row[0]] != UNSEEN and s.parent[row2[other]] == UNSEEN:
             if slack_change(s, row, slot, row2[other]) >= 0 and slack_change(s, row2, other, row[slot]) >= 0:
                 row[slot], row2[other] = row2[other], row[slot]
+                s.touched[p] = s.touched[q] = 1
                 return True
     return False
+
+
+cdef inline bint owners_fit(const State* s) noexcept nogil:
+    """Whether everyone's rows at rank 0 are between floor and ceiling."""
+    cdef Py_ssize_t node
+    for node in range(s.nodes + 1):
+        if s.owned[node] > s.owner_high[node] or s.owned[node] < s.owner_low[node]:
+            return False
+    return True
 
 
 cdef inline void balance_owners(State* s) noexcept nogil:
     """Bring everyone's rows at rank 0 between floor and ceiling: first none above, then none below."""
     cdef int step, times = LOOSEN_TIMES
     cdef int64_t done
+    if owners_fit(s):
+        return
     s.count = s.owned
     link_all(s, True)
     for step in range(2):

@@ -9,7 +9,7 @@ for minimal cost flows, Management Science 14(3), 1967.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from .row_paths cimport turn
-from .row_state cimport State, draw, below, fits
+from .row_state cimport State, draw, below, fits, id_in, place_in
 
 cdef enum:
     NO_EDGE = 2
@@ -18,8 +18,6 @@ cdef enum:
 
 
 cdef struct Savings:
-    const uint32_t* old      # the rows before the change, (partitions, old_width)
-    Py_ssize_t old_width
     const int64_t* floor     # of a node's entries
     const int64_t* ceiling
     Py_ssize_t size          # nodes and the bank
@@ -31,20 +29,21 @@ cdef struct Savings:
     int32_t* path            # of the cycles, one node each
 
 
-cdef inline bint is_new(const Savings* v, Py_ssize_t partition, uint32_t node) noexcept nogil:
+cdef inline bint is_new(const State* s, Py_ssize_t partition, uint32_t node) noexcept nogil:
     cdef Py_ssize_t rank
-    for rank in range(v.old_width):
-        if v.old[partition * v.old_width + rank] == node:
+    cdef uint32_t name = id_in(s, node)
+    for rank in range(s.old_width):
+        if s.old[partition * s.old_width + rank] == name:
             return False
     return True
 
 
-cdef inline int64_t copies_of(const State* s, const Savings* v) noexcept nogil:
+cdef inline int64_t copies_of(const State* s) noexcept nogil:
     cdef int64_t found = 0
     cdef Py_ssize_t p, rank
     for p in range(s.partitions):
-        for rank in range(s.width):
-            found += is_new(v, p, s.rows[p * s.width + rank])
+        for rank in range(s.width if s.touched[p] else 0):
+            found += is_new(s, p, s.rows[p * s.width + rank])
     return found
 
 
@@ -54,7 +53,7 @@ cdef inline void offer(State* s, Savings* v, Py_ssize_t p, Py_ssize_t slot, bint
     cdef int cost
     if x == <uint32_t>u or x >= <uint32_t>s.nodes or s.zone[x] < 0:
         return
-    cost = is_new(v, p, x) - u_new
+    cost = is_new(s, p, x) - u_new
     if cost < v.cost[edge] and fits(s, p, slot, x):
         v.cost[edge] = <signed char>cost
         v.entry[edge] = <int32_t>(p * s.width + slot)
@@ -76,16 +75,16 @@ cdef inline void find_edges(State* s, Savings* v, bint everywhere) noexcept nogi
         p -= s.partitions if p >= s.partitions else 0
         row = s.rows + p * s.width
         changed = everywhere
-        for slot in range(s.width):
-            changed |= is_new(v, p, row[slot])
+        for slot in range(s.width if s.touched[p] else 0):
+            changed |= is_new(s, p, row[slot])
         for slot in range(s.width if changed else 0):
-            u_new = is_new(v, p, row[slot])
+            u_new = is_new(s, p, row[slot])
             if u_new or everywhere:
                 for x in range(s.nodes):
                     offer(s, v, p, slot, u_new, <uint32_t>x)
             else:
-                for rank in range(v.old_width):
-                    offer(s, v, p, slot, u_new, v.old[p * v.old_width + rank])
+                for rank in range(s.old_width):
+                    offer(s, v, p, slot, u_new, place_in(s, s.old[p * s.old_width + rank]))
     for x in range(s.nodes):
         if s.zone[x] >= 0:
             v.cost[x * v.size + bank] = 0 if s.count[x] < v.ceiling[x] else NO_EDGE
@@ -152,7 +151,7 @@ cdef inline bint improve(State* s, Savings* v, bint everywhere) noexcept nogil:
     cdef Py_ssize_t u
     cdef int fails = 0, rounds = 0
     cdef bint any_made = False
-    cdef int64_t least = copies_of(s, v), now
+    cdef int64_t least = copies_of(s), now
     while fails < IMPROVE_TRIES and rounds < ROUNDS_MAX:
         rounds += 1
         find_edges(s, v, everywhere)
@@ -161,7 +160,7 @@ cdef inline bint improve(State* s, Savings* v, bint everywhere) noexcept nogil:
         for u in range(v.size):
             if v.path[u] >= 0:
                 any_made |= follow(s, v, v.path[u])
-        now = copies_of(s, v)
+        now = copies_of(s)
         fails += now >= least  # in each other's way, or together in one row and dearer than each alone
         least = min(least, now)
     return any_made

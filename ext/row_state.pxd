@@ -1,6 +1,6 @@
 """What the balancing of rows works on: the table, its counts and quotas, and which swaps are legal."""
 
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 cdef enum:
     MIX_SWEEPS = 4    # swaps tried per entry of a first table; one already looks random, but tight zones reject some
@@ -25,6 +25,12 @@ cdef struct State:
     int32_t* high
     uint64_t random
     uint32_t* rows       # (partitions, width)
+    const uint32_t* old  # the rows before, (partitions, old_width), of ids where nodes have ids
+    Py_ssize_t old_width
+    const uint32_t* id_of     # node -> id; NULL where they are the same
+    const uint32_t* place_of  # id -> node, NO_NODE where it is none, also at `ids` for all ids from there on
+    uint32_t ids
+    uint8_t* touched     # of a partition: whether its row may differ from what it was
     int32_t* slack       # a partition's entries up to their zones' `low` + vacancies - need; never below 0
     int32_t* zone        # of a node; -1 for those that hold nothing
     int64_t* owned       # rows of a node at rank 0
@@ -53,6 +59,21 @@ cdef struct State:
     int32_t mark
     int32_t* urn         # one token for each entry that a node lacks
     Py_ssize_t urn_size
+
+
+cdef inline uint32_t place_in(const State* s, uint32_t old) noexcept nogil:
+    """The node that an old entry stands for; from `nodes` on if for none."""
+    return old if s.place_of == NULL else s.place_of[min(old, s.ids)]
+
+
+cdef inline uint32_t id_in(const State* s, uint32_t node) noexcept nogil:
+    """What a node is called in the old rows."""
+    return node if s.id_of == NULL else s.id_of[node]
+
+
+cdef inline void skip(State* s, int64_t draws) noexcept nogil:
+    """As if so many numbers had been drawn."""
+    s.random += <uint64_t>0x9E3779B97F4A7C15 * <uint64_t>draws
 
 
 cdef inline uint64_t draw(State* s) noexcept nogil:

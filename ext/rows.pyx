@@ -4,15 +4,14 @@ What. `rebalance` turns an old table (partition, rank) -> node into one that fit
 owner. Rows hold distinct nodes, as evenly many of each zone as there are nodes, every node's share is met to the floor
 or ceiling, and what may stay where it was stays.
 
-How. Shares come from water-filling: a node cannot be twice in a row, nor a zone where zones suffice, so a share stops
-at one entry a partition and the rest goes to the others. Where zones are fewer than ranks, each has as many entries of
-a row as the next, or one more, or all its nodes; such zones' sums are bounded both ways. Whoever gets the ceiling is chosen so that most entries stay.
-A first table is dealt by McNaughton's wrap-around rule [1]: tokens sorted by zone and node, token t to row t mod P;
+How. `quotas.pyx` says how many entries each node has. A first table is dealt by McNaughton's wrap-around rule [1]: tokens sorted by zone and node, token t to row t mod P;
 whatever is consecutive and between k P and (k + 1) P long meets every row k or k + 1 times, so the quotas can
 always be met: Gale and Ryser's condition [2], [3] with zones. Random legal swaps then mix it. Later tables keep what
 survives, deal the missing entries at random, and end stuck cases with shortest augmenting paths [4]: u leaves a row for
 x, x leaves another one for v. Replacements along a shortest path never get into each other's way, because two that
 shared a row would leave a shorter path. Cycles of negative cost then save copies (`row_savings.pxd`). Owners are balanced the same way, by swapping ranks within rows.
+
+A change looks at every row twice, once to count and once for entries that may go; all else is about rows that change.
 
 Complexity. O(P * width) for a table, plus O(P * width * (width + zones)) for each round of augmenting paths; rounds
 serve many nodes at once and are few. Each moves at least one entry towards its quota, so they end.
@@ -27,41 +26,66 @@ References
 .. [5] G. L. Steele, D. Lea and C. H. Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014 (splitmix64).
 """
 
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from math import fsum
 
 import numpy as np
+
+from ringward._core.quotas import numbered, quotas, shares, snapped, zone_bounds
+
 from .pause cimport pause
 from .row_paths cimport augment, balance_owners, link_all
 from .row_savings cimport Savings, copies_of, improve
-from .row_state cimport DEAL_TRIES, ENTRIES_MAX, MIX_SWEEPS, OWNER_TRIES, State, below, draw, fits, slack_change
+from .row_state cimport (
+    DEAL_TRIES, ENTRIES_MAX, MIX_SWEEPS, OWNER_TRIES, State, below, draw, fits, id_in, place_in, skip, slack_change)
+from .table cimport NO_NODE
 
 cdef uint64_t SEED = 0x72696E6777617264  # "ringward" in ASCII
 cdef enum:
     SMALL_WORK = 1 << 18  # exchanges to look at for all copies that can be saved
     NODES_SEARCHED = 1 << 10  # at most, with the square of them in memory
-cdef double SNAP = 1e-9  # how far off an integer, relatively, a share may be by rounding errors
 
 
-cdef void count_survivors(State* s, const uint32_t* old, Py_ssize_t old_width) noexcept nogil:
-    """Copy old entries that still may hold something, and count them."""
-    cdef Py_ssize_t p, rank
-    cdef uint32_t node
+cdef bint survey(State* s, bint scarce) noexcept nogil:
+    """Copy old entries that still may hold something, count them, and draw a seed from all, lest every change makes the
+    same choices; whether the rows are legal but for vacancies, as those of a table are whose zones and width stay."""
+    cdef Py_ssize_t p, rank, old_width = s.old_width, width = s.width
+    cdef uint32_t node, value, nodes = <uint32_t>s.nodes
+    cdef int32_t zone, mark = s.mark
+    cdef uint64_t seed = s.random
+    cdef bint legal = not scarce and old_width <= width
+    cdef const uint32_t* old = s.old
+    cdef uint32_t* row = s.rows
     for p in range(s.partitions):
-        s.mark += 1
-        for rank in range(s.width):
-            node = old[p * old_width + rank] if rank < old_width else <uint32_t>s.nodes
-            if node >= <uint32_t>s.nodes or s.zone[node] < 0 or s.node_mark[node] == s.mark:
-                node = <uint32_t>s.nodes
-            s.node_mark[node] = s.mark
-            s.rows[p * s.width + rank] = node
+        mark += 1
+        for rank in range(old_width):
+            value = place_in(s, old[rank])
+            seed = (seed ^ value) * <uint64_t>0xD6E8FEB86659FD93
+            seed ^= seed >> 32
+            if rank >= width:
+                continue
+            node = nodes
+            if value < nodes and s.zone[value] >= 0:
+                zone = s.zone[value]
+                legal &= s.zone_mark[zone] != mark and s.node_mark[value] != mark
+                if s.node_mark[value] != mark:
+                    node = value
+                s.node_mark[value] = mark
+                s.zone_mark[zone] = mark
+            row[rank] = node
             s.count[node] += 1
+        for rank in range(old_width, width):
+            row[rank] = nodes
+            s.count[nodes] += 1
+        old += old_width
+        row += width
+    s.mark, s.random = mark, seed
+    return legal
 
 
-cdef void legalise(
-    State* s, const uint32_t* old, Py_ssize_t old_width, const double* share, int32_t* tally
-) noexcept nogil:
+cdef void legalise(State* s, const double* share, int32_t* tally) noexcept nogil:
     """Vacate entries until each row can have what its zones need, and none too many; those beyond the new width may take their place.
 
     Entries of nodes that have more than their share go first, the higher rank first.
@@ -102,13 +126,14 @@ cdef void legalise(
                 tally[s.zone[row[rank]]] = 0
         s.slack[p] = slack
         slot = 0
-        for rank in range(s.width, old_width):
-            node = old[p * old_width + rank]
+        for rank in range(s.width, s.old_width):
+            node = place_in(s, s.old[p * s.old_width + rank])
             while slot < s.width and row[slot] != vacant:
                 slot += 1
             if slot < s.width and node < vacant and s.zone[node] >= 0 and fits(s, p, slot, node):
                 s.slack[p] += slack_change(s, row, slot, node)
                 row[slot] = node
+                s.touched[p] = 1
                 s.count[node] += 1
                 s.count[vacant] -= 1
 
@@ -189,6 +214,7 @@ cdef bint place(State* s, Py_ssize_t partition, Py_ssize_t slot) noexcept nogil:
             s.urn_size -= 1
             s.urn[token] = s.urn[s.urn_size]
             s.slack[partition] += slack_change(s, row, slot, node)
+            s.touched[partition] = 1
             s.count[row[slot]] -= 1
             s.count[node] += 1
             if slot == 0:
@@ -199,17 +225,60 @@ cdef bint place(State* s, Py_ssize_t partition, Py_ssize_t slot) noexcept nogil:
     return False
 
 
-cdef void deal(State* s, uint64_t* unvisited) noexcept nogil:
+cdef void note_visits(State* s, Py_ssize_t start, Py_ssize_t step, uint8_t* acting, uint8_t* visited) noexcept nogil:
+    """Mark the turns, from `start` on in steps of `step`, at which rows with an entry that may go come."""
+    cdef Py_ssize_t p, rank, node
+    cdef int64_t a = s.partitions, b = step, x = 0, y = 1, quotient, turn  # x, y: a and b as multiples of step
+    cdef uint8_t acts
+    while a:
+        quotient = b // a
+        a, b, x, y = b - quotient * a, a, y - quotient * x, x
+    y += s.partitions if y < 0 else 0
+    for node in range(s.nodes):
+        acting[node] = s.count[node] > s.limit[node]
+    acting[s.nodes] = 1
+    for p in range(s.partitions):
+        acts = 0
+        for rank in range(s.width):
+            acts |= acting[s.rows[p * s.width + rank]]
+        if acts:
+            turn = p - start
+            turn += s.partitions if turn < 0 else 0
+            visited[turn * y % s.partitions] = 1
+
+
+cdef void deal_row(State* s, Py_ssize_t p, uint64_t* unvisited) noexcept nogil:
+    """Fill the row's vacancies; as many of its surplus entries go as their chances add up to."""
+    cdef uint32_t* row = s.rows + p * s.width
+    cdef uint64_t turns = draw(s) >> 32
+    cdef Py_ssize_t slot, node
+    cdef int64_t surplus
+    for slot in range(s.width):
+        node = row[slot]
+        if node == s.nodes:
+            place(s, p, slot)
+            continue
+        surplus = s.count[node] - s.limit[node]
+        if surplus > 0:
+            if slot > 0 or s.owned[node] > s.owner_low[node] or unvisited[node] <= <uint64_t>surplus:
+                turns += (<uint64_t>min(surplus, <int64_t>unvisited[node]) << 32) // unvisited[node]
+                if turns >> 32:
+                    turns -= <uint64_t>1 << 32
+                    place(s, p, slot)
+            unvisited[node] -= unvisited[node] > 1
+
+
+cdef void deal(State* s, uint64_t* unvisited, uint8_t* acting, uint64_t* visited) noexcept nogil:
     """Fill vacancies and replace surplus entries, a random choice of each node's, in one pass over the rows.
 
     Where a surplus entry has no replacement it stays and a later one goes. Sampling is systematic within a row: as many
     entries go as their chances add up to, which lets a node that must be in every row find a place. Rows come in an
-    order that changes from table to table, since the last ones have less to choose from.
+    order that changes from table to table, since the last ones have less to choose from. Those without such entries
+    are passed over: `visited` says at which turns there are any, a byte each.
     """
-    cdef Py_ssize_t i, slot, node, p = below(draw(s), s.partitions), step = 1 + below(draw(s), s.partitions), a, b = 0
-    cdef uint32_t* row
-    cdef int64_t unit, surplus
-    cdef uint64_t turns
+    cdef Py_ssize_t i, node, start = below(draw(s), s.partitions), step = 1 + below(draw(s), s.partitions), a, b = 0
+    cdef Py_ssize_t turn, next_turn = 0
+    cdef int64_t unit
     while b != 1:  # a step without a common divisor visits every row; 1 is one
         step = step - 1 if step > 1 else s.partitions + (s.partitions == 1)
         a, b = s.partitions, step
@@ -221,154 +290,16 @@ cdef void deal(State* s, uint64_t* unvisited) noexcept nogil:
         for unit in range(s.limit[node] - s.count[node]):
             s.urn[s.urn_size] = <int32_t>node
             s.urn_size += 1
-    for i in range(s.partitions):
-        row = s.rows + p * s.width
-        turns = draw(s) >> 32
-        for slot in range(s.width):
-            node = row[slot]
-            if node == s.nodes:
-                place(s, p, slot)
-                continue
-            surplus = s.count[node] - s.limit[node]
-            if surplus > 0:
-                if slot > 0 or s.owned[node] > s.owner_low[node] or unvisited[node] <= <uint64_t>surplus:
-                    turns += (<uint64_t>min(surplus, <int64_t>unvisited[node]) << 32) // unvisited[node]
-                    if turns >> 32:
-                        turns -= <uint64_t>1 << 32
-                        place(s, p, slot)
-                unvisited[node] -= unvisited[node] > 1
-        p += step
-        p -= s.partitions if p >= s.partitions else 0
-
-
-def _snapped(values):
-    """Floor and ceiling, both the nearest integer where rounding errors alone keep a value off it."""
-    near = np.round(values)
-    whole = np.abs(values - near) <= SNAP * near
-    low, high = np.where(whole, near, np.floor(values)), np.where(whole, near, np.ceil(values))
-    return low.astype(np.int64), high.astype(np.int64)
-
-
-def _zone_bounds(size, width):
-    """Entries of a row of each zone, at least and at most, where zones of `size` nodes are fewer than ranks.
-
-    They differ by at most one, except that a zone cannot have more entries than nodes.
-    """
-    level = 1
-    while level < width and np.minimum(size, level + 1).sum() <= width:
-        level += 1
-    return np.minimum(size, level), np.minimum(size, level + 1)
-
-
-def _scale_for(weight, total):
-    """The scale by which weights, none counting above 1, add up to `total`; `weight` falls."""
-    rest = np.cumsum(weight[::-1])[::-1]
-    for full in range(int(total)):
-        if weight[full] * (total - full) <= rest[full]:
-            return (total - full) / rest[full]
-    return 1 / weight[int(total) - 1]
-
-
-def _shares(weight, zone, zones, width, low, high):
-    """Entries per partition of each node: in proportion to weight, as far as one entry a row and the zones allow.
-
-    `weight` (n,) is positive, `zone` (n,) runs from 0 to zones - 1, `low` and `high` bound its zones' sums, (zones,).
-    Sums run from light to heavy: no cancellation.
-    """
-    zone_weight = np.bincount(zone, weight, zones)
-    if zones >= width:  # a zone is in a row at most once; the heaviest reach that first
-        heavy = np.sort(zone_weight)
-        total = np.cumsum(heavy)
-        free = np.arange(zones, zones - width, -1)
-        full = int(np.argmax((width - zones + free) * heavy[free - 1] <= total[free - 1] * (1 + 1e-12)))
-        bound = np.inf if full == 0 else heavy[zones - full]
-        scale = (width - full) / total[zones - full - 1]
-        return np.where(zone_weight[zone] >= bound, weight / zone_weight[zone], weight * scale)
-    # the scales at which a zone leaves its least number and reaches its most, and a node reaches one entry a row
-    by_zone = [-np.sort(-weight[zone == i]) for i in range(zones)]
-    lifts = np.where(low == 1, 1 / zone_weight, [_scale_for(w, least) for w, least in zip(by_zone, low)])
-    caps = np.array([_scale_for(w, most) for w, most in zip(by_zone, high)])
-    fills = 1 / weight
-    steps = np.unique(np.concatenate((lifts, fills, caps)))
-    first, last = 0, len(steps)
-    while last - first > 1:
-        mid = (first + last) // 2
-        inside = np.bincount(zone, np.minimum(weight * steps[mid], 1), zones)
-        first, last = (mid, last) if np.clip(inside, low, high).sum() <= width else (first, mid)
-    lifted, capped = lifts <= steps[first], caps <= steps[first]
-    full = lifted[zone] & (fills <= np.minimum(steps[first], caps)[zone])
-    free = weight[lifted[zone] & ~full & ~capped[zone]]
-    left = width - low[~lifted].sum() - high[capped].sum() - np.count_nonzero(full & ~capped[zone])
-    scale = left / fsum(free) if len(free) else 0
-    bounded = np.minimum(weight * np.where(capped, caps, lifts)[zone], 1)
-    bounded = np.where((low == 1)[zone] & ~capped[zone], weight / zone_weight[zone], bounded)
-    return np.where(full, 1, np.where(lifted[zone] & ~capped[zone], np.minimum(weight * scale, 1), bounded))
-
-
-def _quotas(share, owners, count, zone, zones, partitions, width, zone_low, zone_high):
-    """Entries of each node, (n,) int64: floor or ceiling of its share so that most of `count` stays.
-
-    A zone gets at least `zone_low` entries a row and at most `zone_high`, and exactly that if that is its share. And
-    enough nodes can own the ceiling of their share of `owners`: those who need the ceiling of their entries for it are
-    preferred as far as that is necessary.
-    """
-    floor, ceiling = _snapped(share)
-    owned, most_owned = _snapped(owners)
-    tie = np.arange(1, len(share) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    tie = (tie ^ (tie >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    tie ^= tie >> np.uint64(27)
-    fraction = ceiling > floor
-    held, sums = np.bincount(zone, floor, zones).astype(np.int64), np.bincount(zone, share, zones)
-    some = np.bincount(zone[fraction], minlength=zones)
-    needed, room = (np.clip(bound * partitions - held, 0, some) for bound in (zone_low, zone_high))
-    least = np.where(np.abs(sums - zone_high * partitions) <= SNAP * zone_high * partitions, room, needed)
-    most = np.where(np.abs(sums - zone_low * partitions) <= SNAP * zone_low * partitions, needed, room)
-    extra = partitions * width - int(floor.sum())
-    loses = count < ceiling  # no entry without the ceiling
-
-    def chosen(preferred):
-        order = np.lexsort((tie, loses, ~preferred, zone))
-        order = order[fraction[order]]
-        place = np.arange(len(order)) - np.searchsorted(zone[order], zone[order])
-        allowed = place < most[zone[order]]
-        order, place = order[allowed], place[allowed]
-        best = np.lexsort((tie[order], loses[order], ~preferred[order], place >= least[zone[order]]))
-        return order[best[:extra]]
-
-    nodes = chosen(np.zeros(len(share), bool))
-    needy = (most_owned > owned) & (most_owned > floor)
-    short = partitions - int(owned.sum()) - np.count_nonzero((most_owned > owned) & ~needy)
-    if np.count_nonzero(needy[nodes]) < short:
-        order = np.lexsort((tie, loses))
-        nodes = chosen(_preferred(order[needy[order]], short, zone, least, most, extra))
-    floor[nodes] += 1
-    return floor
-
-
-def _preferred(order, wanted, zone, least, most, extra):
-    """The first nodes in `order`, `wanted` of them, that can have one of `extra` entries together: a mask.
-
-    Each zone may have `most` of the entries, and has to have `least`.
-    """
-    mask, taken = np.zeros(len(zone), bool), np.zeros(len(most), np.int64)
-    for node in order:
-        taken[zone[node]] += 1
-        if taken[zone[node]] > most[zone[node]] or np.maximum(taken, least).sum() > extra:
-            taken[zone[node]] -= 1
-        else:
-            mask[node] = True
-        if np.count_nonzero(mask) == wanted:
-            break
-    return mask
-
-
-cdef uint64_t digest(const uint32_t* old, Py_ssize_t size, uint64_t seed) noexcept nogil:
-    """A seed that differs from table to table, lest every change makes the same choices."""
-    cdef Py_ssize_t i
-    for i in range(size):
-        seed = (seed ^ old[i]) * <uint64_t>0xD6E8FEB86659FD93
-        seed ^= seed >> 32
-    return seed
+    note_visits(s, start, step, acting, <uint8_t*>visited)
+    for i in range((s.partitions + 7) // 8):
+        if not visited[i]:
+            continue
+        for turn in range(8 * i, 8 * i + 8):
+            if (<uint8_t*>visited)[turn]:
+                skip(s, turn - next_turn)
+                deal_row(s, (start + <int64_t>turn * step) % s.partitions, unvisited)
+                next_turn = turn + 1
+    skip(s, s.partitions - next_turn)
 
 
 cdef inline int32_t* cut(int32_t** rest, Py_ssize_t size) noexcept nogil:
@@ -377,32 +308,36 @@ cdef inline int32_t* cut(int32_t** rest, Py_ssize_t size) noexcept nogil:
     return rest[0] - size
 
 
-cdef void lay_out(State* s, int32_t* block) noexcept nogil:
-    """Divide a block of zeros among the state's int32 arrays."""
+cdef void lay_out(State* s, int32_t* block, int32_t* lists) noexcept nogil:
+    """Divide a block of zeros among the state's int32 arrays; what is in `lists` does not matter."""
     cdef Py_ssize_t nodes = s.nodes + 1
     s.parent, s.depth, s.queue = cut(&block, nodes), cut(&block, nodes), cut(&block, nodes)
     s.path, s.edges, s.resume = cut(&block, nodes), cut(&block, nodes), cut(&block, nodes)
     s.first, s.unseen, s.node_mark = cut(&block, nodes), cut(&block, nodes), cut(&block, nodes)
     s.unseen_size, s.open_zones, s.zone_mark = cut(&block, s.zones), cut(&block, s.zones), cut(&block, s.zones)
     s.zone_seen, s.low, s.high = cut(&block, s.zones), cut(&block, s.zones), cut(&block, s.zones)
+    s.unseen_start = cut(&block, s.zones)
     s.slack = cut(&block, s.partitions)
-    s.after, s.before = cut(&block, s.partitions * s.width), cut(&block, s.partitions * s.width)
+    s.after, s.before = lists, lists + s.partitions * s.width
     s.urn = s.after  # the urn is empty before there are lists
 
 
-cdef void keep_ranks(State* s, const uint32_t* old, Py_ssize_t old_width, uint32_t* row_before) noexcept nogil:
+cdef void keep_ranks(State* s, uint32_t* row_before) noexcept nogil:
     """Give everyone but the owner the rank it had; who is new, and the owner before, take what is free."""
     cdef Py_ssize_t p, rank, place
-    cdef uint32_t vacant = <uint32_t>s.nodes
+    cdef uint32_t vacant = <uint32_t>s.nodes, name
     cdef uint32_t* row
     for p in range(s.partitions):
+        if not s.touched[p]:
+            continue
         row = s.rows + p * s.width
         for rank in range(1, s.width):
             row_before[rank] = row[rank]
             row[rank] = vacant
         for rank in range(1, s.width):
-            for place in range(1, min(s.width, old_width)):
-                if old[p * old_width + place] == row_before[rank] and row[place] == vacant:
+            name = id_in(s, row_before[rank])
+            for place in range(1, min(s.width, s.old_width)):
+                if s.old[p * s.old_width + place] == name and row[place] == vacant:
                     row[place] = row_before[rank]
                     row_before[rank] = vacant
                     break
@@ -423,25 +358,34 @@ cdef bint unmet(const State* s) noexcept nogil:
     return False
 
 
-cdef object _save_copies(State* s, old_rows, const uint32_t* old, int64_t[:, ::1] numbers, table):
+cdef object _save_copies(State* s, old_rows, const int64_t* floor, const int64_t* ceiling, before, table):
     """Look for fewer copies where the search is worth it; the rows before, or None if they stay.
 
     In small tables everywhere; in larger ones among the rows that change, and only if more is copied than counts demand.
+    `before`, (nodes,), is how many old entries each node had; None where that has to be counted.
     """
     cdef Savings v
-    cdef Py_ssize_t size = s.nodes + 1
+    cdef Py_ssize_t size = s.nodes + 1, node
     cdef bint everywhere = s.partitions * s.width * s.width * size <= SMALL_WORK, found = False
-    cdef int64_t[:, ::1] now = numbers
     cdef signed char[::1] cost
     cdef int32_t[::1] block
+    cdef int64_t[::1] held
     cdef int64_t copies = 0
-    v.old, v.old_width, v.size, v.floor, v.ceiling = old, old_rows.shape[1], size, &numbers[5, 0], &numbers[6, 0]
+    v.size, v.floor, v.ceiling = size, floor, ceiling
     if size > NODES_SEARCHED:
         return None
-    held = np.bincount(np.minimum(old_rows, s.nodes).ravel(), minlength=size)
+    if before is None:
+        before = np.zeros(size, np.int64)
+        held = before
+        with nogil:
+            for node in range(s.partitions * s.old_width):
+                held[min(<Py_ssize_t>place_in(s, s.old[node]), s.nodes)] += 1
+    held = before
     with nogil:
-        copies = copies_of(s, &v)
-    if not everywhere and copies <= np.maximum(np.asarray(now)[0, :s.nodes] - held[:s.nodes], 0).sum():
+        copies = copies_of(s)
+        for node in range(s.nodes):
+            copies -= max(s.count[node] - held[node], 0)
+    if not everywhere and copies <= 0:
         return None
     cost = np.empty(size * size, np.int8)
     block = np.empty(size * size + 4 * size, np.int32)
@@ -455,54 +399,73 @@ cdef object _save_copies(State* s, old_rows, const uint32_t* old, int64_t[:, ::1
     return saved if found else None
 
 
+cdef void count_owned(State* s) noexcept nogil:
+    cdef Py_ssize_t p
+    if s.width == 1:
+        memcpy(s.owned, s.count, <size_t>(s.nodes + 1) * sizeof(int64_t))
+        return
+    for p in range(s.nodes + 1):
+        s.owned[p] = 0
+    for p in range(s.partitions):
+        s.owned[s.rows[p * s.width]] += 1
+
+
 cdef void _fill(
-    State* s, const uint32_t[:, ::1] old_rows, uint32_t[:, ::1] table, live, inverse, double[::1] share,
-    int32_t[::1] zone, int64_t[:, ::1] numbers, owners, low, high, uint64_t seed,
+    State* s, old_rows, uint32_t[:, ::1] table, live, inverse, double[::1] share,
+    int32_t[::1] zone, int64_t[:, ::1] numbers, owners, low, high,
 ) except *:
     """Fill `table`: survivors, quotas, then a first deal or a change, then the owners."""
-    cdef Py_ssize_t old_width = old_rows.shape[1], p
-    cdef const uint32_t* old = &old_rows[0, 0] if old_width else NULL
-    cdef int32_t[::1] start = np.searchsorted(np.sort(inverse), np.arange(s.zones)).astype(np.int32)
-    cdef int32_t[::1] block = np.zeros(9 * (s.nodes + 1) + 6 * s.zones + s.partitions * (2 * s.width + 1), np.int32)
+    cdef Py_ssize_t p
+    cdef bint scarce = s.zones < s.width, legal, first  # scarce: else no zone has to be in each row
+    cdef int32_t[::1] start = np.cumsum(np.bincount(inverse, minlength=s.zones)[:s.zones - 1], dtype=np.int32)
+    cdef int32_t[::1] block = np.zeros(9 * (s.nodes + 1) + 7 * s.zones + s.partitions, np.int32)
+    cdef int32_t[::1] lists = np.empty(2 * s.partitions * s.width, np.int32)
+    cdef uint8_t[::1] flags = np.zeros(s.partitions + s.nodes + 1, np.uint8)
+    cdef uint64_t[::1] visited = np.zeros(s.partitions // 8 + 1, np.uint64)
     cdef uint32_t[::1] one_row = np.empty(s.width, np.uint32)
-    cdef int64_t[::1] order = live[np.argsort(inverse, kind="stable")]
+    cdef int64_t[::1] order
     cdef uint64_t[::1] chance = np.zeros(s.nodes + 1, np.uint64)
     cdef int64_t last = 0
     count = np.asarray(numbers[0])
-    s.rows, s.zone, s.unseen_start = &table[0, 0], &zone[0], &start[0]
+    s.rows, s.zone, s.touched = &table[0, 0], &zone[0], &flags[0]
     s.count, s.limit, s.owned = &numbers[0, 0], &numbers[1, 0], &numbers[2, 0]
     s.owner_low, s.owner_high = &numbers[3, 0], &numbers[4, 0]
-    s.random, s.mark, s.by_owner = digest(old, s.partitions * old_width, seed), 0, False
-    lay_out(s, &block[0])
+    s.mark, s.by_owner = 0, False
+    lay_out(s, &block[0], &lists[0])
     for p in range(s.zones):
         s.low[p], s.high[p] = low[p], high[p]
+        s.unseen_start[p] = start[p - 1] if p else 0
     with nogil:
-        count_survivors(s, old, old_width)
-        if s.width > 1 or old_width > 1:
-            legalise(s, old, old_width, &share[0], s.unseen_size)
-    shares = np.asarray(share)[live]
-    scarce = s.zones < s.width  # else no zone has to be in each row
-    np.asarray(numbers[1])[live] = _quotas(
-        shares, owners, count[live], inverse, s.zones, s.partitions, s.width, low * scarce, high if scarce else low)
-    np.asarray(numbers[5:])[:, live] = _snapped(shares)
-    np.asarray(chance)[live] = owners / shares * 2.0**32
+        legal = survey(s, scarce)
+        if not legal:
+            legalise(s, &share[0], s.unseen_size)
+    before = count.copy() if legal else None
+    shares_now = np.asarray(share)[live]
+    np.asarray(numbers[1])[live] = quotas(
+        shares_now, owners, count[live], inverse, s.zones, s.partitions, s.width, low * scarce, high if scarce else low)
+    np.asarray(numbers[5:])[:, live] = snapped(shares_now)
     first = not count[live].any()
-    with nogil:
-        if first:
+    if first:
+        order = np.arange(s.nodes)[live][np.argsort(inverse, kind="stable")]
+        np.asarray(chance)[live] = owners / shares_now * 2.0**32
+        with nogil:
             wrap_around(s, order)
             mix(s)
             draw_ranks(s, &chance[0])
-        for p in range(s.partitions):
-            s.owned[s.rows[p * s.width]] += 1
-        if not first:
-            deal(s, &chance[0])
+            count_owned(s)
+    else:
+        with nogil:
+            count_owned(s)
+            deal(s, &chance[0], s.touched + s.partitions, &visited[0])
             if unmet(s):
                 link_all(s, False)
                 while augment(s) > 0:
                     pause(&last)
-    if s.width == 1 and old_width <= 1:
+    if s.width == 1 and s.old_width <= 1:
         return  # who is in a row owns it, and no copy is more than counts demand
-    saved = _save_copies(s, np.asarray(old_rows), old, numbers, np.asarray(table)) if not first and old_width else None
+    saved = None
+    if not first and s.old_width:
+        saved = _save_copies(s, old_rows, &numbers[5, 0], &numbers[6, 0], before, np.asarray(table))
     if saved is not None:
         with nogil:
             balance_owners(s)
@@ -513,8 +476,15 @@ cdef void _fill(
     with nogil:
         balance_owners(s)
         if not first:
-            keep_ranks(s, old, old_width, &one_row[0])
+            keep_ranks(s, &one_row[0])
     assert first or not count[s.nodes], "quotas that can be met leave no vacancy"
+
+
+cdef object places_of(const uint32_t[::1] ids):
+    """id -> node, and one more that stands for all ids beyond: ndarray of uint32."""
+    result = np.full(int(np.max(ids)) + 2, NO_NODE, np.uint32)
+    result[np.asarray(ids)] = np.arange(ids.shape[0], dtype=np.uint32)
+    return result
 
 
 def rebalance(
@@ -523,6 +493,7 @@ def rebalance(
     const uint32_t[::1] zones,
     Py_ssize_t replicas,
     uint64_t seed=SEED,
+    ids=None,
 ):
     """Fit a partition table to new weights and zones, in exact balance and with few moves.
 
@@ -543,6 +514,8 @@ def rebalance(
         Wanted width; the width is smaller if there are fewer nodes of positive weight.
     seed : int
         Of the random choices.
+    ids : uint32 array (nodes,), optional
+        What the nodes are called in the rows, old and new, in place of their indices. Other ids there are vacancies.
 
     Returns
     -------
@@ -554,9 +527,11 @@ def rebalance(
         If lengths differ, a weight is negative or not finite, or the table would have 2^29 entries.
     """
     cdef State s
+    cdef const uint32_t[::1] id_view, place_view
     weight = np.asarray(weights)
-    if weights.shape[0] != zones.shape[0]:
-        raise ValueError(f"zones must be as many as weights, {weights.shape[0]} (was {zones.shape[0]})")
+    for argument, size in (("zones", zones.shape[0]), ("ids", weights.shape[0] if ids is None else len(ids))):
+        if weights.shape[0] != size:
+            raise ValueError(f"{argument} must be as many as weights, {weights.shape[0]} (was {size})")
     if not np.all(np.isfinite(weight) & (weight >= 0)):
         raise ValueError("weights must be finite and not negative")
     live = np.flatnonzero(weight)
@@ -566,19 +541,37 @@ def rebalance(
     table = np.empty((s.partitions, s.width), np.uint32)
     if table.size == 0:
         return table
-    names, inverse = np.unique(np.asarray(zones)[live], return_inverse=True)
-    s.zones = len(names)
+    s.id_of = s.place_of = NULL
+    if ids is not None:
+        id_view, place_view = ids, places_of(ids)
+        s.id_of, s.place_of, s.ids = &id_view[0], &place_view[0], <uint32_t>(place_view.shape[0] - 1)
+    s.old_width, s.random = old_rows.shape[1], seed
+    s.old = &old_rows[0, 0] if s.old_width else NULL
+    if len(live) == s.nodes:
+        live = slice(s.nodes)  # a view costs less than a copy
+    inverse, s.zones = numbered(np.asarray(zones)[live])
     light = np.maximum(weight[live] / weight.max(), 1e-300)  # no sum overflows, nothing vanishes
-    owners = light * (s.partitions / fsum(light))
+    owners = light * (s.partitions / fsum(light.tolist()))
     share, zone = np.zeros(s.nodes + 1), np.full(s.nodes + 1, -1, np.int32)
     if s.zones < s.width:
-        low, high = _zone_bounds(np.bincount(inverse, minlength=s.zones), s.width)
+        low, high = zone_bounds(np.bincount(inverse, minlength=s.zones), s.width)
         s.need = <int32_t>low.sum()
     else:
         low, high, s.need = np.ones(s.zones, np.int64), np.full(s.zones, s.width), <int32_t>s.width
-    share[live] = s.partitions * _shares(light, inverse, s.zones, s.width, low, high)
+    share[live] = s.partitions * shares(light, inverse, s.zones, s.width, low, high)
     zone[live] = inverse
     numbers = np.zeros((7, s.nodes + 1), np.int64)
-    numbers[3:5, live] = _snapped(owners)
-    _fill(&s, old_rows, table, live, inverse, share, zone, numbers, owners, low, high, seed)
+    numbers[3:5, live] = snapped(owners)
+    _fill(&s, old_rows, table, live, inverse, share, zone, numbers, owners, low, high)
+    if ids is not None:
+        name_entries(&s, table)
     return table
+
+
+cdef void name_entries(State* s, uint32_t[:, ::1] table) noexcept:
+    """Put ids in place of nodes."""
+    cdef Py_ssize_t i
+    cdef uint32_t* entry = &table[0, 0]
+    with nogil:
+        for i in range(s.partitions * s.width):
+            entry[i] = s.id_of[entry[i]]

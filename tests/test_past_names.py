@@ -140,3 +140,28 @@ def test_the_past_of_a_snapshot_is_checked(past: object, monkeypatch: pytest.Mon
     data = ring.snapshot().to_bytes()
     with pytest.raises(rw.SnapshotError):
         rw.Snapshot.from_bytes(data)
+
+
+@given(data=st.data())
+@FEW
+def test_zones_have_the_numbers_that_a_history_leaves_no_mark_on(data: st.DataObject) -> None:
+    """By the first name of each, whatever zones were there before; those of names that are gone are forgotten."""
+    zones = st.sampled_from([None, "a", "b", "c"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster, "PAST_MIN", data.draw(st.integers(0, 3)))
+        table = rw.PartitionTable([rw.Node(f"n{i}", zone=data.draw(zones)) for i in range(4)], partitions=8)
+        for number in range(4, 12):
+            table.remove(data.draw(st.sampled_from(sorted(table))))
+            own = data.draw(st.sampled_from([f"own{number}", None]))
+            table.add(rw.Node(f"n{number}", zone=own or data.draw(zones)))
+            with table.change() as change:  # the same name in another zone
+                moved = data.draw(st.sampled_from(sorted(table)))
+                change.remove(moved)
+                change.add(rw.Node(moved, zone=data.draw(zones)))
+            now = table._state.cluster
+            expected: dict[object, int] = {}
+            for node in sorted(table.nodes, key=lambda node: node.name.encode()):
+                label = node.zone if node.zone is not None else (node.name,)
+                assert now.zone_ids[table.id_of(node.name)] == expected.setdefault(label, len(expected))
+            assert now.member_ids.tolist() == [table.id_of(node.name) for node in table.nodes]
+            assert len(now.zone_marks[0]) <= 2 * len(table) + cluster.PAST_MIN

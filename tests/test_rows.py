@@ -452,6 +452,32 @@ def test_golden_tables():
     assert digest.hexdigest() == "b6012d91b39a61d2d64d87ffcbdb1954c8d5c06c17681f148c428b32a64482e9"
 
 
+@settings(max_examples=100 * MORE, deadline=None)
+@given(st.data())
+def test_rows_may_hold_ids_in_place_of_indices(data):
+    """Nodes by any ids give the rows that the same nodes give by index, whoever has gone and comes, be rows legal or not."""
+    nodes, partitions, width = (data.draw(st.integers(1, k)) for k in (9, 30, 4))
+    zones = np.array(data.draw(st.lists(st.integers(0, 5), min_size=nodes, max_size=nodes)), np.uint32)
+    ids = np.array(data.draw(st.permutations(range(nodes + 3)))[:nodes], np.uint32)
+    name = np.append(ids, np.uint32(data.draw(st.sampled_from([VACANT, nodes + 3]))))
+    rows = vacant(partitions)
+    if data.draw(st.booleans()):
+        entries = data.draw(st.lists(st.integers(0, nodes), min_size=partitions * width, max_size=partitions * width))
+        rows = np.array(entries, np.uint32).reshape(partitions, width)
+    rows[rows == nodes] = VACANT
+    for _ in range(3):
+        weights = np.array(data.draw(st.lists(WEIGHTS, min_size=nodes, max_size=nodes)))
+        by_id = rebalance(name[np.minimum(rows, nodes)], weights, zones, width, ids=ids)
+        rows = rebalance(rows, weights, zones, width)
+        np.testing.assert_array_equal(by_id, ids[rows])
+
+
+def test_ids_have_to_be_as_many_as_nodes():
+    """Too few ids would be read beyond their end."""
+    with pytest.raises(ValueError, match="ids must be as many as weights, 3 \\(was 2\\)"):
+        rebalance(vacant(4), np.ones(3), separate(3), 1, ids=separate(2))
+
+
 def successor_spread(rows, live):
     """Return chi-square per degree of freedom of who follows an owner in its rows: 1 if independent of the owner."""
     position = np.full(rows.max() + 1, -1)

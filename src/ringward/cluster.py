@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ringward._core import numbered_zones
 from ringward.checks import checked_float, checked_text, text_of
 from ringward.errors import ArgumentError, ArgumentTypeError, DuplicateNodeError, UnknownNodeError
 from ringward.texts import shown
@@ -20,6 +21,7 @@ from ringward.texts import shown
 __all__ = ["Cluster", "Node", "Nodes"]
 
 DEFAULT_WEIGHT = 1.0
+ZONELESS = 0xFFFFFFFF  # where zones have numbers
 PAST_MIN = 256  # names of past members that keep their ids at least; more where there are more members
 
 
@@ -231,6 +233,7 @@ class Cluster:
             total = sum(weights.tolist())
             if not math.isfinite(total):
                 raise ArgumentError("sum of all weights", "finite", total)
+        changes.update(self._zone_marks_after(fresh, ids))
         return self._with(gone=gone, fresh=fresh, touched=(), weights=weights, past=past, **changes)
 
     def _with_ids_for(self, names: Iterable[str], past: dict[str, None]) -> dict[str, Any]:
@@ -289,16 +292,55 @@ class Cluster:
         return mask
 
     @property
+    def member_ids(self) -> npt.NDArray[np.uint32]:
+        """Shape (len(self),): the ids of the members in UTF-8 order of their names."""
+        in_order = np.empty(len(self.ids), np.uint32)
+        in_order[self.name_ranks] = np.arange(len(self.ids), dtype=np.uint32)
+        if not self.past:
+            return in_order
+        member = np.ones(len(self.ids), bool)
+        member[[self.ids[name] for name in self.past]] = False
+        return in_order[member[in_order]]
+
+    @cached_property
+    def zone_marks(self) -> tuple[dict[str, int], npt.NDArray[np.uint32]]:
+        """Zone → number, and shape (ids,): that number for ids of members that have a zone, else `ZONELESS`.
+
+        A number of a zone stays while the cluster changes; do not write to either.
+        """
+        marks = np.full(len(self.ids), ZONELESS, np.uint32)
+        numbers: dict[str, int] = {}
+        zoned = [node for node in self.members.values() if node.zone is not None]
+        marks[[self.ids[node.name] for node in zoned]] = [
+            numbers.setdefault(node.zone, len(numbers)) for node in zoned if node.zone is not None
+        ]
+        return numbers, marks
+
+    def _zone_marks_after(self, names: tuple[str, ...], ids: dict[str, int]) -> dict[str, Any]:
+        """`zone_marks` once these names came, where it is known: what a change costs follows the change."""
+        known = self.__dict__.get("zone_marks")
+        if known is None:
+            return {}
+        numbers, old = known
+        marks = np.full(len(ids), ZONELESS, np.uint32)
+        marks[: len(old)] = old
+        for name in names:
+            zone = self.members[name].zone
+            if zone is not None and zone not in numbers:
+                numbers = {**numbers, zone: len(numbers)}  # readers of other states may be at the old one
+            marks[ids[name]] = ZONELESS if zone is None else numbers[zone]
+        if len(numbers) > 2 * len(self.members) + PAST_MIN:  # mostly zones that are gone: to be found anew
+            self.__dict__.pop("zone_marks")
+            return {}
+        return {"zone_marks": (numbers, marks)}
+
+    @property
     def zone_ids(self) -> npt.NDArray[np.uint32]:
-        """Shape (ids,): a number for each id's zone; nodes without one have a number of their own."""
-        numbers: dict[tuple[str, bool], int] = {}
+        """Shape (ids,): a number for each id's zone, from 0 in the order of names; one without a zone has its own."""
+        members = self.member_ids
+        numbers, marks = self.zone_marks
         zones = np.zeros(len(self.ids), np.uint32)
-        if not any(node.zone for node in self.by_name):
-            zones[[self.ids[node.name] for node in self.by_name]] = np.arange(len(self), dtype=np.uint32)
-            return zones
-        for node in self.by_name:
-            zone = (node.name, True) if node.zone is None else (node.zone, False)
-            zones[self.ids[node.name]] = numbers.setdefault(zone, len(numbers))
+        zones[members] = numbered_zones(marks[members], len(numbers))
         return zones
 
 

@@ -15,6 +15,7 @@ from ringward._core.moves import owner_moves, partition_moves, point_moves
 from ringward._core.news import News
 from ringward._core.partition_map import PartitionMap
 from ringward._core.point_table import PointTable
+from ringward._core.quotas import numbered_zones
 from ringward._core.reader import COUNT_MOST, Reader, State, adopt_methods
 from ringward._core.rows import rebalance
 from ringward._core.sources import plain_array
@@ -54,6 +55,7 @@ __all__ = [
     "log_rows",
     "merge_points",
     "node_points",
+    "numbered_zones",
     "own",
     "owner_moves",
     "partition_moves",

@@ -7,4 +7,5 @@ def rebalance(
     zones: npt.NDArray[np.uint32],
     replicas: int,
     seed: int = ...,
+    ids: npt.NDArray[np.uint32] | None = None,
 ) -> npt.NDArray[np.uint32]: ...

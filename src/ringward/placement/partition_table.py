@@ -132,12 +132,8 @@ class PartitionTable(Router):
         self, cluster: Cluster, rows: npt.NDArray[np.uint32], zones: npt.NDArray[np.uint32]
     ) -> npt.NDArray[np.uint32]:
         """Rows for the cluster's members. The balancer counts nodes by name, so that ids do not matter."""
-        ids = np.array([cluster.ids[node.name] for node in cluster.by_name], np.uint32)
-        places = np.full(len(cluster.ids) + 1, NO_NODE, np.uint32)
-        places[ids] = np.arange(len(ids), dtype=np.uint32)
-        old = np.ascontiguousarray(places[np.minimum(rows, len(cluster.ids))])
-        new = rebalance(old, cluster.weights[ids], zones[ids], self._options["replicas"])
-        return np.ascontiguousarray(ids[new]) if len(ids) else new
+        ids = cluster.member_ids
+        return rebalance(rows, cluster.weights[ids], zones[ids], self._options["replicas"], ids=ids)
 
     @property
     def rows(self) -> npt.NDArray[np.uint32]:
