@@ -90,6 +90,7 @@ def test_what_routers_print_is_short_and_neutral(name):
     """Reports, transfers and explanations have names, zones and keys."""
     ring = rw.HashRing([rw.Node(name, zone=name), rw.Node("b")], spread="zone")
     texts = [str(ring.report()), str(ring.explain(name)), str(ring.mark_down(name)), repr(ring), repr(ring.snapshot())]
+    texts += [repr(rw.HashRing([name, "a"]).explain(name)), repr(rw.HashRing([name, "a"]).report())]
     for text in texts:
         assert len(text) < 3_000
         assert text.replace("\n", "").isprintable()

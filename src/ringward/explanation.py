@@ -21,6 +21,7 @@ __all__ = ["Explanation", "Step"]
 
 _COUNT_MAX = 2**63 - 1
 _REASON_MOST = 300
+_TOLD_MOST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,11 @@ class Explanation:
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON types; the key as text."""
         return {**asdict(self), "key": str(self.key)}
+
+    def __repr__(self) -> str:
+        owner, *others = [brief(name) for name in self.candidates[:_TOLD_MOST]]
+        then = f", then {', '.join(others)}" if others else ""
+        return f"<Explanation: key {shown(self.key)} → {owner}{then}>"  # the steps are for `print` and `to_dict`
 
     def __str__(self) -> str:
         lines = [f"key {shown(self.key)} has hash {self.hash:#018x}, {self.place}"]
