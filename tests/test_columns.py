@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any
 
 import duckdb
-import nanoarrow as na
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -28,6 +27,11 @@ from numpy.dtypes import StringDType
 from strategies import SOME
 
 import ringward as rw
+
+try:
+    import nanoarrow as na
+except ModuleNotFoundError:  # it may have no wheels for the newest Python
+    na = None
 
 FAMILIES = {
     "XXH3": rw.XXH3(seed=7),
@@ -89,7 +93,7 @@ def arrow_columns(array: pa.Array) -> Iterator[tuple[str, Any]]:
     yield ", sliced", pa.concat_arrays([array, array, array])[len(array) : 2 * len(array)]
     cut = len(array) // 3
     yield ", chunked", pa.chunked_array([array[:cut], array[:0], array[cut:]])
-    if array.type not in (pa.string_view(), pa.binary_view()):  # which nanoarrow 0.9 itself cannot import
+    if na and array.type not in (pa.string_view(), pa.binary_view()):  # which nanoarrow 0.9 itself cannot import
         yield ", nanoarrow", na.Array(array)
 
 
@@ -127,8 +131,9 @@ def texts_in(texts: list[str]) -> Iterator[tuple[str, Any]]:
     yield from series_of_texts(texts)
     relation = duckdb.from_arrow(pa.table({"key": pa.array(texts, pa.string())}))
     yield "duckdb", relation.to_arrow_table()["key"]
-    yield "nanoarrow", na.Array(texts, na.string())
-    yield "nanoarrow c_array", na.c_array(texts, na.large_string())
+    if na:
+        yield "nanoarrow", na.Array(texts, na.string())
+        yield "nanoarrow c_array", na.c_array(texts, na.large_string())
 
 
 def series_of_texts(texts: list[str]) -> Iterator[tuple[str, Any]]:
@@ -164,7 +169,8 @@ def bytes_in(keys: list[bytes]) -> Iterator[tuple[str, Any]]:
     yield "polars Binary", pl.Series(keys, dtype=pl.Binary)
     yield "pandas object", pd.Series(keys, dtype="object")
     yield "pandas binary[pyarrow]", pd.Series(keys, dtype=pd.ArrowDtype(pa.binary()))
-    yield "nanoarrow", na.Array(keys, na.binary())
+    if na:
+        yield "nanoarrow", na.Array(keys, na.binary())
     if len({len(key) for key in keys}) == 1:
         for name, column in arrow_columns(pa.array(keys, pa.binary(len(keys[0])))):
             yield f"pyarrow fixed_size_binary{name}", column
@@ -189,7 +195,8 @@ def integers_in(keys: list[int], dtype: str) -> Iterator[tuple[str, Any]]:
     yield "pandas Arrow", pd.Series(keys, dtype=pd.ArrowDtype(kind))
     yield "pandas category", pd.Series(keys, dtype=dtype).astype("category")
     yield "duckdb", duckdb.from_arrow(pa.table({"key": pa.array(keys, kind)})).to_arrow_table()["key"]
-    yield "nanoarrow", na.Array(pa.array(keys, kind))
+    if na:
+        yield "nanoarrow", na.Array(pa.array(keys, kind))
 
 
 def check(containers: Iterator[tuple[str, Any]], keys: list, name: str) -> None:
@@ -475,8 +482,9 @@ WITH_NULLS: dict[str, tuple[Any, int, int]] = {
     "pandas Int64": (pd.Series([1, pd.NA, 3], dtype="Int64"), 1, 1),
     "pandas category": (pd.Series(["a", None, "b"], dtype="category"), 1, 1),
     "duckdb": (duckdb.sql("select * from (values ('a'), (null)) t(key)").to_arrow_table()["key"], 1, 1),
-    "nanoarrow": (na.Array(["a", None], na.string()), 1, 1),
 }
+if na:
+    WITH_NULLS["nanoarrow"] = (na.Array(["a", None], na.string()), 1, 1)
 
 
 @pytest.mark.parametrize("name", WITH_NULLS)
@@ -504,7 +512,6 @@ NO_COLUMNS: dict[str, tuple[Any, str]] = {
     "pandas DataFrame": (pd.DataFrame({"key": ["a"]}), "column of this DataFrame"),
     "pandas DataFrame of dtype": (pd.DataFrame({"dtype": [1]}), "column of this DataFrame"),
     "duckdb relation": (lambda: duckdb.sql("select 'a' as key"), "column of this DuckDBPyRelation"),
-    "nanoarrow struct": (na.Array(pa.record_batch({"key": ["a"]})), "column of this table.*'key'"),
     "pyarrow bool": (pa.array([True]), "of bool"),
     "pyarrow float": (pa.array([1.5]), "of float64"),
     "pyarrow date": (pa.array([DAY]), "of date"),
@@ -536,6 +543,8 @@ NO_COLUMNS: dict[str, tuple[Any, str]] = {
     "masked array": (np.ma.array([1, 2], mask=[True, False]), "no mask"),
     "set": ({"a"}, "was set"),
 }
+if na:
+    NO_COLUMNS["nanoarrow struct"] = (na.Array(pa.record_batch({"key": ["a"]})), "column of this table.*'key'")
 
 
 @pytest.mark.parametrize("name", NO_COLUMNS)
