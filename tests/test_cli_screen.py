@@ -111,6 +111,17 @@ def test_the_help_of_a_command_has_examples_that_can_be_given(name, command, tmp
         command.make_context(name, words[len(given) :])
 
 
+@pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+def test_the_usage_of_a_command_shows_what_must_be_given(name, command):
+    """`Usage: ringward assign [OPTIONS] FILE` left out --nodes; a number was an `INTEGER RANGE`."""
+    text = run(*name.split(), "--help")
+    usage = text.partition("\n\n")[0]
+    assert "INTEGER" not in text
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert (f"{option.opts[0]} {option.metavar} " in usage) == option.required
+
+
 def test_figures_are_not_broken():
     """A share such as `28.27 %` stays on its line."""
     rows = [["a word or two", "28.27 %", "100.00 %"]]

@@ -36,7 +36,9 @@ _OTHER_PACKERS = (".bz2", ".zst", ".zip", ".lz4", ".7z")
 @click.argument("file")
 @key_options
 @membership_options
-@click.option("--count", type=click.IntRange(1), help="Candidates in failover order: owner_1 is the owner.")
+@click.option(
+    "--count", type=click.IntRange(1), metavar="N", help="Candidates in failover order: owner_1 is the owner."
+)
 @click.option(
     "--owner-column", default="owner", show_default=True, metavar="NAME", help="What the new column is called."
 )

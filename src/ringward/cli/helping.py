@@ -13,6 +13,13 @@ __all__ = ["ListedGroup", "examples"]
 class ListedGroup(click.Group):
     """A group that lists its commands with whole sentences, which click would cut off, and takes no option twice."""
 
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Take in a command, whose usage shows the options that must be given."""
+        needed = [param for param in cmd.params if isinstance(param, click.Option) and param.required]
+        if needed:
+            cmd.options_metavar = " ".join([*(f"{param.opts[0]} {param.metavar}" for param in needed), "[OPTIONS]"])
+        super().add_command(cmd, name)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:

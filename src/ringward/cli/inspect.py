@@ -53,7 +53,9 @@ def report(*, router: rw.Router, as_json: bool) -> None:
 @click.command(epilog=examples("explain user42 --nodes nodes.csv", "explain --int --nodes nodes.csv -- -5"))
 @click.argument("key")
 @membership_options
-@click.option("--count", type=click.IntRange(1), default=3, show_default=True, help="Candidates to explain at most.")
+@click.option(
+    "--count", type=click.IntRange(1), default=3, show_default=True, metavar="N", help="Candidates to explain at most."
+)
 @click.option("--int", "is_int", is_flag=True, help="The key is an integer: 42 and '42' differ.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def explain(*, router: rw.Router, key: str, count: int, is_int: bool, as_json: bool) -> None:

@@ -111,19 +111,27 @@ def strategy_options(command: Command) -> Command:
         chosen,
         [
             click.option("--strategy", type=strategies, default="ring", show_default=True, help="How keys find nodes."),
-            click.option("--points", type=click.IntRange(1), help="ring, partitioned: points a node of weight 1."),
+            click.option(
+                "--points", type=click.IntRange(1), metavar="N", help="ring, partitioned: points a node of weight 1."
+            ),
             click.option(
                 "--weight-unit",
                 type=float,
                 metavar="W",
                 help="ring, partitioned: the weight that gets --points; 1e12 for weights in bytes, 0.001 for small ones.",
             ),
-            click.option("--part-size", type=click.IntRange(1), help="partitioned: nodes a part at most."),
-            click.option("--partitions", type=click.IntRange(1), help="table: number of partitions."),
-            click.option("--replicas", type=click.IntRange(1), help="table: nodes in a row."),
+            click.option("--part-size", type=click.IntRange(1), metavar="N", help="partitioned: nodes a part at most."),
+            click.option("--partitions", type=click.IntRange(1), metavar="N", help="table: number of partitions."),
+            click.option("--replicas", type=click.IntRange(1), metavar="N", help="table: nodes in a row."),
             click.option("--spread-zones", is_flag=True, help="ring: candidates take distinct zones first."),
-            click.option("--hash", type=click.Choice(["xxh3", "siphash"]), default="xxh3", show_default=True),
-            click.option("--seed", type=click.IntRange(0, _SEED_MAX), help="xxh3: its seed."),
+            click.option(
+                "--hash",
+                type=click.Choice(["xxh3", "siphash"]),
+                default="xxh3",
+                show_default=True,
+                help="How keys are hashed; siphash by a secret, for keys that strangers choose.",
+            ),
+            click.option("--seed", type=click.IntRange(0, _SEED_MAX), metavar="N", help="xxh3: its seed."),
             click.option("--hash-key-file", metavar="FILE", help="siphash: 16 bytes or 32 hexadecimal digits."),
         ],
     )
@@ -140,7 +148,12 @@ def membership_options(command: Command) -> Command:
     return _decorated(
         with_router,
         [
-            click.option("--nodes", required=True, metavar="FILE", help="The node list."),
+            click.option(
+                "--nodes",
+                required=True,
+                metavar="FILE",
+                help="The node list: names, one a line; other forms are in `ringward --help`.",
+            ),
             click.option("--down", multiple=True, metavar="NAME", help="A node that is down; may be repeated."),
         ],
     )

@@ -76,7 +76,9 @@ class _Total:
 @click.option("--format", type=click.Choice(["csv", "tsv", "jsonl"]), help="By the name's ending otherwise.")
 @text_options
 @click.option("--producer", default="default", show_default=True, metavar="NAME", help="The namespace of ids.")
-@click.option("--batch", type=click.IntRange(1, 100_000), default=BATCH, show_default=True, help="Rows a commit.")
+@click.option(
+    "--batch", type=click.IntRange(1, 100_000), default=BATCH, show_default=True, metavar="N", help="Rows a commit."
+)
 @click.option("--wait", "wait_s", type=Seconds(), help="For room, when too much waits.")
 @click.option("--no-create", is_flag=True, help="Fail when FILE is missing.")
 @json_option

@@ -64,7 +64,10 @@ def file_options(command: Command) -> Command:
 
     @click.argument("file")
     @click.option(
-        "--partitions", type=click.IntRange(1, 1 << 16), help="Of a new file, or of one with --hash-key-file.  [256]"
+        "--partitions",
+        type=click.IntRange(1, 1 << 16),
+        metavar="N",
+        help="Of a file that is new or has --hash-key-file.  [256]",
     )
     @click.option("--hash-key-file", metavar="FILE", help="Keys are hashed by SipHash, with the secret in this file.")
     @functools.wraps(command)
