@@ -41,6 +41,7 @@ CALLS = {
     "a Node for its name": (lambda ring: ring.mark_down(ring.nodes[0]), "pass the Node's name"),
     "a path for bytes": (lambda ring: rw.Snapshot.from_bytes(pathlib.Path("ring")), "as read_bytes() of a file gives"),
     "a file's name for bytes": (lambda ring: rw.Snapshot.from_bytes("ring"), "as read_bytes() of a file gives"),
+    "a snapshot of another class": (lambda ring: rw.Router.resume(ring.snapshot()), "goes on by its own class"),
     "bytes for a snapshot": (lambda ring: rw.HashRing.resume(b"ringward"), "Snapshot.from_bytes(data) makes one"),
 }
 

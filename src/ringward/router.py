@@ -260,7 +260,7 @@ class Router(View, metaclass=ABCMeta):
         if strategy is None:
             raise ArgumentTypeError("snapshot", "a Snapshot: Snapshot.from_bytes(data) makes one of bytes", snapshot)
         if strategy != cls.__name__:
-            raise ArgumentError("snapshot", f"one of {cls.__name__}", strategy)
+            raise ArgumentError("snapshot", f"of {cls.__name__}: a router goes on by its own class", strategy)
         if hash is not None and hash != snapshot.hash:
             raise ArgumentError("hash", f"{snapshot.hash!r}, the snapshot's", hash)
         router = cls.__new__(cls)
