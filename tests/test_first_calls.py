@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from command import fails, process, run
@@ -25,6 +26,14 @@ CALLS = {
         "with the frame (was 'Series')",
     ),
     "the frame in place of a name": (lambda ring: rw.assign_batch(ring, FRAME), "with the frame (was 'DataFrame')"),
+    "an expression in place of a name": (
+        lambda ring: rw.assign_batch(ring, pl.col("user")),
+        "with the frame (was 'Expr')",
+    ),
+    "the name of an index": (
+        lambda ring: rw.assign_batch(ring, "user")(FRAME.set_index("user")),
+        "not of the index: reset_index() makes one",
+    ),
     "a list of names": (lambda ring: rw.assign_batch(ring, ["user"]), "with the frame (was 'list')"),
     "no name for a frame": (lambda ring: rw.assign_batch(ring)(FRAME), "name of one column of user (was None)"),
     "keys for hashes": (lambda ring: ring.add("c").moved(FRAME["user"]), "as hash_keys makes of keys (was 'Series')"),

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from ringward._core import COUNT_MOST, refuse_queries
+from ringward.advice import advice_on
 from ringward.checks import checked_int, checked_text, text_of
 from ringward.errors import ArgumentError, ArgumentTypeError
 from ringward.frames import Form, Ids, frames_of
@@ -56,6 +57,8 @@ class BatchAssigner:
             make = frames.owners if self.count is None else frames.candidates
             return make(self.ids(batch), self.snapshot._state.name_tuple, self.form, batch)
         if self.key is None or columns.count(self.key) != 1:
+            if self.key is not None and self.key in getattr(getattr(batch, "index", None), "names", ()):
+                raise ArgumentError("key", "the name of a column, not of the index: reset_index() makes one", self.key)
             raise ArgumentError("key", f"the name of one column of {', '.join(map(str, columns))}", self.key)
         return self.joined(batch, self.ids(batch[self.key]))
 
@@ -165,7 +168,8 @@ def assign_batch(
     """
     if not isinstance(view, Router | Snapshot):
         raise ArgumentTypeError("view", "a Router or a Snapshot", view)
-    if not isinstance(key, Hashable) or (hasattr(type(key), "__len__") and not isinstance(key, str | tuple)):
+    sized = hasattr(type(key), "__len__") and not isinstance(key, str | tuple)
+    if sized or not isinstance(key, Hashable) or advice_on(key) is not None:  # a column, or an expression
         raise ArgumentTypeError(
             "key", "the name of a column: call what this returns with the frame", type(key).__name__
         )
