@@ -249,6 +249,7 @@ BAD_ARGUMENTS = {
     "nulls": ({"nulls": "drop"}, ValueError, "nulls must be 'raise' or 'skip' .was 'drop'"),
     "form type": ({"form": []}, ValueError, "form must be"),
     "threads": ({"threads": 0}, ValueError, "threads must be at least 1"),
+    "threads that no call takes": ({"threads": 1025}, ValueError, "threads must be .* at most 1024"),
     "threads type": ({"threads": 1.5}, TypeError, "threads must be an int"),
 }
 

@@ -214,3 +214,49 @@ def test_a_reader_may_settle_a_table_while_the_next_change_starts_from_it(
     assert [ring.route(key) for key in KEYS] == [anew.route(key) for key in KEYS]
     assert ring.names[ring.assign(KEYS * 20)].tolist() == anew.names[anew.assign(KEYS * 20)].tolist()
     assert ring.report().balance_max == pytest.approx(anew.report().balance_max)
+
+
+OPERATIONS: dict[str, Any] = {
+    "add": lambda change: change.add("c"),
+    "remove": lambda change: change.remove("a"),
+    "mark_down": lambda change: change.mark_down("a"),
+    "mark_up": lambda change: change.mark_up("a"),
+    "reweigh": lambda change: change.reweigh("a", 2),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_change_takes_nothing_outside_its_block(name: str) -> None:
+    """Before it and after it, what was told was recorded and never done, without a word."""
+    ring = rw.HashRing(["a", "b"])
+    operation = OPERATIONS[name]
+    with pytest.raises(rw.ChangeError, match="inside its with block"):
+        operation(ring.change())
+    with ring.change() as change:
+        change.mark_down("b")
+    with pytest.raises(rw.ChangeError, match="inside its with block"):
+        operation(change)
+    change = ring.change()
+    with pytest.raises(KeyError), change:
+        raise KeyError
+    with pytest.raises(rw.ChangeError, match="inside its with block"):
+        operation(change)
+    assert (ring.epoch, [*ring], ring.down) == (1, ["a", "b"], {"b"})
+
+
+def test_the_bytes_of_a_snapshot_do_not_depend_on_the_order_of_the_nodes() -> None:
+    """A set has another order in every process: the same ring had other bytes there."""
+    nodes = [rw.Node(f"node{i}", weight=1 + i % 3, zone="abc"[i % 3]) for i in range(12)]
+    makers: list[Any] = [
+        rw.HashRing,
+        lambda given: rw.PartitionedRing(given, part_size=5),
+        lambda given: rw.PartitionTable(given, replicas=2, partitions=64),
+    ]
+    for make in makers:
+        forth, back = make(nodes), make(nodes[::-1])
+        for router, fresh in ((forth, ["x", "y"]), (back, ["y", "x"])):
+            router.add(*fresh)
+            router.remove("node3", "node4") if router is forth else router.remove("node4", "node3")
+        assert forth.snapshot().to_bytes() == back.snapshot().to_bytes()
+    backups = [rw.PrimaryBackup(given).snapshot().to_bytes() for given in (nodes, nodes[::-1])]
+    assert backups[0] != backups[1]  # there the order is the priority

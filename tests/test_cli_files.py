@@ -1,5 +1,6 @@
 """What the command line reads and writes: forms of files, what is refused, and where output goes."""
 
+import bz2
 import csv
 import gzip
 import io
@@ -95,6 +96,11 @@ REFUSED_LISTS = {
     "control characters": ("n.txt", "a\x1b[31m\n"),
     "no encoding": ("n.txt", "a\n".encode("utf-16-le")),
     "csv with semicolons": ("n.csv", "name;weight\na;1\n"),
+    "csv with a weight as Python writes it": ("n.csv", "name,weight\na,1_000\n"),
+    "csv with a weight in other digits": ("n.csv", "name,weight\na,\u0663\n"),
+    "csv with a weight of no digits": ("n.csv", "name,weight\na,infinity\n"),
+    "csv with a weight of signs": ("n.csv", "name,weight\na,-+1\n"),
+    "the only column of a table": ("n.txt", "# nodes\nName\na\n"),
     "parquet": ("n.txt", b"PAR1\x15\x00"),
     "zip": ("n.xlsx", b"PK\x03\x04\x14\x00"),
     "empty": ("n.txt", b""),
@@ -201,6 +207,24 @@ def test_what_is_no_text_is_refused(data):
     """Packed by something else, a database, or text in another encoding."""
     Path("in").write_bytes(data)
     assert fails("assign", "in", "--nodes", "nodes.txt").startswith("in")
+
+
+@pytest.mark.parametrize(
+    ("packer", "start"),
+    {
+        "bzip2": bz2.compress(b"a\n"),
+        "zip": b"PK\x03\x04\x14\x00\x00\x00",
+        "zstd": b"\x28\xb5\x2f\xfd\x04\x58\x09",
+        "lz4": b"\x04\x22\x4d\x18\x64\x40\xa7",
+        "7z": b"7z\xbc\xaf\x27\x1c\x00\x04",
+        "lzma": lzma.compress(b"a\n", lzma.FORMAT_ALONE),
+    }.items(),
+)
+def test_a_file_that_something_else_packed_is_told_by_what(packer, start):
+    """Of more than a few bytes, one of which was a line feed, it was said to be text in another encoding."""
+    Path("in.csv").write_bytes(start + bytes(range(256)) * 10)
+    for command in (["assign", "in.csv", *ASSIGN], ["report", "--nodes", "in.csv"]):
+        assert fails(*command) == f"in.csv: packed by {packer}: only gzip and xz are unpacked"
 
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 100])
@@ -511,6 +535,16 @@ def test_a_full_disk_is_told_with_the_file():
     """It was called the output, whichever file it was."""
     message = fails("assign", "-", "--nodes", "nodes.txt", "--output", "/dev/full", stdin="a\n")
     assert message == "/dev/full: No space left on device"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("asked", [["--help"], ["--version"], ["assign", "--help"], ["report", "--nodes", "nodes.txt"]])
+def test_a_full_disk_is_told_also_where_no_command_runs(asked):
+    """`--help` and `--version` ended in a traceback, and the exit code of a crash."""
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "ringward", *asked]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "Error: the output: No space left on device\n")
 
 
 def test_an_error_leaves_the_old_output_and_nothing_else():

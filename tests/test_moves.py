@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from typing import Any
 
@@ -127,3 +128,29 @@ def test_a_ring_whose_heavy_node_is_down_still_tells_what_moves() -> None:
     for change, name in (("mark_down", "heavy"), ("mark_down", "n1"), ("mark_up", "n1"), ("mark_up", "heavy")):
         getattr(ring, change)(name).apply(ids, hashes)
         assert (ids == ring.assign_hashes(hashes)).all()
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["here", "pickled"])
+def test_nobody_can_write_to_what_a_transfer_goes_by(kept: bool) -> None:
+    """Whoever did, in place, had another share, and `apply` moved other keys."""
+    table = rw.PartitionTable(NAMES[:5], partitions=64, replicas=2)
+    transfer = table.add("new")
+    if kept:
+        transfer = pickle.loads(pickle.dumps(transfer))
+    assert transfer.rows is not None
+    for array, field in ((transfer.arcs, "target"), (transfer.rows, "target"), (transfer.arcs, "end")):
+        with pytest.raises(ValueError, match="read-only"):
+            array[field] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        transfer.names[0] = "other"
+    ordered = np.sort(transfer.arcs, order="target")  # a copy is anybody's
+    ordered["target"] = 0
+
+
+def test_two_secret_keys_are_told_apart_without_being_told() -> None:
+    """The error was that a hash must be the one that it was."""
+    first, second = (rw.HashRing(["a"], hash=rw.SipHash(bytes([i] * 16))) for i in range(2))
+    with pytest.raises(rw.ArgumentError, match=r"hashed by SipHash\(.*\), with the same key, as before is"):
+        rw.Transfer.between(first, second)
+    with pytest.raises(rw.ArgumentError, match=r"hashed by SipHash\(key=<secret>, rounds=\(1, 3\)\), as before is"):
+        rw.Transfer.between(first, rw.HashRing(["a"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import pickle
 from typing import Any
 
@@ -290,6 +291,43 @@ def test_a_row_of_more_places_than_anybody_has_nodes_is_refused(count: int) -> N
             call()
 
 
+class Code(int, enum.Enum):
+    """Its `str` is `Code.SEVEN`."""
+
+    SEVEN = 7
+
+
+EXPLAINED: list[tuple[Any, Any]] = [
+    (memoryview(b"ab"), b"ab"),
+    (bytearray(b"ab"), b"ab"),
+    (memoryview(b"axb")[::2], b"ab"),
+    (Region.EU, "eu"),
+    (np.str_("eu"), "eu"),
+    (Code.SEVEN, 7),
+]
+
+
+@every_kind
+@pytest.mark.parametrize(("key", "routed"), EXPLAINED)
+def test_an_explanation_tells_the_key_as_it_was_routed(kind: Kind, key: Any, routed: Any) -> None:
+    """A memoryview made `to_dict` a TypeError; other objects were told by their `str`."""
+    router = kind.make(dict.fromkeys("abc", Member()))
+    explanation = router.explain(key)
+    assert explanation == router.explain(routed)
+    assert type(explanation.key) is type(routed)
+    assert json.loads(json.dumps(explanation.to_dict()))["key"] == str(routed)
+
+
+@every_kind
+def test_names_are_counted_and_listed_but_have_no_reverse_order(kind: Kind) -> None:
+    """`reversed(router)` was the owners of the keys n - 1, ..., 0."""
+    router = kind.make(dict.fromkeys("abc", Member()))
+    assert [*router] == ["a", "b", "c"]
+    for view in (router, router.snapshot()):
+        with pytest.raises(TypeError, match="not reversible"):
+            reversed(view)  # type: ignore[call-overload]
+
+
 # ---- the names of ids --------------------------------------------------------------------------------------
 
 
@@ -341,7 +379,11 @@ def test_the_array_of_names_takes_no_node_too(ring: rw.HashRing) -> None:
     assert ring.names[rw.NO_NODE] is ring.names[ids[2]] is None
     assert (ring.names[3], ring.names[-1], ring.names[:2].tolist()) == ("é", "é", ["a", "b"])
     assert repr(ring.names).startswith("array(['a', 'b'")
-    for wrong in (4, np.array([0, 4]), np.int64(-5)):
+    for held in (IDS, pd.Series(ids), pl.Series(ids), pa.array(ids)):
+        assert ring.names[held].tolist() == EXPECTED
+    assert np.take(ring.names, ids).tolist() == ring.names.take(IDS).tolist() == EXPECTED
+    assert ring.names.take([0, 9], mode="clip").tolist() == ["a", "é"]
+    for wrong in (4, np.array([0, 4]), np.int64(-5), [0, 4], pd.Series([4])):
         with pytest.raises(IndexError):
             ring.names[wrong]
     with pytest.raises(ValueError, match="read-only"):
@@ -381,6 +423,7 @@ def test_ids_come_in_whatever_holds_integers(ring: rw.HashRing) -> None:
         ([True], rw.ArgumentTypeError, "ids must be integers"),
         ([None], rw.ArgumentTypeError, "ids must be integers"),
         ("a", rw.ArgumentTypeError, "ids must be integers"),
+        ([[0, 1], [1]], rw.ArgumentTypeError, "ids must be integers"),
         (np.ma.masked_array([0, 1], [True, False]), rw.ArgumentTypeError, "ids must be integers"),
     ],
 )

@@ -21,7 +21,7 @@ __all__ = ["BatchAssigner", "assign_batch"]
 Nulls: TypeAlias = Literal["raise", "skip"]
 
 _SNAPSHOTS_KEPT = 4
-_INT_MAX = 2**31 - 1
+_THREADS_MAX = 1024  # as `assign` takes them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,7 +181,7 @@ def assign_batch(
         None if count is None else checked_int("count", count, 1, max(len(snapshot), COUNT_MOST)),
         _one_of("form", form, get_args(Form)),
         _one_of("nulls", nulls, get_args(Nulls)),
-        None if threads is None else checked_int("threads", threads, 1, _INT_MAX),
+        None if threads is None else checked_int("threads", threads, 1, _THREADS_MAX),
     )
 
 

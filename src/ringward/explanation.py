@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ringward import markup
 from ringward._core import ListTable, PartitionMap, PointTable
-from ringward.checks import checked_int
+from ringward.checks import checked_int, text_of
 from ringward.markup import ROWS_MOST, escaped
 from ringward.texts import bounded, brief, shown
 
@@ -40,6 +40,7 @@ class Explanation:
     Attributes
     ----------
     key : object
+        As it was routed: text, bytes, an integer or a UUID, whatever class held it.
     hash : int
         Its 64-bit hash.
     place : str
@@ -76,11 +77,11 @@ class Explanation:
                 steps.append(Step(name, taken=False, reason=f"passed over, it is down: {why}"))
             else:
                 steps.append(Step(name, taken=False, reason=f"passed over, its zone is taken: {why}"))
-        return cls(key, value, place, candidates[0], tuple(candidates), tuple(steps))
+        return cls(_as_routed(key), value, place, candidates[0], tuple(candidates), tuple(steps))
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON types; the key as text."""
-        return {**asdict(self), "key": str(self.key)}
+        return asdict(replace(self, key=str(self.key)))
 
     def __repr__(self) -> str:
         owner, *others = [brief(name) for name in self.candidates[:_TOLD_MOST]]
@@ -103,6 +104,16 @@ class Explanation:
         less = f"<div>{left_out:,} steps are left out before the last</div>" if left_out > 0 else ""
         heading = f"key {escaped(shown(self.key))} has hash {self.hash:#018x}, {escaped(self.place)}"
         return markup.document(heading, markup.table(["", "node", "why"], rows), less)
+
+
+def _as_routed(key: Key) -> Key:
+    """What counts of a key: the text or number in an object of a subclass, and of a buffer the bytes it has now."""
+    text = text_of(key)
+    if text is not None:
+        return text
+    if isinstance(key, bytearray | memoryview):
+        return bytes(key)
+    return int.__int__(key) if isinstance(key, int) else key
 
 
 def _way(view: View, value: int) -> tuple[str, list[tuple[str, str]]]:

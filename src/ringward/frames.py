@@ -204,7 +204,7 @@ class NameArray(np.ndarray[Any, np.dtype[np.object_]]):
         try:
             return plain[key]
         except IndexError:
-            if not isinstance(key, int | np.integer | np.ndarray):
+            if key is None or isinstance(key, tuple | slice | str | bytes):
                 raise
             try:
                 return names_of(key, tuple(plain.tolist()), "numpy")
@@ -212,13 +212,22 @@ class NameArray(np.ndarray[Any, np.dtype[np.object_]]):
                 pass
             raise  # an id that nobody has
 
+    def take(self, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
+        """As `names[indices]`, for `numpy.take` too."""
+        if out is not None or mode != "raise":
+            return super().take(indices, axis, out, mode)
+        return self[np.asarray(indices)]
+
     def __repr__(self) -> str:
         return repr(self.view(np.ndarray))
 
 
 def checked_ids(ids: object, known: int) -> Ids:
     """Node ids of any integer type as uint32, each below `known` or NO_NODE."""
-    array = np.asarray(ids)
+    try:
+        array = np.asarray(ids)
+    except ValueError as error:  # rows of several lengths
+        raise ArgumentTypeError("ids", "integers, as assign returns them", type(ids).__name__) from error
     if isinstance(ids, np.ma.MaskedArray) or (array.size and array.dtype.kind not in "iu"):
         raise ArgumentTypeError("ids", "integers, as assign returns them", f"{type(ids).__name__} of {array.dtype}")
     if array.size == 0:

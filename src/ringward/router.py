@@ -322,6 +322,7 @@ class Change:
         self._router = router
         self._operations: list[Operation] = []
         self._thread: int | None = None  # that entered it; another one may leave it
+        self._open = False
         self.transfer: Transfer
 
     def __enter__(self) -> Self:
@@ -331,12 +332,14 @@ class Change:
         if self._thread is not None:
             raise ChangeError("a change() serves one with block")
         self._thread = thread
+        self._open = True
         self._router._changing.add(thread)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._open = False
         self._router._changing -= {self._thread}
         if kind is None:
             self.transfer = self._router._change(self._all)
@@ -346,25 +349,30 @@ class Change:
             cluster = operation(cluster)
         return cluster
 
+    def _record(self, operation: Operation) -> None:
+        if not self._open:  # it would be recorded, and never applied
+            raise ChangeError("a change() takes operations inside its with block, and applies them at its end")
+        self._operations.append(operation)
+
     def mark_down(self, *names: str) -> None:
         """As `Router.mark_down`."""
-        self._operations.append(_marking(names, down=True))
+        self._record(_marking(names, down=True))
 
     def mark_up(self, *names: str) -> None:
         """As `Router.mark_up`."""
-        self._operations.append(_marking(names, down=False))
+        self._record(_marking(names, down=False))
 
     def add(self, *nodes: Node | str) -> None:
         """As `Router.add`."""
-        self._operations.append(_adding(nodes))
+        self._record(_adding(nodes))
 
     def remove(self, *names: str) -> None:
         """As `Router.remove`."""
-        self._operations.append(_removing(names))
+        self._record(_removing(names))
 
     def reweigh(self, name: str, weight: float) -> None:
         """As `Router.reweigh`."""
-        self._operations.append(_reweighing(name, weight))
+        self._record(_reweighing(name, weight))
 
 
 def _some(argument: str, given: tuple[Any, ...]) -> None:

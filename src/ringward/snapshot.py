@@ -80,7 +80,7 @@ class Snapshot(View):
             "hash": self.hash.describe(),
             "memory": self._state.own.memory,
             "names": self._state.names.tolist(),
-            "members": [[node.name, node.weight, node.zone] for node in cluster],
+            "members": [[node.name, node.weight, node.zone] for node in self.nodes],
             "down": sorted(cluster.down),
             "table": kind,
             "arrays": {name: [blob.dtype.str, list(blob.shape)] for name, blob in blobs.items()},

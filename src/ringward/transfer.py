@@ -104,7 +104,8 @@ class Transfer:
             if not isinstance(view, Reader):
                 raise ArgumentTypeError(argument, "a router or a snapshot", view)
         if before.hash != after.hash:
-            raise ArgumentError("after", f"hashed by {before.hash!r}, as before is", after.hash)
+            key = ", with the same key" if repr(before.hash) == repr(after.hash) else ""  # which they do not show
+            raise ArgumentError("after", f"hashed by {before.hash!r}{key}, as before is", after.hash)
         states = before._state, after._state  # each read once: a router may change meanwhile
         transfer = cls(*states)
         names, transfer._new_ids = _joined_names(*states)
@@ -116,8 +117,11 @@ class Transfer:
         """What moved: structured uint64 (start, end, source, target), shape (k,).
 
         Both ends are inclusive; sorted by start, never wrapping. `source` and `target` are
-        node ids; NO_NODE stands for nobody.
+        node ids; NO_NODE stands for nobody. Read-only: `apply` and all figures go by them.
         """
+        return _frozen(self._arcs())
+
+    def _arcs(self) -> npt.NDArray[np.void]:
         if self._before.table is self._after.table:
             return np.empty(0, ARC)
         moves = self._moves() if self._new_ids is None else None
@@ -162,7 +166,7 @@ class Transfer:
         moves = np.empty(len(partition), ROW_MOVE)
         moves["partition"], moves["rank"] = partition, rank
         moves["source"], moves["target"] = before[partition, rank], after[partition, rank]
-        return moves
+        return _frozen(moves)
 
     def _entries(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]] | None:
         """Both tables' rows, of one width and in one set of ids; None where they cannot be compared."""
@@ -353,6 +357,17 @@ class Transfer:
         # A pickle holds what moved, not the two routers it moved between.
         kept = {"epoch_before": self.epoch_before, "epoch": self.epoch, "names": self.names}
         return {**kept, "arcs": self.arcs, "rows": self.rows, "copies": self.copies, "excess": self.excess}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        for array in (self.names, self.arcs, self.rows):  # a pickle does not keep that they were read-only
+            if array is not None:
+                _frozen(array)
+
+
+def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    array.flags.writeable = False
+    return array
 
 
 def _lengths(arcs: npt.NDArray[np.void]) -> npt.NDArray[np.float64]:

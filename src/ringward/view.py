@@ -159,6 +159,8 @@ class View(Reader):
     def __iter__(self) -> Iterator[str]:
         return iter([node.name for node in self.nodes])
 
+    __reversed__ = None  # else Python would ask for `self[n - 1]`, ..., `self[0]`, the owners of integers
+
     def __contains__(self, name: object) -> bool:
         return text_of(name) in self._state.cluster.members
 

@@ -50,6 +50,12 @@ class _Group(ListedGroup):
         except click.ClickException as error:
             _tidied(error)
             raise
+        except BrokenPipeError:  # --help and --version print before there is a command to invoke
+            _drop_output(sys.stdout)
+            raise click.exceptions.Exit(0) from None
+        except OSError as error:
+            _drop_output(sys.stdout)
+            raise _failed(error) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -79,8 +85,7 @@ class _Group(ListedGroup):
         except (InputError, rw.RingwardError) as error:  # some are OSErrors too, whose text says all
             raise click.ClickException(neutral(tidy(str(error)))) from error
         except OSError as error:
-            where = "the output" if error.filename is None else os.fsdecode(error.filename)
-            raise click.ClickException(tidy(f"{where}: {error.strerror or error}")) from error
+            raise _failed(error) from error
         return result
 
 
@@ -89,6 +94,11 @@ def _tidied(error: click.ClickException) -> None:
     ctx = getattr(error, "ctx", None)
     if ctx is None or error.message != ctx.get_help():
         vars(error).update(message=tidy(error.message))
+
+
+def _failed(error: OSError) -> click.ClickException:
+    where = "the output" if error.filename is None else os.fsdecode(error.filename)
+    return click.ClickException(tidy(f"{where}: {error.strerror or error}"))
 
 
 def _drop_output(stream: TextIO) -> None:

@@ -31,6 +31,7 @@ COLUMNS = ("name", "weight", "zone")
 _COMMENT = re.compile(r"(?:^|\s)#")
 _IPV6 = re.compile(r"\[[0-9A-Fa-f:.]*:[^\]]*\]")
 _NO_NAME = re.compile(r"""[\s,;|="'<>{}\[\]]|:$|^(?:---|\.\.\.)$""")
+_PLAIN_NUMBER = re.compile(r"[0-9.eE+\-]+|nan|inf")  # not all that Python takes: 1_000, other scripts' digits
 _HASH_KEY_BYTES = 16
 _HASH_KEY_FILE_BYTES_MAX = 1024
 _OTHER_MAGIC = (b"PAR1", b"ARROW1", b"SQLite f", b"\xff\xff\xff\xff")
@@ -104,10 +105,15 @@ def _is_json(start: str) -> bool:
 
 
 def _line_entries(source: ByteSource, lines: Lines) -> Iterator[Entry]:
+    first = True
     for number, line in enumerate(lines, 1):
         text = _COMMENT.split(line)[0].strip()
         if not text:
             continue
+        if first and text.lower() == "name":
+            what = f"{shown(text)} is the header of a table, which needs .csv; a node of this name needs .json"
+            raise InputError(source.name, what, number)
+        first = False
         if not text.isprintable() or _NO_NAME.search(_IPV6.sub("", text, count=1)):
             what = f"one name a line, without blanks and separators (was {shown(text)})"
             raise InputError(source.name, f"{what}; weights and zones need .csv, .toml, .json or .yaml", number)
@@ -142,10 +148,13 @@ def _checked_header(name: str, header: list[str], line: int) -> list[str]:
 def _csv_entry(name: str, fields: dict[str, str], line: int) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": fields["name"]}
     if fields.get("weight"):
+        weight = fields["weight"]
         try:
-            entry["weight"] = float(fields["weight"])
+            entry["weight"] = float(weight) if _PLAIN_NUMBER.fullmatch(weight) else None
         except ValueError:
-            raise InputError(name, f"weight must be a number (was {shown(fields['weight'])})", line) from None
+            entry["weight"] = None
+        if entry["weight"] is None:
+            raise InputError(name, f"weight must be a number (was {shown(weight)})", line)
     if fields.get("zone"):
         entry["zone"] = fields["zone"]
     return entry

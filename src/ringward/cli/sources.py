@@ -46,7 +46,15 @@ PACKERS = (".gz", ".xz")
 _GZIP_MAGIC, _XZ_MAGIC = b"\x1f\x8b", b"\xfd7zXZ\x00"
 _MAGIC_BYTES = 8
 _STDIN_USED = "ringward.cli.stdin_used"
-_UNREAD_PACKERS = {b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
+_UNREAD_PACKERS = {
+    b"BZh": "bzip2",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"\x1f\x9d": "compress",
+    b"\x5d\x00\x00": "lzma",
+}
 _BOM = "\ufeff"
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LISTED_MOST = 20
@@ -126,7 +134,7 @@ def _unpacked(name: str, raw: io.BufferedReader, size_bytes: int | None) -> Byte
             raise InputError(name, "packed by xz, which this Python was built without")
         return ByteSource(name, lzma.LZMAFile(raw), raw, size_bytes, "xz")
     for magic, packer in _UNREAD_PACKERS.items():
-        if start.startswith(magic) and b"\n" not in start:
+        if start.startswith(magic) and b"\n" not in start[:_MAGIC_BYTES]:
             raise InputError(name, f"packed by {packer}: only gzip and xz are unpacked")
     return ByteSource(name, raw, raw, size_bytes)
 
