@@ -1,4 +1,6 @@
 """What may hold a column of keys, and which source reads it."""
+import sys
+
 import numpy as np
 
 from ringward import advice
@@ -32,6 +34,10 @@ cpdef KeySource key_source(object keys):
     if has_array and (isinstance(keys.dtype, np.dtype) or str(keys.dtype) == "Object"):
         # Backed by NumPy: read in place. Objects of Polars: its Arrow has their addresses instead.
         return array_source(converted(keys))
+    if has_array and not hasattr(kind, "__arrow_c_stream__") and str(kind.__module__).partition(".")[0] == "pandas":
+        # An Index, or an array on its own: as a NumPy array it would have floats or NaN for what is missing.
+        keys = sys.modules["pandas"].Series(keys)
+        kind = type(keys)
     if hasattr(kind, "__arrow_c_stream__") or hasattr(kind, "__arrow_c_array__"):
         try:
             return arrow_source(keys)
@@ -64,7 +70,8 @@ cdef KeySource array_source(cnp.ndarray keys):
     # What is trusted is asked of NumPy's own code: attributes of a subclass may say anything.
     dtype = dtype_of(keys)
     if isinstance(keys, np.ma.MaskedArray):
-        raise KeyTypeError("keys must have no mask: a masked array has keys that are not there")
+        raise KeyTypeError("keys must have no mask, which says that some are not there: "
+                           "compressed() has the others, filled() puts one key in the place of those")
     if cnp.PyArray_NDIM(keys) != 1:
         raise KeyTypeError(f"keys must have 1 dimension (had {cnp.PyArray_NDIM(keys)})")
     source = ARRAY_SOURCES.get(dtype.kind)

@@ -32,7 +32,7 @@ cnp.import_array()
 
 cdef enum:
     POINTS_PER_LINE = 7  # on average; a bucket of more than 15 is then rare (0.2 %)
-    MOST_SLIM_IDS = 0xFFFF  # ids below MIXED fit lines and direct tables
+    MOST_SLIM_IDS = 0xFFFF  # so many ids are below MIXED, and fit lines, direct tables and columns of 16 bits
     DIRECT_BITS_MIN = 10
     DIRECT_BITS_MAX = 22  # 2^22 entries of 2 bytes: 8 MB, beyond which lines are faster
     BULK_BREAK_EVEN = 4  # lookups a point after which a direct table has paid for itself
@@ -161,7 +161,7 @@ cdef class PointTable(Table):
             patchable = False  # a dead node or a part hands other points on: write all lines
             changed = None
         self.count_buckets(before if patchable else None, changed, added)
-        if self.ids < MOST_SLIM_IDS:
+        if self.ids <= MOST_SLIM_IDS:
             self.compile_lines(before if patchable else None, changed)
 
     cdef int count_buckets(self, PointTable before, changed, bint added) except -1:

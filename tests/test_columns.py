@@ -481,6 +481,15 @@ WITH_NULLS: dict[str, tuple[Any, int, int]] = {
     "pandas string[pyarrow]": (pd.Series(["a", pd.NA], dtype="string[pyarrow]"), 1, 1),
     "pandas Int64": (pd.Series([1, pd.NA, 3], dtype="Int64"), 1, 1),
     "pandas category": (pd.Series(["a", None, "b"], dtype="category"), 1, 1),
+    "pandas array of Int64": (pd.array([1, pd.NA, 3], dtype="Int64"), 1, 1),
+    "pandas array of string": (pd.array(["a", pd.NA], dtype="string"), 1, 1),
+    "pandas array of str": (pd.Series(["a", None], dtype="str").array, 1, 1),
+    "pandas array of Arrow": (pd.Series([1, None], dtype=pd.ArrowDtype(pa.int64())).array, 1, 1),
+    "pandas Categorical": (pd.Categorical(["a", None, "b"]), 1, 1),
+    "pandas Index of Int64": (pd.Index([1, pd.NA, 3], dtype="Int64"), 1, 1),
+    "pandas Index of str": (pd.Index(["a", None], dtype="str"), 1, 1),
+    "pandas Index of Arrow": (pd.Index(["a", None], dtype=pd.ArrowDtype(pa.string())), 1, 1),
+    "pandas CategoricalIndex": (pd.CategoricalIndex(["a", None, "b"]), 1, 1),
     "duckdb": (duckdb.sql("select * from (values ('a'), (null)) t(key)").to_arrow_table()["key"], 1, 1),
 }
 if na:
@@ -648,3 +657,34 @@ def test_any_number_of_threads_reads_any_column_alike() -> None:
         with pytest.raises(rw.KeyValueError) as caught:
             rw.hash_keys(broken, threads=threads)
         assert caught.value.position == 200_000
+
+
+# ---- the most ids that 16 bits hold ---------------------------------------------------------------------
+
+
+MOST_NARROW = 2**16 - 1  # ids, from 0 on: 65,535 itself is NO_NODE there
+
+
+@pytest.mark.parametrize("nodes", [MOST_NARROW - 1, MOST_NARROW, MOST_NARROW + 1])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda names: rw.HashRing(names, points_per_node=1),
+        lambda names: rw.PartitionedRing(names, part_size=1000, points_per_node=1),
+        lambda names: rw.PartitionTable(names, partitions=1 << 17),
+        rw.PrimaryBackup,
+    ],
+    ids=["ring", "parts", "table", "list"],
+)
+def test_columns_of_16_bits_hold_all_ids_that_fit_them(make: Callable[[list[str]], rw.Router], nodes: int) -> None:
+    """With 65,535 nodes on a ring, the first key crashed the process."""
+    router = make([f"node{i}" for i in range(nodes)])
+    integers = np.arange(3000) * 7919
+    for keys in (integers, integers.astype("S"), pa.array(integers), [str(i) for i in range(50)]):
+        wide = router.assign(keys)
+        if nodes > MOST_NARROW:
+            with pytest.raises(rw.ArgumentError, match="wide enough for node id 65535"):
+                router.assign(keys, out=np.empty(len(wide), np.uint16))
+            continue
+        for _ in range(3):  # tables for many keys are built when they pay
+            assert (router.assign(keys, out=np.empty(len(wide), np.uint16)) == wide).all()
