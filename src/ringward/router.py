@@ -30,6 +30,8 @@ __all__ = ["Change", "Placed", "Router"]
 
 Operation = Callable[[Cluster], Cluster]
 
+_KINDS: WeakValueDictionary[str, type[Router]] = WeakValueDictionary()  # the placements, by what snapshots call them
+
 
 class Router(View, metaclass=ABCMeta):
     """Maps keys to nodes, and says what a change moves.
@@ -43,6 +45,30 @@ class Router(View, metaclass=ABCMeta):
     __slots__ = ("__weakref__", "_changing", "_lock", "_options")
 
     ordered = False  # whether the order in which nodes are given means something
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        # A class that is defined once more, as in a notebook, takes the place of the one before; never of one of ours.
+        if (known := _KINDS.get(cls.__name__)) is None or not known.__module__.startswith("ringward."):
+            _KINDS[cls.__name__] = cls
+
+    @staticmethod
+    def named(strategy: str) -> type[Router] | None:
+        """The class that snapshots of a strategy are of; None while nothing defines it.
+
+        Parameters
+        ----------
+        strategy : str
+            As `Snapshot.strategy` has it: the name of a subclass, of whatever module.
+
+        Examples
+        --------
+        >>> import ringward as rw
+        >>> snapshot = rw.HashRing(["node1", "node2"]).snapshot()
+        >>> rw.Router.named(snapshot.strategy).resume(snapshot)
+        <HashRing of 2 nodes, 0 down, epoch 0>
+        """
+        return _KINDS.get(strategy)
 
     def __init__(self, nodes: Nodes, options: dict[str, Any], hash: Hasher, on_empty: str | None) -> None:
         if not isinstance(hash, Hasher):

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 
 import pytest
-from events.test_rules import append, key_in
+from events.test_rules import append, key_in, pair
 from events.world import World
 
 from ringward.errors import BackpressureError
@@ -212,3 +212,55 @@ def test_a_look_for_work_costs_no_more_for_many_members_that_have_none(make):
     process.tick()
     process.work()
     assert len(world.effects) == 20
+
+
+class _Kept:
+    """A lock that knows which threads have it."""
+
+    def __init__(self):
+        self._lock = threading.RLock()
+        self.by = []
+
+    def __enter__(self):
+        self._lock.acquire()
+        self.by.append(threading.get_ident())
+
+    def __exit__(self, *_):
+        self.by.pop()
+        self._lock.release()
+
+
+class _Apart:
+    """A store that is asked by nobody who keeps the others out meanwhile."""
+
+    def __init__(self, store, lock):
+        self._store, self._lock = store, lock
+        self.asked = set()
+
+    def __getattr__(self, name):
+        found = getattr(self._store, name)
+        if not callable(found):
+            return found
+
+        def ask(*given, **named):
+            assert not self._lock.by, name
+            self.asked.add(name)
+            return found(*given, **named)
+
+        return ask
+
+
+def test_the_store_is_never_asked_with_the_lock_that_all_groups_share(make):
+    # Whether other processes live was asked within it: a file lock each, while every worker waited.
+    world = World(make)
+    here, other = pair(world)
+    here.agent.lock = lock = _Kept()
+    here.store = here.agent.store = _Apart(here.store, lock)
+    world.publish(other.store, 50)
+    world.settle(other, here, seconds=1)
+    here.agent.lose(list(here.group.holdings))
+    world.publish(other.store, 50)
+    world.settle(other, here, seconds=2)
+    here.agent.abandon(world.clock)
+    assert {"alive", "beat", "view", "claim", "settle", "change_view"} <= here.store.asked
+    assert len(set(world.seqs())) == 100

@@ -16,9 +16,8 @@ def test_who_is_long_gone_is_forgotten_and_begins_above_all_its_leases_when_it_c
         name, process = f"pod-{number % 150}", f"p{number}"
         here = Members(process, Stream(partitions=16).middles(), None, Options())
         here.join([name])
-        while (
-            change := here.tick(float(number * 10), view, {}, lambda other, process=process: other == process)
-        ) is not None:
+        alive = dict.fromkeys((f"p{before}" for before in range(number)), False)
+        while (change := here.tick(float(number * 10), view, {}, alive)) is not None:
             view = change.view
             here.shown(view)
         assert set(here.owners) == {name}

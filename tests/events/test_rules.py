@@ -891,6 +891,12 @@ def test_rule_13_what_is_given_back_is_no_suspect(world):
 # --- routers
 
 
+class _Theirs(rw.HashRing):
+    """A placement of the user's own: the package has none of its name."""
+
+    __slots__ = ()
+
+
 @pytest.mark.parametrize(
     "router",
     [
@@ -898,8 +904,9 @@ def test_rule_13_what_is_given_back_is_no_suspect(world):
         rw.PrimaryBackup,
         lambda names: rw.PartitionTable(names, partitions=8, replicas=1),
         lambda names: rw.PartitionedRing(names, part_size=2),
+        _Theirs,
     ],
-    ids=["ring", "primary", "table", "partitioned"],
+    ids=["ring", "primary", "table", "partitioned", "theirs"],
 )
 def test_the_router_decides_who_owns_what(world, router):
     first, second = pair(world, router=router, members=2)

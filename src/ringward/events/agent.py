@@ -165,7 +165,7 @@ class Agent:
         for _ in range(_VIEW_CHANGES):
             view = store.view(group.name)
             with self.lock:
-                effects = group.tick(now, view, {}, lambda _: None)
+                effects = group.tick(now, view, {}, {})
             changes = [effect for effect in effects if isinstance(effect, ChangeView)]
             if not changes or store.change_view(group.name, changes[0].view):
                 return
@@ -181,10 +181,12 @@ class Agent:
     def _look(self, now: float, view: View | None) -> bool:
         """One tick of the group; whether the view changed by it."""
         beats = self.store.beats(self.group.name)
+        others = self.group.members.strangers(member for _, member in view.members) if view is not None else ()
+        alive = {process: self.store.alive(process) for process in others}
         changed = False
         with self.lock:
             before = self.group.members.view
-            effects = self.group.tick(now, view, beats, self.store.alive)
+            effects = self.group.tick(now, view, beats, alive)
             self._survey_due |= self.group.members.view is not before or self.group.wanted
         for effect in effects:
             if isinstance(effect, Release):

@@ -80,7 +80,7 @@ class Group(Intake):
     # --- members and partitions
 
     def tick(
-        self, now: float, view: View | None, beats: Mapping[str, int], alive: Callable[[str], bool | None]
+        self, now: float, view: View | None, beats: Mapping[str, int], alive: Mapping[str, bool | None]
     ) -> list[Effect]:
         """What time has brought: leases that ended, waits that are over, handlers that are slow."""
         before = self.members.view

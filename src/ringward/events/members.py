@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
-import ringward
 from ringward.cluster import Node
 from ringward.errors import ArgumentError, ArgumentTypeError, NoNodeError, RingwardError
 from ringward.events.document import Document, Member, View, counter_of, lease_of
@@ -178,7 +177,11 @@ class Members:
     @property
     def others(self) -> set[str]:
         """The other processes that have members in the view who are up."""
-        return {member.process for member in self.members.values() if member.up and member.process != self.process}
+        return self.strangers(self.members.values())
+
+    def strangers(self, members: Iterable[Member]) -> set[str]:
+        """The other processes that have any of these members up."""
+        return {member.process for member in members if member.up and member.process != self.process}
 
     def due(self, now: float) -> float:
         """When `tick` has something to do next, unless something new is stored before."""
@@ -241,12 +244,13 @@ class Members:
         now: float,
         view: View | None,
         beats: Mapping[str, int],
-        alive: Callable[[str], bool | None],
+        alive: Mapping[str, bool | None],
         holding: Collection[str] = (),
     ) -> ChangeView | None:
         """Look at what is stored; the change of view that it needs, if any.
 
-        A member that leaves stays in the view as long as it is `holding` partitions.
+        `alive` says of processes whether they live, as far as that is known. A member that leaves stays in the view as
+        long as it is `holding` partitions.
         """
         if view != self.view:
             self._adopt(view)
@@ -275,12 +279,10 @@ class Members:
         hash = self._given.hash if isinstance(self._given, Router) else None
         snapshot = Snapshot.from_bytes(data, hash)
         mine = type(self._given) if isinstance(self._given, Router) else None
-        named: Any = getattr(ringward, snapshot.strategy, None)
-        kind = mine if mine is not None and mine.__name__ == snapshot.strategy else named
-        if not (isinstance(kind, type) and hasattr(kind, "resume")):
+        kind = mine if mine is not None and mine.__name__ == snapshot.strategy else Router.named(snapshot.strategy)
+        if kind is None:
             raise ArgumentError("router", f"a {snapshot.strategy}, as the group has one", self._given)
-        router: Router = kind.resume(snapshot)
-        return router
+        return kind.resume(snapshot)
 
     def _routed(self, router: Router) -> list[str | None]:
         try:
@@ -288,21 +290,19 @@ class Members:
         except NoNodeError:
             return [None] * len(self._middles)
 
-    def _dead(self, now: float, beats: Mapping[str, int], alive: Callable[[str], bool | None]) -> list[str]:
+    def _dead(self, now: float, beats: Mapping[str, int], alive: Mapping[str, bool | None]) -> list[str]:
         """Members whose process is gone, or whose counter stood still for the lease time on our clock."""
         self._discount(now)
         dead = []
-        alive_of: dict[str, bool | None] = {self.process: True}
         for name, member in self.members.items():
             if not member.up:
                 continue
-            if member.process not in alive_of:
-                alive_of[member.process] = alive(member.process)
             counter = counter_of(name, member)
             count, seen = beats.get(counter, 0), self._seen.get(counter)
             if seen is None or seen.beats != count:
                 self._seen[counter] = _Seen(count, now)
-            if alive_of[member.process] is False or now - self._seen[counter].since > self.options.lease_s:
+            gone = member.process != self.process and alive.get(member.process) is False
+            if gone or now - self._seen[counter].since > self.options.lease_s:
                 dead.append(name)
         return dead
 
