@@ -5,7 +5,7 @@ ranks within rows. The sources are in `rows.pyx`.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
-from .row_state cimport LOOSEN_TIMES, LOOSEN_TRIES, ROOT, STUCK, State, UNSEEN, below, draw, fits, slack_change
+from .row_state cimport FEW_OWNERS, LOOSEN_TIMES, LOOSEN_TRIES, ROOT, STUCK, State, UNSEEN, below, draw, fits, slack_change
 
 
 cdef inline void link(State* s, int32_t entry, uint32_t node) noexcept nogil:
@@ -235,6 +235,76 @@ cdef inline bint owners_fit(const State* s) noexcept nogil:
     return True
 
 
+cdef inline int64_t push_from(State* s, int32_t owner, const int32_t* targets, Py_ssize_t size) noexcept nogil:
+    """Give rows of `owner` to the targets whose parent that is, in the order in which its list has them; how many."""
+    cdef Py_ssize_t i, rank, left = 0
+    cdef int32_t entry = s.first[owner]
+    cdef int64_t done = 0
+    for i in range(size):
+        left += s.parent[targets[i]] == owner
+    s.parent[owner] = ROOT
+    size = 0
+    while entry >= 0 and size < left:
+        for rank in range(1, s.width):
+            if s.parent[s.rows[entry * s.width + rank]] == owner:
+                s.queue[size] = <int32_t>s.rows[entry * s.width + rank]
+                s.parent[s.queue[size]] = UNSEEN
+                size += 1
+        entry = s.after[entry]
+    for i in range(size):
+        s.parent[s.queue[i]] = owner
+        done += push(s, s.queue[i])
+        s.parent[s.queue[i]] = UNSEEN
+    return done
+
+
+cdef inline void own_directly(State* s) noexcept nogil:
+    """If few nodes own too few: give them rows of their own that others own too many of.
+
+    The paths are those that `augment` finds where one step is enough. It looks at all that those nodes own who own too
+    many, each time; here the rows of those that own too few are looked at.
+    """
+    cdef Py_ssize_t p, rank, i, found = 0, few = 0
+    cdef int32_t node, owner, nearest
+    cdef int64_t done = 1
+    cdef int32_t targets[FEW_OWNERS]
+    cdef int32_t* mine = s.after + s.partitions  # lists of owned rows need no more, and rows have two entries or more
+    cdef const uint32_t* row
+    for node in range(s.nodes + 1):
+        s.parent[node] = ROOT
+        if s.count[node] < s.limit[node]:
+            if few == FEW_OWNERS:
+                return
+            targets[few] = node
+            few += 1
+            s.parent[node] = UNSEEN
+    for p in range(s.partitions if few else 0):
+        mine[found] = <int32_t>p
+        row = s.rows + p * s.width
+        for rank in range(1, s.width):
+            if s.parent[row[rank]] == UNSEEN:
+                found += 1
+                break
+    while done:
+        done = 0
+        for i in range(found):  # who comes first of those that own too many, for each target
+            row = s.rows + mine[i] * s.width
+            owner = <int32_t>row[0]
+            for rank in range(1, s.width if s.count[owner] > s.limit[owner] else 0):
+                node = <int32_t>row[rank]
+                if s.parent[node] != ROOT and s.count[node] < s.limit[node]:
+                    if s.parent[node] == UNSEEN or owner < s.parent[node]:
+                        s.parent[node] = owner
+        nearest = 0
+        while nearest < <int32_t>s.nodes:
+            nearest = <int32_t>s.nodes
+            for i in range(few):
+                if s.parent[targets[i]] >= 0:
+                    nearest = min(nearest, s.parent[targets[i]])
+            if nearest < <int32_t>s.nodes:
+                done += push_from(s, nearest, targets, few)
+
+
 cdef inline void balance_owners(State* s) noexcept nogil:
     """Bring everyone's rows at rank 0 between floor and ceiling: first none above, then none below."""
     cdef int step, times = LOOSEN_TIMES
@@ -245,6 +315,7 @@ cdef inline void balance_owners(State* s) noexcept nogil:
     link_all(s, True)
     for step in range(2):
         s.limit = s.owner_low if step else s.owner_high
+        own_directly(s)
         done = augment(s)
         while done > 0 or (done == STUCK and times > 0 and loosen(s)):
             times -= done == STUCK

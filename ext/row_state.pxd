@@ -10,6 +10,7 @@ cdef enum:
     UNSEEN = -2
     ROOT = -1
     STUCK = -1
+    FEW_OWNERS = 32  # nodes that own too few, up to which their rows are looked at
     LOOSEN_TIMES = 200  # swaps between rows for the owners' sake, and draws for one of them
     LOOSEN_TRIES = 1 << 13
     ENTRIES_MAX = 1 << 29  # so that the snapped shares' errors add up to less than one entry

@@ -51,34 +51,41 @@ cdef enum:
 cdef bint survey(State* s, bint scarce) noexcept nogil:
     """Copy old entries that still may hold something, count them, and draw a seed from all, lest every change makes the
     same choices; whether the rows are legal but for vacancies, as those of a table are whose zones and width stay."""
-    cdef Py_ssize_t p, rank, old_width = s.old_width, width = s.width
-    cdef uint32_t node, value, nodes = <uint32_t>s.nodes
+    cdef Py_ssize_t p, rank, other, old_width = s.old_width, width = s.width  # names of their own stay in registers
+    cdef uint32_t node, value, nodes = <uint32_t>s.nodes, last = s.ids
     cdef int32_t zone, mark = s.mark
+    cdef int64_t* count = s.count
     cdef uint64_t seed = s.random
     cdef bint legal = not scarce and old_width <= width
     cdef const uint32_t* old = s.old
+    cdef const uint32_t* place_of = s.place_of
+    cdef const int32_t* zone_of = s.zone
+    cdef int32_t* zone_mark = s.zone_mark
     cdef uint32_t* row = s.rows
     for p in range(s.partitions):
         mark += 1
         for rank in range(old_width):
-            value = place_in(s, old[rank])
+            value = old[rank]
+            if place_of != NULL:
+                value = place_of[min(value, last)]
             seed = (seed ^ value) * <uint64_t>0xD6E8FEB86659FD93
             seed ^= seed >> 32
             if rank >= width:
                 continue
             node = nodes
-            if value < nodes and s.zone[value] >= 0:
-                zone = s.zone[value]
-                legal &= s.zone_mark[zone] != mark and s.node_mark[value] != mark
-                if s.node_mark[value] != mark:
-                    node = value
-                s.node_mark[value] = mark
-                s.zone_mark[zone] = mark
+            zone = zone_of[value] if value < nodes else -1
+            if zone >= 0:
+                node = value
+                if zone_mark[zone] == mark:
+                    legal = False
+                    for other in range(rank):
+                        node = nodes if row[other] == value else node
+                zone_mark[zone] = mark
             row[rank] = node
-            s.count[node] += 1
+            count[node] += 1
         for rank in range(old_width, width):
             row[rank] = nodes
-            s.count[nodes] += 1
+            count[nodes] += 1
         old += old_width
         row += width
     s.mark, s.random = mark, seed
@@ -225,11 +232,17 @@ cdef bint place(State* s, Py_ssize_t partition, Py_ssize_t slot) noexcept nogil:
     return False
 
 
+cdef inline int64_t modulo(int64_t value, int64_t by) noexcept nogil:
+    """Division is slow, and most tables have a power of two of partitions."""
+    return value & (by - 1) if by & (by - 1) == 0 else value % by
+
+
 cdef void note_visits(State* s, Py_ssize_t start, Py_ssize_t step, uint8_t* acting, uint8_t* visited) noexcept nogil:
     """Mark the turns, from `start` on in steps of `step`, at which rows with an entry that may go come."""
-    cdef Py_ssize_t p, rank, node
+    cdef Py_ssize_t i, node, size = s.partitions * s.width, width = s.width, found = 0
     cdef int64_t a = s.partitions, b = step, x = 0, y = 1, quotient, turn  # x, y: a and b as multiples of step
-    cdef uint8_t acts
+    cdef int32_t* entries = s.before  # as many at most; there are no lists yet
+    cdef const uint32_t* row = s.rows
     while a:
         quotient = b // a
         a, b, x, y = b - quotient * a, a, y - quotient * x, x
@@ -237,14 +250,13 @@ cdef void note_visits(State* s, Py_ssize_t start, Py_ssize_t step, uint8_t* acti
     for node in range(s.nodes):
         acting[node] = s.count[node] > s.limit[node]
     acting[s.nodes] = 1
-    for p in range(s.partitions):
-        acts = 0
-        for rank in range(s.width):
-            acts |= acting[s.rows[p * s.width + rank]]
-        if acts:
-            turn = p - start
-            turn += s.partitions if turn < 0 else 0
-            visited[turn * y % s.partitions] = 1
+    for i in range(size):  # without a branch, which would be guessed wrong as often as not
+        entries[found] = <int32_t>i
+        found += acting[row[i]]
+    for i in range(found):
+        turn = entries[i] // width - start
+        turn += s.partitions if turn < 0 else 0
+        visited[modulo(turn * y, s.partitions)] = 1
 
 
 cdef void deal_row(State* s, Py_ssize_t p, uint64_t* unvisited) noexcept nogil:
@@ -297,7 +309,7 @@ cdef void deal(State* s, uint64_t* unvisited, uint8_t* acting, uint64_t* visited
         for turn in range(8 * i, 8 * i + 8):
             if (<uint8_t*>visited)[turn]:
                 skip(s, turn - next_turn)
-                deal_row(s, (start + <int64_t>turn * step) % s.partitions, unvisited)
+                deal_row(s, modulo(start + <int64_t>turn * step, s.partitions), unvisited)
                 next_turn = turn + 1
     skip(s, s.partitions - next_turn)
 
