@@ -44,6 +44,7 @@ cdef class PartitionMap(Table):
 
     cdef bint score_node(self, uint64_t partition, uint32_t node, double limit, Score *out) noexcept nogil
     cdef void prepare_stand_ins(self)
+    cdef bint all_live(self) noexcept
     cdef inline bint excluded(self, uint32_t node, const Taken *taken) noexcept nogil
     cdef uint32_t drawn(self, uint64_t partition, const Taken *taken, uint32_t *attempt) noexcept nogil
     cdef uint32_t best_other(self, uint64_t partition, const Taken *taken) noexcept nogil

@@ -138,16 +138,31 @@ cdef class PartitionMap(Table):
         self.prepare_stand_ins()
         updated = (before is not None and before.rows is rows and before.weights is weights and before.live and self.live
                    and before.ids == self.ids)
-        self.owners = np.empty(self.partitions, np.uint32)
-        self.owner = <uint32_t *>cnp.PyArray_DATA(self.owners)
-        with nogil:
-            if updated:
-                self.update_owners(before.owner, before.live_node)
-            else:
-                self.compile_owners()
+        if self.width == 1 and self.all_live():
+            self.owners = rows.reshape(-1)  # the same memory
+            self.owner = <uint32_t *>cnp.PyArray_DATA(self.owners)
+        else:
+            self.owners = np.empty(self.partitions, np.uint32)
+            self.owner = <uint32_t *>cnp.PyArray_DATA(self.owners)
+            with nogil:
+                if updated:
+                    self.update_owners(before.owner, before.live_node)
+                else:
+                    self.compile_owners()
         if self.ids < MOST_SLIM_IDS and self.live:
             self.slim_array = self.owners.astype(np.uint16)
             self.slim_owner = <const uint16_t *>cnp.PyArray_DATA(self.slim_array)
+
+    cdef bint all_live(self) noexcept:
+        """Whether the first node of every row is live, and so its owner."""
+        cdef uint8_t live = 1
+        cdef uint64_t partition
+        cdef const uint8_t *live_node = self.live_node
+        cdef const uint32_t *row = self.row
+        with nogil:
+            for partition in range(self.partitions):
+                live &= live_node[row[partition]]
+        return live
 
     cdef void prepare_stand_ins(self):
         """The arrays that stand-ins are found by."""
@@ -230,10 +245,17 @@ cdef class PartitionMap(Table):
 
     cdef void compile_owners(self) noexcept nogil:
         cdef uint64_t partition
+        cdef uint32_t node
+        cdef const uint8_t *live_node = self.live_node  # names of their own stay in registers
+        cdef const uint32_t *row = self.row
+        cdef uint32_t *owner = self.owner
         for partition in range(self.partitions):
-            self.owner[partition] = self.first_in_row(partition)
-            if self.owner[partition] == NO_NODE and self.live:
-                self.owner[partition] = self.next_other(partition, NULL)
+            node = row[<Py_ssize_t>partition * self.width] if self.width else NO_NODE
+            if node == NO_NODE or not live_node[node]:
+                node = self.first_in_row(partition)
+                if node == NO_NODE and self.live:
+                    node = self.next_other(partition, NULL)
+            owner[partition] = node
 
     cdef void update_owners(self, const uint32_t *old, const uint8_t *old_alive) noexcept nogil:
         """As `compile_owners`, asking only the nodes that came up while a stand-in lives on."""

@@ -27,7 +27,7 @@ References
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from math import fsum
 
@@ -42,16 +42,40 @@ from .row_state cimport (
     DEAL_TRIES, ENTRIES_MAX, MIX_SWEEPS, OWNER_TRIES, State, below, draw, fits, id_in, place_in, skip, slack_change)
 from .table cimport NO_NODE
 
+cdef list _scratch = []  # memory that is not asked for again at each change, since the system clears it each time
 cdef uint64_t SEED = 0x72696E6777617264  # "ringward" in ASCII
 cdef enum:
+    SCRATCH_MAX = 1 << 20  # numbers that are kept
     SMALL_WORK = 1 << 18  # exchanges to look at for all copies that can be saved
     NODES_SEARCHED = 1 << 10  # at most, with the square of them in memory
+
+
+cdef void survey_single(State* s) noexcept nogil:
+    """As `survey`, where rows have and had one entry."""
+    cdef Py_ssize_t p, partitions = s.partitions  # names of their own stay in registers
+    cdef uint32_t value, nodes = <uint32_t>s.nodes, last = s.ids
+    cdef int64_t* count = s.count
+    cdef uint64_t seed = s.random
+    cdef const uint32_t* old = s.old
+    cdef const uint32_t* place_of = s.place_of
+    cdef const int32_t* zone_of = s.zone
+    cdef uint32_t* row = s.rows
+    for p in range(partitions):
+        value = old[p]
+        if place_of != NULL:
+            value = place_of[min(value, last)]
+        seed = (seed ^ value) * <uint64_t>0xD6E8FEB86659FD93
+        seed ^= seed >> 32
+        value = nodes if zone_of[min(value, nodes)] < 0 else value  # that of `nodes` is -1
+        row[p] = value
+        count[value] += 1
+    s.random = seed
 
 
 cdef bint survey(State* s, bint scarce) noexcept nogil:
     """Copy old entries that still may hold something, count them, and draw a seed from all, lest every change makes the
     same choices; whether the rows are legal but for vacancies, as those of a table are whose zones and width stay."""
-    cdef Py_ssize_t p, rank, other, old_width = s.old_width, width = s.width  # names of their own stay in registers
+    cdef Py_ssize_t p, rank, other, old_width = s.old_width, width = s.width
     cdef uint32_t node, value, nodes = <uint32_t>s.nodes, last = s.ids
     cdef int32_t zone, mark = s.mark
     cdef int64_t* count = s.count
@@ -62,6 +86,9 @@ cdef bint survey(State* s, bint scarce) noexcept nogil:
     cdef const int32_t* zone_of = s.zone
     cdef int32_t* zone_mark = s.zone_mark
     cdef uint32_t* row = s.rows
+    if width == 1 and old_width == 1:
+        survey_single(s)
+        return True
     for p in range(s.partitions):
         mark += 1
         for rank in range(old_width):
@@ -422,6 +449,15 @@ cdef void count_owned(State* s) noexcept nogil:
         s.owned[s.rows[p * s.width]] += 1
 
 
+cdef object scratch_of(Py_ssize_t size):
+    """At least so many numbers of any value, from the last call where it left as many and nobody has them."""
+    try:
+        scratch = _scratch.pop()
+    except IndexError:
+        scratch = None
+    return scratch if scratch is not None and size <= len(scratch) else np.empty(size, np.int32)
+
+
 cdef void _fill(
     State* s, old_rows, uint32_t[:, ::1] table, live, inverse, double[::1] share,
     int32_t[::1] zone, int64_t[:, ::1] numbers, owners, low, high,
@@ -430,11 +466,12 @@ cdef void _fill(
     cdef Py_ssize_t p
     cdef bint scarce = s.zones < s.width, legal, first  # scarce: else no zone has to be in each row
     cdef int32_t[::1] start = np.cumsum(np.bincount(inverse, minlength=s.zones)[:s.zones - 1], dtype=np.int32)
-    cdef int32_t[::1] block = np.zeros(9 * (s.nodes + 1) + 7 * s.zones + s.partitions, np.int32)
-    cdef int32_t[::1] lists = np.empty(2 * s.partitions * s.width, np.int32)
+    cdef const int64_t[::1] least = low, most = high
+    cdef Py_ssize_t size = 9 * (s.nodes + 1) + 7 * s.zones + s.partitions
+    scratch = scratch_of(size + 2 * s.partitions * s.width)
+    cdef int32_t[::1] block = scratch
     cdef uint8_t[::1] flags = np.zeros(s.partitions + s.nodes + 1, np.uint8)
     cdef uint64_t[::1] visited = np.zeros(s.partitions // 8 + 1, np.uint64)
-    cdef uint32_t[::1] one_row = np.empty(s.width, np.uint32)
     cdef int64_t[::1] order
     cdef uint64_t[::1] chance = np.zeros(s.nodes + 1, np.uint64)
     cdef int64_t last = 0
@@ -443,9 +480,10 @@ cdef void _fill(
     s.count, s.limit, s.owned = &numbers[0, 0], &numbers[1, 0], &numbers[2, 0]
     s.owner_low, s.owner_high = &numbers[3, 0], &numbers[4, 0]
     s.mark, s.by_owner = 0, False
-    lay_out(s, &block[0], &lists[0])
+    memset(&block[0], 0, <size_t>size * sizeof(int32_t))
+    lay_out(s, &block[0], &block[size])
     for p in range(s.zones):
-        s.low[p], s.high[p] = low[p], high[p]
+        s.low[p], s.high[p] = <int32_t>least[p], <int32_t>most[p]
         s.unseen_start[p] = start[p - 1] if p else 0
     with nogil:
         legal = survey(s, scarce)
@@ -473,8 +511,17 @@ cdef void _fill(
                 link_all(s, False)
                 while augment(s) > 0:
                     pause(&last)
-    if s.width == 1 and s.old_width <= 1:
-        return  # who is in a row owns it, and no copy is more than counts demand
+    if s.width > 1 or s.old_width > 1:  # else who is in a row owns it, and no copy is more than counts demand
+        _fill_ranks(s, old_rows, numbers, before, table, live, first)
+    if block.shape[0] <= SCRATCH_MAX and not _scratch:
+        _scratch.append(scratch)
+
+
+cdef void _fill_ranks(
+    State* s, old_rows, int64_t[:, ::1] numbers, before, uint32_t[:, ::1] table, live, bint first,
+) except *:
+    """Save copies and balance the owners."""
+    cdef uint32_t[::1] one_row = np.empty(s.width, np.uint32)
     saved = None
     if not first and s.old_width:
         saved = _save_copies(s, old_rows, &numbers[5, 0], &numbers[6, 0], before, np.asarray(table))
@@ -489,7 +536,7 @@ cdef void _fill(
         balance_owners(s)
         if not first:
             keep_ranks(s, &one_row[0])
-    assert first or not count[s.nodes], "quotas that can be met leave no vacancy"
+    assert first or not numbers[0, s.nodes], "quotas that can be met leave no vacancy"
 
 
 cdef object places_of(const uint32_t[::1] ids):
@@ -553,7 +600,7 @@ def rebalance(
     table = np.empty((s.partitions, s.width), np.uint32)
     if table.size == 0:
         return table
-    s.id_of = s.place_of = NULL
+    s.id_of, s.place_of, s.ids = NULL, NULL, 0
     if ids is not None:
         id_view, place_view = ids, places_of(ids)
         s.id_of, s.place_of, s.ids = &id_view[0], &place_view[0], <uint32_t>(place_view.shape[0] - 1)
