@@ -35,6 +35,7 @@ import numpy as np
 
 from ringward._core.quotas import numbered, quotas, shares, snapped, zone_bounds
 
+from .mix cimport rw_prefetch
 from .pause cimport pause
 from .row_paths cimport augment, balance_owners, link_all
 from .row_savings cimport Savings, copies_of, improve
@@ -45,6 +46,7 @@ from .table cimport NO_NODE
 cdef list _scratch = []  # memory that is not asked for again at each change, since the system clears it each time
 cdef uint64_t SEED = 0x72696E6777617264  # "ringward" in ASCII
 cdef enum:
+    DEAL_AHEAD = 8  # rows fetched before they are looked at
     SCRATCH_MAX = 1 << 20  # numbers that are kept
     SMALL_WORK = 1 << 18  # exchanges to look at for all copies that can be saved
     NODES_SEARCHED = 1 << 10  # at most, with the square of them in memory
@@ -268,7 +270,7 @@ cdef void note_visits(State* s, Py_ssize_t start, Py_ssize_t step, uint8_t* acti
     """Mark the turns, from `start` on in steps of `step`, at which rows with an entry that may go come."""
     cdef Py_ssize_t i, node, size = s.partitions * s.width, width = s.width, found = 0
     cdef int64_t a = s.partitions, b = step, x = 0, y = 1, quotient, turn  # x, y: a and b as multiples of step
-    cdef int32_t* entries = s.before  # as many at most; there are no lists yet
+    cdef int32_t* entries = s.before  # there are no lists yet
     cdef const uint32_t* row = s.rows
     while a:
         quotient = b // a
@@ -316,7 +318,8 @@ cdef void deal(State* s, uint64_t* unvisited, uint8_t* acting, uint64_t* visited
     are passed over: `visited` says at which turns there are any, a byte each.
     """
     cdef Py_ssize_t i, node, start = below(draw(s), s.partitions), step = 1 + below(draw(s), s.partitions), a, b = 0
-    cdef Py_ssize_t turn, next_turn = 0
+    cdef Py_ssize_t turn, next_turn = 0, visits = 0
+    cdef int32_t* turns = s.before  # there are no lists yet
     cdef int64_t unit
     while b != 1:  # a step without a common divisor visits every row; 1 is one
         step = step - 1 if step > 1 else s.partitions + (s.partitions == 1)
@@ -331,13 +334,17 @@ cdef void deal(State* s, uint64_t* unvisited, uint8_t* acting, uint64_t* visited
             s.urn_size += 1
     note_visits(s, start, step, acting, <uint8_t*>visited)
     for i in range((s.partitions + 7) // 8):
-        if not visited[i]:
-            continue
-        for turn in range(8 * i, 8 * i + 8):
-            if (<uint8_t*>visited)[turn]:
-                skip(s, turn - next_turn)
-                deal_row(s, modulo(start + <int64_t>turn * step, s.partitions), unvisited)
-                next_turn = turn + 1
+        for turn in range(8 * i, 8 * i + 8 if visited[i] else 0):
+            turns[visits] = <int32_t>turn
+            visits += (<uint8_t*>visited)[turn]
+    for i in range(visits + DEAL_AHEAD):
+        if i < visits:
+            rw_prefetch(s.rows + s.width * modulo(start + <int64_t>turns[i] * step, s.partitions))
+        if i >= DEAL_AHEAD:
+            turn = turns[i - DEAL_AHEAD]
+            skip(s, turn - next_turn)
+            deal_row(s, modulo(start + <int64_t>turn * step, s.partitions), unvisited)
+            next_turn = turn + 1
     skip(s, s.partitions - next_turn)
 
 
@@ -468,7 +475,7 @@ cdef void _fill(
     cdef int32_t[::1] start = np.cumsum(np.bincount(inverse, minlength=s.zones)[:s.zones - 1], dtype=np.int32)
     cdef const int64_t[::1] least = low, most = high
     cdef Py_ssize_t size = 9 * (s.nodes + 1) + 7 * s.zones + s.partitions
-    scratch = scratch_of(size + 2 * s.partitions * s.width)
+    scratch = scratch_of(size + 2 * s.partitions * s.width + 1)
     cdef int32_t[::1] block = scratch
     cdef uint8_t[::1] flags = np.zeros(s.partitions + s.nodes + 1, np.uint8)
     cdef uint64_t[::1] visited = np.zeros(s.partitions // 8 + 1, np.uint64)
