@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import time
 import warnings
 from collections import Counter
 from collections.abc import Iterable
@@ -472,6 +474,39 @@ def test_a_dead_nodes_partitions_spread_over_the_survivors_by_weight() -> None:
     for name, came in transfer.arrivals.items():
         assert came / transfer.share == pytest.approx(members[name].weight / total, rel=0.2)
     assert set(transfer.arrivals) == set(members) - {"node4"}
+
+
+@pytest.mark.parametrize(
+    ("replicas", "most", "expected"),
+    [
+        (1, 8, "5121a06763ec4c4d 5a3ca53b38d972a4 0b18b81b62b532b7 b53bd5f522b52e19 a6bf63bd62766283"),
+        (3, 24, "860d9dc523116d29 62ce5307fc09680d 4e2554a1a194cd77 92ec3916a5e09c8b 996cda00750633b4"),
+    ],
+)
+def test_a_change_of_a_large_table_costs_what_it_changes_and_gives_the_rows_it_always_gave(
+    replicas: int, most: float, expected: str
+) -> None:
+    """A regression: one of 1,000 nodes took 17 and 50 times as long as sorting as many numbers as there are partitions.
+
+    The rows are those of the code that looked at all of them in each step.
+    """
+    table = rw.PartitionTable([f"n{i}" for i in range(1000)], partitions=65_536, replicas=replicas)
+    found, least = [], [math.inf, math.inf]
+    for i in range(6):
+        for call in (lambda i=i: table.add(f"x{i}"), lambda i=i: table.remove(f"n{7 * i}")):  # type: ignore[misc]
+            began = time.thread_time()
+            call()
+            least[0] = min(least[0], time.thread_time() - began)
+            found.append(
+                hashlib.sha256(table.rows.astype("<u4").tobytes() + repr(table.rows.shape).encode()).hexdigest()
+            )
+    assert [digest[:16] for digest in found[-5:]] == expected.split()
+    values = np.random.default_rng(1).random(65_536)
+    for _ in range(10):
+        began = time.thread_time()
+        np.sort(values)
+        least[1] = min(least[1], time.thread_time() - began)
+    assert least[0] < most * least[1]
 
 
 def test_one_partition_is_a_table_like_any_other():
