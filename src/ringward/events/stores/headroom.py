@@ -9,6 +9,7 @@ from pathlib import Path
 __all__ = ["STEP", "Headroom"]
 
 STEP = 1 << 18
+_ZEROS = memoryview(bytes(STEP))  # made once: the system would have to find the memory each time
 
 
 class Headroom:
@@ -36,7 +37,7 @@ class Headroom:
             self._fd = os.open(self._path, flags)
         used = os.lseek(self._fd, 0, os.SEEK_END) % STEP
         if used:
-            os.write(self._fd, bytes(STEP - used))
+            os.write(self._fd, _ZEROS[used:])
 
     def close(self) -> None:
         """Let go of the file."""
