@@ -322,6 +322,27 @@ def candidates_table(figures):
     )
 
 
+def names_table(figures):
+    """An array of objects beside NumPy's own, and categories beside pyarrow's own."""
+    rows = [
+        ("`owner_names(ids)`, an array of objects", "numpy", "take"),
+        *(
+            (f'`owner_names(ids, "{name}")`, categories', name, "categorical")
+            for name in ("pyarrow", "pandas", "polars")
+        ),
+    ]
+    told = {"take": "`np.take` of the names", "categorical": "pyarrow's `DictionaryArray.from_arrays`"}
+    cells = [
+        (
+            work,
+            told[reference],
+            figures.ratio(f"bench_names.py::bench_owner_names[{library}]", f"bench_names.py::bench_{reference}"),
+        )
+        for work, library, reference in rows
+    ]
+    return quality.markdown(("5,000,000 ids, 1,000 names", "reference", "ratio"), cells)
+
+
 def about(found, figures, runs):
     """What was measured, where, with the references in absolute terms."""
     lines = [f"- {found['machine']}: {found['cpu']}"]
@@ -351,6 +372,7 @@ def sections(figures, found):
         "columns": lambda: columns_table(figures),
         "partitions": lambda: partitions_table(figures),
         "texts": lambda: texts_table(figures),
+        "names": lambda: names_table(figures),
         "transfers": lambda: transfers_table(figures),
         "changes": lambda: changes_table(figures),
         "hashes": lambda: hashes_table(figures),
