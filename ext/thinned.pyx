@@ -10,12 +10,39 @@ that it has not: of every 4 * (taken + 1) points there one is a candidate, howev
 """
 import numpy as np
 
+from libc.stdint cimport int64_t
+
 cimport numpy as cnp
 
 cnp.import_array()
 
 cdef enum:
     THINNER = 4  # times fewer points: what makes a level of its own worth it
+
+
+cdef object counted(const uint32_t[::1] nodes, Py_ssize_t ids):
+    """How many points each id has: as `np.bincount`, which would hold the GIL."""
+    cdef Py_ssize_t i
+    cdef int64_t[::1] counts
+    result = np.zeros(ids, np.int64)
+    counts = result
+    with nogil:
+        for i in range(nodes.shape[0]):
+            counts[nodes[i]] += 1
+    return result
+
+
+cdef bint is_copied(const Thin *thin, uint32_t node, const uint64_t *hash, const uint32_t *ring_of,
+                    const uint32_t *rank) noexcept nogil:
+    """Whether a node has points in a level that is not the one of all points."""
+    cdef Py_ssize_t ring = <Py_ssize_t>ring_of[node] if ring_of != NULL else 0
+    cdef const Level *level = thin.levels + thin.first_level[ring]
+    cdef const Level *end = thin.levels + thin.first_level[ring + 1]
+    if not thin.live_node[node]:
+        return False
+    if level < end and level.hash == hash:
+        level += 1
+    return level < end and level.skip <= <Py_ssize_t>rank[thin.class_of[node] if thin.class_of != NULL else node]
 
 
 cdef class Thinned:
@@ -28,7 +55,7 @@ cdef class Thinned:
         class are in one ring.
         """
         ids = len(alive)
-        counts = np.bincount(nodes, minlength=ids)
+        counts = counted(nodes, ids)
         counts[np.asarray(alive) == 0] = 0
         ring_of = np.zeros(ids, np.uint32) if rings is None else rings
         if classes is not None:
@@ -82,6 +109,7 @@ cdef class Thinned:
         cdef uint32_t *nodes
         cdef Level *level_of
         cdef uint32_t one
+        cdef uint8_t[::1] copied = np.zeros(len(self.held[0]), np.uint8)
         level_array = np.zeros(max(number, 1) * sizeof(Level), np.uint8)
         level_of = <Level *>cnp.PyArray_DATA(level_array)
         for ring in range(len(self.held[3]) - 1):
@@ -107,10 +135,12 @@ cdef class Thinned:
                 level_of[level].node = nodes + ends[level]
         self.thin.levels = level_of
         with nogil:
+            for one in range(<uint32_t>copied.shape[0]):
+                copied[one] = is_copied(&self.thin, one, hash, ring_of, &rank[0] if classes else NULL)
             for i in range(size):
                 one = node[i]
-                if not self.thin.live_node[one]:
-                    continue
+                if not copied[one]:
+                    continue  # nearly all points, where few nodes have them
                 ring = <Py_ssize_t>ring_of[one] if ring_of != NULL else 0
                 k = <Py_ssize_t>rank[self.thin.class_of[one] if self.thin.class_of != NULL else one]
                 for level in range(first_level[ring], first_level[ring + 1]):
