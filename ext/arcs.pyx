@@ -4,7 +4,7 @@ import numpy as np
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from .cpu cimport kernels
-from .kernels cimport AHEAD_HASHES
+from .kernels cimport AHEAD_HASHES, MOST_AT_ONCE
 from .mix cimport rw_prefetch
 from .parallel cimport Loop, checked_threads
 from .table cimport NO_NODE
@@ -19,7 +19,7 @@ ctypedef fused id_type:
     int64_t
 
 cdef enum:
-    BITMAP_BITS = 18  # 2^18 bits are 32 KiB: they stay in L1 beside the stream of hashes
+    SUSPECT_BITS = 18  # 2^18 bits are 32 KiB: they stay in L1 beside the stream of hashes
     FEW_SOURCES = 4  # up to this many, scanning the ids beats testing the hashes
     MOST_HITS = 128  # found at a time: their hashes are then on their way from memory
     AHEAD_HITS = 32  # ids on their way while others are written
@@ -76,13 +76,13 @@ def difference(const uint64_t[::1] ends_before, const uint32_t[::1] owners_befor
 
 cdef struct Moves:  # a growing list of what changes in a chunk, so that nothing is written before all is known
     int64_t *indices  # in the chunk
-    uint32_t *arcs
+    uint32_t *targets
     Py_ssize_t count
     Py_ssize_t room
     Py_ssize_t before  # how many there are in the chunks before this one
 
 
-cdef bint push(Moves *moves, Py_ssize_t index, Py_ssize_t arc) noexcept nogil:
+cdef bint push(Moves *moves, Py_ssize_t index, uint64_t target) noexcept nogil:
     cdef Py_ssize_t room
     cdef void *bigger
     if moves.count == moves.room:
@@ -91,13 +91,13 @@ cdef bint push(Moves *moves, Py_ssize_t index, Py_ssize_t arc) noexcept nogil:
         if bigger == NULL:
             return False
         moves.indices = <int64_t *>bigger
-        bigger = realloc(moves.arcs, <size_t>room * sizeof(uint32_t))
+        bigger = realloc(moves.targets, <size_t>room * sizeof(uint32_t))
         if bigger == NULL:
             return False
-        moves.arcs = <uint32_t *>bigger
+        moves.targets = <uint32_t *>bigger
         moves.room = room
     moves.indices[moves.count] = index
-    moves.arcs[moves.count] = <uint32_t>arc
+    moves.targets[moves.count] = <uint32_t>target
     moves.count += 1
     return True
 
@@ -109,50 +109,72 @@ cdef class ArcIndex:
     ----------
     arcs : ndarray of ARC, shape (k,)
         As `difference` returns them.
+
+    Attributes
+    ----------
+    largest : int
+        The largest node id among their sources and targets; 0 where there is none.
     """
 
     cdef const uint64_t[:, ::1] arcs
-    cdef const uint64_t[::1] sources
+    cdef readonly uint64_t largest
+    cdef uint64_t[FEW_SOURCES] sources
+    cdef int source_count  # one more than FEW_SOURCES where there are more
     cdef bint few_sources
     cdef object bitmap_array, first_array
-    cdef uint8_t *bitmap  # hash's top bits → may it be in an arc?
+    cdef uint32_t *bitmap  # hash's top bits → may it be in an arc?
     cdef uint32_t *first  # hash's top bits → the first arc that may hold it
     cdef int shift
     cdef Py_ssize_t size
 
     def __cinit__(self, arcs):
-        cdef Py_ssize_t i
-        cdef uint64_t bit
         cdef int bits = 8
-        cdef uint64_t cell, cells
         self.size = len(arcs)
         self.arcs = np.ascontiguousarray(arcs).view(np.uint64).reshape(self.size, 4)
-        self.sources = np.unique(arcs["source"])
-        self.few_sources = self.sources.shape[0] <= FEW_SOURCES
-        self.bitmap_array = np.zeros(1 << (BITMAP_BITS - 3), np.uint8)
-        self.bitmap = <uint8_t *>cnp.PyArray_DATA(self.bitmap_array)
+        self.bitmap_array = np.zeros(1 << (SUSPECT_BITS - 5), np.uint32)
+        self.bitmap = <uint32_t *>cnp.PyArray_DATA(self.bitmap_array)
         while bits < 24 and (<Py_ssize_t>1 << bits) < 2 * self.size:
             bits += 1
         self.shift = 64 - bits
-        cells = <uint64_t>1 << bits
-        self.first_array = np.empty(cells, np.uint32)
+        self.first_array = np.empty(1 << bits, np.uint32)
         self.first = <uint32_t *>cnp.PyArray_DATA(self.first_array)
         with nogil:
-            cell = 0
-            for i in range(self.size):
-                for bit in range(self.arcs[i, 0] >> (64 - BITMAP_BITS), (self.arcs[i, 1] >> (64 - BITMAP_BITS)) + 1):
-                    self.bitmap[bit >> 3] |= <uint8_t>(1 << (bit & 7))
-                while cell <= self.arcs[i, 1] >> self.shift:
-                    self.first[cell] = <uint32_t>i
-                    cell += 1
-            while cell < cells:
-                self.first[cell] = <uint32_t>self.size
-                cell += 1
+            self.arrange(<uint64_t>1 << bits)
 
-    cdef inline bint maybe(self, uint64_t h) noexcept nogil:
-        """Whether h may be in an arc; few that are not get past this."""
-        cdef uint64_t bit = h >> (64 - BITMAP_BITS)
-        return (self.bitmap[bit >> 3] >> (bit & 7)) & 1
+    cdef void arrange(self, uint64_t cells) noexcept nogil:
+        cdef Py_ssize_t i
+        cdef uint64_t cell = 0
+        for i in range(self.size):
+            self.mark(self.arcs[i, 0] >> (64 - SUSPECT_BITS), self.arcs[i, 1] >> (64 - SUSPECT_BITS))
+            self.note(self.arcs[i, 2], self.arcs[i, 3])
+            while cell <= self.arcs[i, 1] >> self.shift:
+                self.first[cell] = <uint32_t>i
+                cell += 1
+        while cell < cells:
+            self.first[cell] = <uint32_t>self.size
+            cell += 1
+        self.few_sources = self.source_count <= FEW_SOURCES
+
+    cdef void mark(self, uint64_t bit, uint64_t last) noexcept nogil:
+        """Set all bits up to the last one, a word at a time."""
+        cdef uint64_t end
+        while bit <= last:
+            end = min(last, bit | 31)
+            self.bitmap[bit >> 5] |= <uint32_t>((((<uint64_t>2 << (end - bit)) - 1) << (bit & 31)) & 0xFFFFFFFFU)
+            bit = end + 1
+
+    cdef void note(self, uint64_t source, uint64_t target) noexcept nogil:
+        cdef int s = 0
+        if source != NO_NODE:
+            self.largest = max(self.largest, source)
+        if target != NO_NODE:
+            self.largest = max(self.largest, target)
+        while s < min(self.source_count, <int>FEW_SOURCES) and self.sources[s] != source:
+            s += 1
+        if s == self.source_count or s == FEW_SOURCES:
+            if s < FEW_SOURCES:
+                self.sources[s] = source
+            self.source_count = s + 1
 
     cdef Py_ssize_t find(self, uint64_t h) noexcept nogil:
         """The arc that holds h, or -1."""
@@ -161,15 +183,26 @@ cdef class ArcIndex:
             i += 1
         return i if i < self.size and self.arcs[i, 0] <= h else -1
 
-    cdef bint search(self, const uint64_t *hashes, Py_ssize_t size, Moves *moves) noexcept nogil:
-        cdef Py_ssize_t i, arc
-        for i in range(size):
+    cdef Py_ssize_t suspects(self, const uint64_t *hashes, Py_ssize_t count, uint16_t *out) noexcept nogil:
+        """The positions of the hashes that may be in an arc, of up to MOST_AT_ONCE; few others are among them."""
+        # Most are not, but which ones cannot be foretold: no branch for a key.
+        cdef const uint32_t *bitmap = self.bitmap
+        cdef Py_ssize_t i, found = 0
+        for i in range(count):
             if (i & 7) == 0:
                 rw_prefetch(hashes + i + AHEAD_HASHES)
-            if self.maybe(hashes[i]):
-                arc = self.find(hashes[i])
-                if arc >= 0 and not push(moves, i, arc):
+            out[found] = <uint16_t>i
+            found += bitmap[hashes[i] >> (69 - SUSPECT_BITS)] >> (hashes[i] >> (64 - SUSPECT_BITS) & 31) & 1
+        return found
+
+    cdef bint search(self, const uint64_t *hashes, Py_ssize_t size, Moves *moves) noexcept nogil:
+        cdef uint16_t[MOST_AT_ONCE] found
+        cdef Py_ssize_t start = 0, i
+        while start < size:
+            for i in range(self.suspects(hashes + start, min(size - start, <Py_ssize_t>MOST_AT_ONCE), found)):
+                if self.find(hashes[start + found[i]]) >= 0 and not push(moves, start + found[i], 0):
                     return False
+            start += MOST_AT_ONCE
         return True
 
     def moved(self, const uint64_t[::1] hashes, threads):
@@ -194,22 +227,20 @@ cdef class ArcIndex:
         return search.found(&hashes[0] if size else NULL, size, shared)
 
     cdef bint search_ids(self, id_type *ids, const uint64_t *hashes, Py_ssize_t size, Moves *moves) noexcept nogil:
-        cdef Py_ssize_t s
+        cdef int s
         if not self.few_sources:
             return self.test(ids, hashes, size, moves)
-        for s in range(self.sources.shape[0]):
+        for s in range(self.source_count):
             if not self.scan(ids, hashes, size, self.sources[s], moves):
                 return False
         return True
 
     cdef void write(self, id_type *ids, const Moves *moves) noexcept nogil:
         cdef Py_ssize_t i
-        cdef uint64_t target
         for i in range(moves.count):
             if i + AHEAD_HITS < moves.count:
                 rw_prefetch(ids + moves.indices[i + AHEAD_HITS])
-            target = self.arcs[moves.arcs[i], 3]
-            ids[moves.indices[i]] = <id_type>target if target != NO_NODE else nobody(ids)
+            ids[moves.indices[i]] = <id_type>moves.targets[i] if moves.targets[i] != NO_NODE else nobody(ids)
 
     cdef bint consider(self, id_type *ids, const uint64_t *hashes, Py_ssize_t i, Moves *moves) noexcept nogil:
         cdef Py_ssize_t arc = self.find(hashes[i])
@@ -219,15 +250,16 @@ cdef class ArcIndex:
         source = self.arcs[arc, 2]
         if ids[i] != (<id_type>source if source != NO_NODE else nobody(ids)):
             return True
-        return push(moves, i, arc)
+        return push(moves, i, self.arcs[arc, 3])
 
     cdef bint test(self, id_type *ids, const uint64_t *hashes, Py_ssize_t size, Moves *moves) noexcept nogil:
-        cdef Py_ssize_t i
-        for i in range(size):
-            if (i & 7) == 0:
-                rw_prefetch(hashes + i + AHEAD_HASHES)
-            if self.maybe(hashes[i]) and not self.consider(ids, hashes, i, moves):
-                return False
+        cdef uint16_t[MOST_AT_ONCE] found
+        cdef Py_ssize_t start = 0, i
+        while start < size:
+            for i in range(self.suspects(hashes + start, min(size - start, <Py_ssize_t>MOST_AT_ONCE), found)):
+                if not self.consider(ids, hashes, start + found[i], moves):
+                    return False
+            start += MOST_AT_ONCE
         return True
 
     cdef bint scan(self, id_type *ids, const uint64_t *hashes, Py_ssize_t size, uint64_t source,
@@ -289,7 +321,7 @@ cdef class Search(Loop):
         cdef Py_ssize_t k
         for k in range(self.chunks):
             free(self.lists[k].indices)
-            free(self.lists[k].arcs)
+            free(self.lists[k].targets)
         free(self.lists)
 
     cdef object found(self, const uint64_t *hashes, Py_ssize_t size, Py_ssize_t threads):
@@ -314,7 +346,7 @@ cdef class Search(Loop):
         else:
             for k in range(self.chunks):
                 self.write(k)
-        if self.ids != NULL and self.index.few_sources and self.index.sources.shape[0] > 1:
+        if self.ids != NULL and self.index.few_sources and self.index.source_count > 1:
             out.sort()  # each chunk was scanned for one source after another
         return out
 

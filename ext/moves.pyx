@@ -8,6 +8,9 @@ import numpy as np
 from ringward._core.arcs import ARC
 
 from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcmp, memcpy
+from .partition_map cimport PartitionMap
 from .point_table cimport PointTable
 
 cimport numpy as cnp
@@ -17,6 +20,7 @@ cnp.import_array()
 cdef enum:
     FEW = 16  # points of a ring for each that is looked at: from there on, dividing it twice is faster
     TURN = 2048  # points that are looked at before other threads may have the GIL
+    BLOCK = 128  # partitions that are compared at once
 
 cdef uint64_t LAST = 0xFFFFFFFFFFFFFFFF
 
@@ -50,10 +54,10 @@ def point_moves(PointTable before not None, PointTable after not None, const uin
     Parameters
     ----------
     before, after : PointTable
-        Without parts.
+        Both with parts, or both without.
     points : ndarray of uint64, shape (n,)
         The hashes of all points of nodes that are live in one ring and not in the other, or have other points there;
-        strictly rising. Further points do no harm.
+        rising. With parts, also those of all nodes that are down in either. Further points do no harm.
 
     Returns
     -------
@@ -62,8 +66,8 @@ def point_moves(PointTable before not None, PointTable after not None, const uin
     cdef Arcs arcs
     cdef Py_ssize_t i, count = points.shape[0], steps = 0, most = max(before.total(), after.total())
     cdef uint64_t start = 0, place
-    if before.groups is not None or after.groups is not None or not before.live or not after.live:
-        return None  # of parts a node may own what lies before another one's points
+    if (before.groups is None) != (after.groups is None) or not before.live or not after.live:
+        return None
     if count > TURN and FEW * count > most:
         return None
     room = np.empty((count + 1, 4), np.uint64)
@@ -71,10 +75,14 @@ def point_moves(PointTable before not None, PointTable after not None, const uin
     arcs.count = 0
     for i in range(count):
         place = points[i]
+        if place < start:
+            continue  # once more the same, or the very last hash
         steps += look(before, after, start, place, &arcs)
         if steps > most:
             return None  # nearly all nodes are down, or those with nearly all points
         start = place + 1
+        if start == 0:
+            break
         if i % TURN == TURN - 1:
             with nogil:
                 pass
@@ -88,13 +96,29 @@ cdef Py_ssize_t look(PointTable before, PointTable after, uint64_t start, uint64
     cdef uint32_t source = before.lookup(end), target = after.lookup(end)
     cdef Py_ssize_t steps = 1
     cdef uint64_t last
-    if source != target:
+    if source != target and before.groups is not None:
+        if last_point(before, end, &last) and last >= start:
+            start = last + 1
+        if last_point(after, end, &last) and last >= start:
+            start = last + 1
+        push(arcs, start, end, source, target)
+    elif source != target:
         if before.live_before(end, &last, &steps) and last >= start:
             start = last + 1
         if after.live_before(end, &last, &steps) and last >= start:
             start = last + 1
         push(arcs, start, end, source, target)
     return steps
+
+
+cdef bint last_point(PointTable table, uint64_t h, uint64_t *out):
+    """The hash of the last point below h, live or not, which ends what another part may have; not wrapping."""
+    cdef Py_ssize_t i = table.first_point(h)
+    if i == 0 and table.hash[0] < h:
+        i = table.size
+    if i:
+        out[0] = table.hash[i - 1]
+    return i > 0
 
 
 def owner_moves(PointTable before not None, PointTable after not None):
@@ -121,21 +145,48 @@ def owner_moves(PointTable before not None, PointTable after not None):
     return finished(room, arcs.count)
 
 
-def partition_moves(const uint32_t[::1] before, const uint32_t[::1] after):
-    """The arcs between two tables of equally many partitions: of the owners of each, shape (n,)."""
+def partition_moves(PartitionMap before not None, PartitionMap after not None):
+    """The arcs between two tables of equally many partitions; None where they are not."""
     cdef Arcs arcs
-    cdef uint64_t n = <uint64_t>before.shape[0], p, quotient = LAST // n, rest
-    cdef Py_ssize_t differing = 0, i
-    rest = LAST - quotient * n + 1  # 2^64 = quotient * n + rest, which may be n
-    with nogil:
-        for i in range(before.shape[0]):
-            differing += before[i] != after[i]
-    room = np.empty((differing, 4), np.uint64)
-    arcs.rows = <uint64_t *>cnp.PyArray_DATA(room)
+    cdef Py_ssize_t room
+    if len(before.owners) != len(after.owners):
+        return None
+    arcs.rows = NULL
     arcs.count = 0
-    with nogil:
-        for p in range(n):
-            if before[p] != after[p]:  # p begins at ceil(p * 2^64 / n), the next one where it ends
-                push(&arcs, p * quotient + (p * rest + n - 1) // n,
-                     (p + 1) * quotient + ((p + 1) * rest + n - 1) // n - 1, before[p], after[p])
-    return finished(room, arcs.count)
+    try:
+        with nogil:
+            room = compare(before, after, &arcs)
+        if room < 0:
+            raise MemoryError
+        found = np.empty((arcs.count, 4), np.uint64)
+        if arcs.count:
+            memcpy(cnp.PyArray_DATA(found), arcs.rows, <size_t>arcs.count * 4 * sizeof(uint64_t))
+        return found.view(ARC).reshape(arcs.count)
+    finally:
+        free(arcs.rows)
+
+
+cdef Py_ssize_t compare(PartitionMap before, PartitionMap after, Arcs *arcs) noexcept nogil:
+    """Blocks of owners as bytes, and one by one where those differ; how much room there is for arcs, or -1."""
+    cdef uint64_t n = before.partitions, p, start = 0, end, quotient = LAST // n, rest = LAST - quotient * n + 1
+    cdef bint slim = before.slim_owner != NULL and after.slim_owner != NULL
+    cdef const char *old = <const char *>before.slim_owner if slim else <const char *>before.owner
+    cdef const char *new = <const char *>after.slim_owner if slim else <const char *>after.owner
+    cdef size_t width = sizeof(before.slim_owner[0]) if slim else sizeof(before.owner[0])
+    cdef Py_ssize_t room = 0
+    cdef void *bigger
+    while start < n:  # 2^64 = quotient * n + rest, which may be n
+        end = min(n, start + BLOCK)
+        if memcmp(old + start * width, new + start * width, (end - start) * width):
+            if room - arcs.count < BLOCK:
+                room = 2 * room + 4 * BLOCK
+                bigger = realloc(arcs.rows, <size_t>room * 4 * sizeof(uint64_t))
+                if bigger == NULL:
+                    return -1
+                arcs.rows = <uint64_t *>bigger
+            for p in range(start, end):
+                if before.owner[p] != after.owner[p]:  # p begins at ceil(p * 2^64 / n), the next one where it ends
+                    push(arcs, p * quotient + (p * rest + n - 1) // n,
+                         (p + 1) * quotient + ((p + 1) * rest + n - 1) // n - 1, before.owner[p], after.owner[p])
+        start = end
+    return room

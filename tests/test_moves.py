@@ -15,7 +15,7 @@ from strategies import SOME
 
 import ringward as rw
 from ringward import transfer as transfers
-from ringward._core import difference
+from ringward._core import ARC, NO_NODE, ArcIndex, difference
 
 NAMES = [f"node{i}" for i in range(30)] + list(COLLIDING)
 STEPS = st.lists(
@@ -80,7 +80,7 @@ def test_arcs_are_the_difference_of_both_divisions(make: Any, first: list[str], 
 
 
 def test_a_change_is_found_where_it_happened(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole space was divided twice for each, which took longer than routing the column again."""
+    """The whole space was divided twice for each, or all points compared: it took longer than routing the column again."""
     hashes = rw.hash_keys(np.arange(10_000))
     for router in (
         rw.HashRing([f"n{i}" for i in range(300)]),
@@ -89,35 +89,103 @@ def test_a_change_is_found_where_it_happened(monkeypatch: pytest.MonkeyPatch) ->
     ):
         ids = router.assign_hashes(hashes)
         monkeypatch.setattr(transfers, "difference", None)
-        for change in (router.mark_down, router.mark_up):
+        monkeypatch.setattr(transfers, "owner_moves", None)
+        for change in (router.mark_down, router.mark_up, router.mark_down):
             change("n7").apply(ids, hashes)
-        if isinstance(router, rw.HashRing):
-            router.add("new").apply(ids, hashes)
-            router.remove("n5").apply(ids, hashes)
-            router.reweigh("n6", 2.0).apply(ids, hashes)
+        router.add("new").apply(ids, hashes)
+        router.remove("n5").apply(ids, hashes)
+        router.reweigh("n6", 2.0).apply(ids, hashes)
         monkeypatch.undo()
         assert (ids == router.assign_hashes(hashes)).all()
 
 
-def test_the_first_apply_takes_less_than_routing_the_column_again() -> None:
-    """With 1,024 nodes it took five times as long."""
-    nodes = [f"n{i}" for i in range(1_024)]
+@pytest.mark.parametrize(
+    ("make", "nodes"),
+    [
+        (rw.HashRing, 1_024),
+        (lambda names: rw.PartitionedRing(names, part_size=8), 4_096),
+    ],
+    ids=["ring", "parts"],
+)
+def test_the_first_apply_takes_less_than_routing_the_column_again(make: Any, nodes: int) -> None:
+    """On a ring of 1,024 nodes it took five times as long, with 4,096 nodes in parts twice."""
+    names = [f"n{i}" for i in range(nodes)]
     hashes = rw.hash_keys(np.arange(86_466))
-    ring = rw.HashRing(nodes)
-    ids = ring.assign_hashes(hashes)
-    applied, routed = [], []
-    for name in nodes[:8]:
-        for change in (ring.mark_down, ring.mark_up):
-            transfer = change(name)
+    router = make(names)
+    ids = router.assign_hashes(hashes)
+    applied: dict[str, list[float]] = {"mark_down": [], "mark_up": []}
+    routed = []
+    for name in names[:6]:
+        for change, taken in applied.items():
+            transfer = getattr(router, change)(name)
             began = time.process_time()
             transfer.apply(ids, hashes, threads=1)
-            applied.append(time.process_time() - began)
-            ring.assign_hashes(hashes[:1])  # compiles
+            taken.append(time.process_time() - began)
+            router.assign_hashes(hashes[:1])  # compiles
             began = time.process_time()
-            again = ring.assign_hashes(hashes, threads=1)
+            again = router.assign_hashes(hashes, threads=1)
             routed.append(time.process_time() - began)
             assert (ids == again).all()
-    assert min(applied) < min(routed)
+    assert all(min(taken) < min(routed) for taken in applied.values())
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 127, 128, 129, 4096, 70_001])
+@pytest.mark.parametrize("nodes", [3, 40])
+def test_tables_of_all_sizes_are_compared_to_their_ends(partitions: int, nodes: int) -> None:
+    """Owners are compared in blocks: the first and the last partition of each, and whole blocks that differ."""
+    table = rw.PartitionTable([f"n{i}" for i in range(nodes)], partitions=partitions)
+    for down in ([f"n{i}" for i in range(nodes - 1)], [f"n{nodes - 1}"]):
+        before, transfer = table.snapshot(), table.mark_down(*down)
+        owners = [view._state.table.owners for view in (before, table)]
+        arcs = transfer.arcs
+        starts = -(-np.arange(partitions, dtype=object) * 2**64 // partitions)
+        inside = [
+            bool(((arcs["start"] <= start) & (start <= arcs["end"])).any())
+            for start in starts[:: max(1, partitions // 500)]
+        ]
+        assert inside == (owners[0] != owners[1])[:: max(1, partitions // 500)].tolist()
+        table.mark_up(*down)
+
+
+@given(
+    arcs=st.integers(0, 40),
+    seed=st.integers(0, 2**32 - 1),
+    sources=st.integers(1, 9),
+    width=st.sampled_from([np.uint16, np.uint32, np.int64]),
+)
+@SOME
+def test_an_index_of_arcs_finds_what_a_plain_search_finds(arcs: int, seed: int, sources: int, width: Any) -> None:
+    """At all ends of arcs, narrow and wide ones, for few and many sources, and with NO_NODE on either side."""
+    rng = np.random.default_rng(seed)
+    edges = np.unique(
+        rng.integers(0, 2**64, 2 * arcs, dtype=np.uint64) >> rng.integers(0, 60, 2 * arcs, dtype=np.uint64)
+    )
+    made = np.zeros(len(edges) // 2, ARC)
+    made["start"], made["end"] = edges[0 : 2 * len(made) : 2], edges[1 : 2 * len(made) : 2]
+    ids_there = np.array([*range(sources - 1), NO_NODE], np.uint64)
+    made["source"], made["target"] = (
+        rng.choice(ids_there, len(made)),
+        rng.choice(np.array([70, 71, NO_NODE], np.uint64), len(made)),
+    )
+    hashes = np.concatenate(
+        [edges, edges + np.uint64(1), edges - np.uint64(1), rng.integers(0, 2**64, 3000, dtype=np.uint64)]
+    )
+    nobody = np.iinfo(width).max
+    ids = rng.choice(ids_there, len(hashes))
+    ids = np.where(ids == NO_NODE, np.uint64(nobody), ids).astype(width)
+    inside = (made["start"][:, None] <= hashes) & (hashes <= made["end"][:, None])
+    arc = np.where(inside.any(axis=0), inside.argmax(axis=0) if len(made) else 0, -1)
+    source, target = (np.append(made[end], np.uint64(0))[arc] for end in ("source", "target"))
+    moves = (arc >= 0) & (np.where(source == NO_NODE, np.uint64(nobody), source) == ids.astype(np.uint64))
+    index = ArcIndex(made)
+    assert index.moved(hashes, 1).tolist() == np.flatnonzero(arc >= 0).tolist()
+    expected = np.where(moves, np.where(target == NO_NODE, np.uint64(nobody), target), ids.astype(np.uint64)).astype(
+        width
+    )
+    assert index.apply(ids, hashes, 1).tolist() == np.flatnonzero(moves).tolist()
+    assert ids.tolist() == expected.tolist()
+    named = np.append(made["source"], made["target"])
+    assert index.largest == named[named != NO_NODE].max(initial=0)
 
 
 def test_a_ring_whose_heavy_node_is_down_still_tells_what_moves() -> None:

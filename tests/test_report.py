@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 import time
 from typing import Any
 
 import numpy as np
 import pytest
 import xxhash
-from strategies import KINDS, Kind
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import KINDS, SOME, Kind
 
 import ringward as rw
+from ringward._core import NO_NODE, Heirs, summed_by
 from ringward.explanation import _ring_way
 
 TRIO = [rw.Node("a", 2.0, "east"), rw.Node("b", 1.0, "east"), rw.Node("c", 1.0, "west")]
@@ -212,3 +216,69 @@ def test_a_report_takes_as_many_times_as_long_as_there_are_more_nodes() -> None:
         return best
 
     assert seconds(8_000) < 18 * seconds(1_000)
+
+
+def test_a_report_of_10_000_nodes_takes_no_longer_than_a_few_builds() -> None:
+    """All heirs of all nodes were put into dictionaries, asked for or not: 1.6 million entries, three times as long."""
+    best = {"build": 100.0, "report": 100.0}
+    for _ in range(2):
+        marks = [time.process_time()]
+        ring = rw.HashRing([f"n{i}" for i in range(10_000)])
+        marks.append(time.process_time())
+        report = ring.report()
+        marks.append(time.process_time())
+        best = {"build": min(best["build"], marks[1] - marks[0]), "report": min(best["report"], marks[2] - marks[1])}
+    assert best["report"] < 3 * best["build"]
+    assert sum(report.nodes[77].heirs.values()) == pytest.approx(report.nodes[77].share)
+
+
+@every_kind
+def test_heirs_that_nobody_read_yet_are_in_all_that_is_made_of_a_report(kind: Kind) -> None:
+    """They are looked up when they are first asked for, and are a plain dict then, the largest first."""
+    read = made(kind, "b").report()
+    everything = [node.heirs for node in read.nodes]
+    assert {type(heirs) for heirs in everything} == {dict}
+    assert all(list(heirs.values()) == sorted(heirs.values(), reverse=True) for heirs in everything)
+    for make in (
+        lambda report: report,
+        lambda report: pickle.loads(pickle.dumps(report)),
+        lambda report: dataclasses.replace(report, nodes=tuple(dataclasses.replace(node) for node in report.nodes)),
+    ):
+        assert [node.heirs for node in make(made(kind, "b").report()).nodes] == everything
+    assert [dataclasses.asdict(node)["heirs"] for node in made(kind, "b").report().nodes] == everything
+    assert repr(made(kind, "b").report().nodes) == repr(read.nodes)
+    fresh = made(kind, "b").report().nodes[0]
+    assert fresh.heirs is fresh.heirs
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        fresh.heirs = {}  # type: ignore[misc]
+    with pytest.raises(AttributeError, match="heir_least"):
+        _ = fresh.heir_least  # type: ignore[attr-defined]
+
+
+@given(
+    pairs=st.lists(st.tuples(*[st.sampled_from([0, 1, 2, 3, 4, 9, NO_NODE])] * 2), max_size=60),
+    seed=st.integers(0, 2**32 - 1),
+)
+@SOME
+def test_heirs_are_summed_as_a_dictionary_sums_them(pairs: list[tuple[int, int]], seed: int) -> None:
+    """Owners and heirs out of range count for nobody; equal parts stand in the order of ids."""
+    lengths = np.random.default_rng(seed).integers(0, 4, len(pairs)) / 8.0
+    sums: dict[int, dict[int, float]] = {owner: {} for owner in range(5)}
+    for (owner, heir), length in zip(pairs, lengths, strict=True):
+        if owner < 5 and heir < 5:
+            sums[owner][heir] = sums[owner].get(heir, 0.0) + float(length)
+    heirs = Heirs(np.array(pairs, np.uint32).reshape(len(pairs), 2), lengths, 5)
+    names = tuple("abcde")
+    for owner, mine in sums.items():
+        expected = {names[heir]: mine[heir] for heir in sorted(mine, key=lambda heir: (-mine[heir], heir))}
+        assert list(heirs.of(owner, names).items()) == list(expected.items())
+        assert heirs.largest[owner] == max(mine.values(), default=0.0)
+    for owner in (-1, 5):
+        with pytest.raises(IndexError):
+            heirs.of(owner, names)
+    owners = np.array(pairs, np.uint32).reshape(len(pairs), 2)[:, 0].copy()
+    inside = owners < 5
+    assert summed_by(owners, lengths, 5).tolist() == np.bincount(owners[inside], lengths[inside], 5).tolist()
+    assert summed_by(owners, None, 5).tolist() == np.bincount(owners[inside], minlength=5).tolist()
+    with pytest.raises(ValueError, match="as many as ids"):
+        summed_by(owners, np.zeros(len(pairs) + 1), 5)

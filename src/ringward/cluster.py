@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,6 +22,7 @@ __all__ = ["Cluster", "Node", "Nodes"]
 
 DEFAULT_WEIGHT = 1.0
 ZONELESS = 0xFFFFFFFF  # where zones have numbers
+SORTED_AT_ONCE = 1 << 14  # names: a few milliseconds
 PAST_MIN = 256  # names of past members that keep their ids at least; more where there are more members
 
 
@@ -97,6 +98,25 @@ def _named(given: Any) -> Node:
 def utf8(name: str) -> bytes:
     """The order of names: that of their UTF-8 bytes."""
     return name.encode()
+
+
+def in_utf8_order(names: Iterable[str]) -> list[str]:
+    """Distinct names in order, which is that of str, too.
+
+    Very many are sorted in pieces, so that no call keeps other threads waiting.
+    """
+    names = list(names)
+    if len(names) <= SORTED_AT_ONCE:
+        return sorted(names)
+    ends = sorted(names[:: SORTED_AT_ONCE >> 6])[15::16]  # of pieces of about a quarter of that
+    pieces: list[list[str]] = [[] for _ in range(len(ends) + 1)]
+    for name in names:
+        pieces[bisect_right(ends, name)].append(name)
+    result = []
+    for piece in pieces:
+        piece.sort()
+        result += piece
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +229,7 @@ class Cluster:
         New names get the next ids, in UTF-8 order. `ordered`: the members' order counts.
         """
         old, new = before.members, self.members
-        touched = dict.fromkeys(self.touched)
+        touched = {name: None for name in self.touched}  # noqa: C420 - `fromkeys` of very many keeps other threads waiting
         gone = tuple([name for name in touched if name in old and new.get(name) != old[name]])
         fresh = tuple([name for name in touched if name in new and old.get(name) != new[name]])
         same = not gone and not fresh and not (touched and ordered and [*old] != [*new])
@@ -238,7 +258,7 @@ class Cluster:
 
     def _with_ids_for(self, names: Iterable[str], past: dict[str, None]) -> dict[str, Any]:
         """What changes when those of the names that have no id yet get one; who is forgotten for it leaves `past`."""
-        fresh = sorted([name for name in names if name not in self.ids], key=utf8)
+        fresh = in_utf8_order(name for name in names if name not in self.ids)
         if not fresh:
             return {"forgot": False}
         # Who leaves in this change is not in `past` yet: a Transfer names its nodes by the ids that both states have.
@@ -249,7 +269,8 @@ class Cluster:
         for name in forgotten:
             del past[name]
         mine = [*free, *range(first, first + len(fresh) - len(free))]
-        ids.update(zip(fresh, mine, strict=True))
+        for name, node in zip(fresh, mine, strict=True):  # `update` would keep other threads waiting
+            ids[name] = node
         known = np.empty(len(ids), object)
         known[:first] = self.names
         known[mine] = fresh
@@ -271,7 +292,7 @@ class Cluster:
     @cached_property
     def in_order(self) -> list[str]:
         """All names that have ids, in UTF-8 order, which is that of str; do not write to it."""
-        return sorted(self.ids)
+        return in_utf8_order(self.ids)
 
     @cached_property
     def by_name(self) -> tuple[Node, ...]:

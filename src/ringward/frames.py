@@ -6,6 +6,7 @@ No library is imported here before one of its objects turns up.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -201,6 +202,10 @@ class NameArray(np.ndarray[Any, np.dtype[np.object_]]):
 
     def __getitem__(self, key: Any) -> Any:
         plain = self.view(np.ndarray)
+        if isinstance(key, np.ndarray) and key.dtype.kind == "u" and key.size > _AT_ONCE:
+            # NumPy would keep other threads waiting until all names are there; a wrong id is an error below, as in few.
+            with suppress(ArgumentError, ArgumentTypeError):
+                return _ARRAYS.owners(checked_ids(key, len(plain)), tuple(plain.tolist()), "string", None)
         try:
             return plain[key]
         except IndexError:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from heapq import nlargest
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ringward import markup
-from ringward._core import ListTable, PartitionMap, PointTable, heirs, second_candidates
+from ringward._core import Heirs, ListTable, PartitionMap, PointTable, second_candidates, summed_by
 from ringward.markup import ROWS_MOST, escaped
 from ringward.texts import brief, percent, shown
 
@@ -24,8 +24,29 @@ _ROWS_SHOWN = 20
 _LINE_MOST = 200
 
 
+class _Inheriting:
+    """Where the heirs of a node are found once somebody asks: all of 10,000 nodes are 1.6 million entries."""
+
+    __slots__ = ("_inherited",)
+
+    def _look_up(self, *inherited: Any) -> None:
+        object.__setattr__(self, "_inherited", inherited)
+        object.__delattr__(self, "heirs")
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> dict[str, float]:
+            """Called for `heirs` before they are there."""
+            if name != "heirs":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            inherited, node, names = self._inherited
+            heirs = inherited.of(node, names)
+            object.__setattr__(self, "heirs", heirs)
+            return heirs
+
+
 @dataclass(frozen=True, slots=True)
-class NodeReport:
+class NodeReport(_Inheriting):
     """One member's part of a report.
 
     Attributes
@@ -107,39 +128,39 @@ class Report:
     def of(cls, view: View) -> Report:
         """The report of a router or snapshot."""
         state = view._state
+        cluster, ids = state.cluster, state.cluster.ids
         ends, owners = state.table.arcs()
-        lengths = np.diff(np.concatenate([[-1.0], ends.astype(np.float64)])) / 2.0**64
-        ids = len(state.names)
-        shares = np.bincount(np.minimum(owners, ids), lengths, minlength=ids + 1)[:ids]
-        able = [node for node in view.nodes if state.cluster.can_own(node)]
-        total = sum(node.weight for node in able)
-        inherited = dict(zip(state.names, _heirs(view), strict=True)) if state.table.live > 1 else {}
-        optimal = _optimal_heirs({node.name: node.weight for node in able})
+        shares = summed_by(owners, _lengths(ends), len(state.names)).tolist()
+        able = {node.name: node.weight for node in view.nodes if cluster.can_own(node)}
+        total = sum(able.values())
+        inherited = _heirs(view) if state.table.live > 1 else None
+        largest = [0.0] * len(shares) if inherited is None else inherited.largest.tolist()
+        optimal = _optimal_heirs(able)
         held = _held(view)
         single = isinstance(state.table, ListTable)  # one node is meant to own everything
         nodes = []
         for node in view.nodes:
-            share = float(shares[state.cluster.ids[node.name]])
-            entitled = node.weight / total if state.cluster.can_own(node) else 0.0
-            mine = inherited.get(node.name, {})
-            holds = held[state.cluster.ids[node.name]] if held else (None, None)
-            nodes.append(
-                NodeReport(
-                    name=node.name,
-                    weight=node.weight,
-                    zone=node.zone,
-                    live=node.name not in view.down,
-                    share=share,
-                    expected=share if single else entitled,
-                    heirs=mine,
-                    heir_max=max(mine.values(), default=0.0) / share if share else 0.0,
-                    heir_max_optimal=optimal.get(node.name, 0.0) if share else 0.0,
-                    held=holds[0],
-                    held_expected=holds[1],
-                )
+            mine = ids[node.name]
+            share = shares[mine]
+            holds = held[mine] if held else (None, None)
+            told = NodeReport(
+                name=node.name,
+                weight=node.weight,
+                zone=node.zone,
+                live=node.name not in cluster.down,
+                share=share,
+                expected=share if single else able.get(node.name, 0.0) / total if able else 0.0,
+                heirs={},
+                heir_max=largest[mine] / share if share else 0.0,
+                heir_max_optimal=optimal.get(node.name, 0.0) if share else 0.0,
+                held=holds[0],
+                held_expected=holds[1],
             )
+            if inherited is not None:
+                told._look_up(inherited, mine, state.name_tuple)
+            nodes.append(told)
         balances = [node.balance for node in nodes if node.expected]
-        moved = [node.share for node in nodes if state.cluster.can_own(state.cluster.members[node.name])]
+        moved = [node.share for node in nodes if node.name in able]
         return cls(
             strategy=getattr(view, "strategy", type(view).__name__),
             epoch=state.epoch,
@@ -248,11 +269,15 @@ def _optimal_heirs(weights: dict[str, float]) -> dict[str, float]:
     }
 
 
-def _heirs(view: View) -> Iterator[dict[str, float]]:
-    """For each id, heir → share of the hash space, the largest first.
+def _lengths(ends: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """The shares of the hash space up to each of some inclusive ends, from the one before."""
+    result: npt.NDArray[np.float64] = np.diff(ends.astype(np.float64), prepend=-1.0)
+    result /= 2.0**64
+    return result
 
-    Every arc is cut where its second candidate changes.
-    """
+
+def _heirs(view: View) -> Heirs:
+    """Who inherits how much: every arc is cut where its second candidate changes."""
     state = view._state
     table = state.own.table
     if isinstance(table, PointTable) and table.zones is not None:  # zones order replicas, not heirs
@@ -261,11 +286,7 @@ def _heirs(view: View) -> Iterator[dict[str, float]]:
         names = table.name_hashes, table.name_ranks
         table = PartitionMap(table.rows, table.alive, table.weights, *names, before=table)
     ends = table.bounds()
-    lengths = np.diff(np.concatenate([[-1.0], ends.astype(np.float64)])) / 2.0**64
-    starts, ids, parts = heirs(second_candidates(table, ends), lengths, len(state.names))
-    names, shares, limits = state.names[ids].tolist(), parts.tolist(), starts.tolist()
-    for start, end in pairwise(limits):
-        yield dict(zip(names[start:end], shares[start:end], strict=True))
+    return Heirs(second_candidates(table, ends), _lengths(ends), len(state.names))
 
 
 def _held(view: View) -> list[tuple[float, float]]:
@@ -274,5 +295,5 @@ def _held(view: View) -> list[tuple[float, float]]:
     table, weights = state.own.table, state.cluster.weights
     if not isinstance(table, PartitionMap) or table.rows.shape[1] < 2:
         return []
-    held = np.bincount(table.rows.ravel(), minlength=len(weights)) / table.rows.size
+    held = summed_by(table.rows.ravel(), None, len(weights)) / table.rows.size
     return list(zip(held.tolist(), (weights / weights.sum()).tolist(), strict=True))

@@ -9,11 +9,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
-from ringward._core import Hasher, ListTable, PartitionMap, PointTable, State, Table
+from ringward._core import (
+    Hasher,
+    ListTable,
+    PartitionMap,
+    PointTable,
+    State,
+    Table,
+    checksum,
+    sealed,
+    summed_by,
+)
 from ringward.checks import checked_int, checked_text
-from ringward.cluster import Cluster, Node, utf8
+from ringward.cluster import Cluster, Node, in_utf8_order, utf8
 from ringward.errors import ArgumentError, ArgumentTypeError, RingwardError, SnapshotError
 from ringward.keys import family_from
 from ringward.view import Placed, View, effective_table
@@ -26,6 +35,7 @@ _HEADER = struct.Struct("<8sIQ")  # magic, version, size of the JSON that follow
 _CHECKSUM_BYTES = 8
 _EPOCH_MAX = 2**64 - 1
 _DTYPES = {text: np.dtype(text) for text in ("<u4", "<u8", "<f8")}
+_AT_ONCE = 2048  # entries of a list that are written before other threads have their turn
 _EMPTY_ROWS_MAX = 1 << 24  # rows without nodes have no bytes that would bound them: as many as a table has partitions
 
 
@@ -88,9 +98,9 @@ class Snapshot(View):
         past = [cluster.ids[name] for name in cluster.past]
         if past != sorted(past):
             header["past"] = past
-        text = json.dumps(header, sort_keys=True).encode()
-        body = b"".join([_HEADER.pack(MAGIC, VERSION, len(text)), text, *(blob.tobytes() for blob in blobs.values())])
-        return body + _checksum(body)
+        text = _json(header).encode()
+        arrays_of_bytes = [np.ascontiguousarray(blob).reshape(-1).view(np.uint8) for blob in blobs.values()]
+        return sealed([_HEADER.pack(MAGIC, VERSION, len(text)), text, *arrays_of_bytes])
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview, hash: Hasher | None = None) -> Snapshot:
@@ -144,8 +154,21 @@ class Snapshot(View):
         return f"<Snapshot of {self.strategy}, {len(self)} nodes, {len(self.down)} down, epoch {self.epoch}>"
 
 
-def _checksum(body: bytes | memoryview) -> bytes:
-    return bytes(xxhash.xxh3_64_digest(body))
+def _json(value: dict[str, Any]) -> str:
+    """As `json.dumps` with sorted keys writes it, but long lists in pieces: one call would keep other threads waiting."""
+    return f"{{{', '.join(f'{json.dumps(key)}: {_json_of(value[key])}' for key in sorted(value))}}}"
+
+
+def _json_of(value: Any) -> str:
+    if not isinstance(value, list) or len(value) <= _AT_ONCE:
+        return json.dumps(value, sort_keys=True)
+    pieces = (value[start : start + _AT_ONCE] for start in range(0, len(value), _AT_ONCE))
+    return f"[{', '.join(json.dumps(piece, sort_keys=True)[1:-1] for piece in pieces)}]"
+
+
+def _float(text: str) -> float:
+    """As JSON's own. That this is Python lets other threads in between the members."""
+    return float(text)
 
 
 def is_intact(data: bytes) -> bool:
@@ -167,10 +190,10 @@ def _opened(data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     if version != VERSION:
         raise SnapshotError(f"version must be {VERSION}, the one this release reads (was {version})")
     body = memoryview(data)[:-_CHECKSUM_BYTES]
-    if _checksum(body) != data[-_CHECKSUM_BYTES:]:
+    if checksum(body) != int.from_bytes(data[-_CHECKSUM_BYTES:]):
         raise SnapshotError("the checksum does not fit the data: they are damaged or cut short")
     try:
-        header = json.loads(bytes(body[_HEADER.size : _HEADER.size + size]))
+        header = json.loads(bytes(body[_HEADER.size : _HEADER.size + size]), parse_float=_float)
         blobs = {}
         at = _HEADER.size + size
         for name, (dtype, shape) in header["arrays"].items():
@@ -201,6 +224,8 @@ def _state_from(header: dict[str, Any], blobs: dict[str, npt.NDArray[Any]], hash
     for part in ("names", "members", "down"):
         _demand(isinstance(header[part], list), f"a list of {part}")
     _demand({*map(type, header["names"])} <= {str} and "" not in header["names"], "names of text")
+    for name in header["names"]:
+        utf8(name)  # of past ones too: a lone surrogate is an error
     names = np.empty(len(header["names"]), object)
     names[:] = header["names"]
     names.flags.writeable = False
@@ -210,7 +235,7 @@ def _state_from(header: dict[str, Any], blobs: dict[str, npt.NDArray[Any]], hash
     if len(ids) != len(names) or not members.keys() <= ids.keys() or not set(header["down"]) <= members.keys():
         raise SnapshotError("the snapshot's names, members and down nodes do not fit together")
     ranks = np.empty(len(names), np.uint32)
-    ranks[[ids[name] for name in sorted(ids, key=utf8)]] = np.arange(len(names), dtype=np.uint32)
+    ranks[[ids[name] for name in in_utf8_order(ids)]] = np.arange(len(names), dtype=np.uint32)
     weights = np.zeros(len(names))
     weights[[ids[name] for name in members]] = [node.weight for node in members.values()]
     _demand(math.isfinite(sum(weights.tolist())), "weights of a finite sum")
@@ -265,7 +290,7 @@ def _table_from(kind: str, blobs: dict[str, npt.NDArray[Any]], cluster: Cluster)
         hashes, nodes = _expect(blobs, "hashes", np.uint64), _expect(blobs, "nodes", np.uint32)
         _demand(len(hashes) == len(nodes), "as many nodes as hashes")
         _demand(bool((hashes[1:] >= hashes[:-1]).all()), "points in rising order")
-        counts = np.bincount(_within(nodes, ids), minlength=ids)
+        counts = summed_by(_within(nodes, ids), None, ids)
         owning = [cluster.ids[node.name] for node in cluster if node.weight > 0]
         _demand(np.array_equal(np.flatnonzero(counts), np.sort(owning)), "points of exactly the members")
         groups = _per_id(blobs, "groups", ids) if "groups" in blobs else None

@@ -142,7 +142,7 @@ class Transfer:
             return owner_moves(before, after) if moves is None else moves
         if not (isinstance(before, PartitionMap) and isinstance(after, PartitionMap)):
             return None
-        return partition_moves(before.owners, after.owners) if len(before.owners) == len(after.owners) else None
+        return partition_moves(before, after)
 
     def _translated(self, ids: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
         if self._new_ids is None:
@@ -296,19 +296,14 @@ class Transfer:
             raise ArgumentError("ids", "writeable", "read-only")
         if np.may_share_memory(ids, hashes):
             raise ArgumentError("ids", "apart from hashes in memory", "overlapping")
-        if self._largest_id >= _LARGEST[ids.dtype]:
-            raise ArgumentError("ids", f"wide enough for node id {self._largest_id}", ids.dtype)
+        largest = self._index.largest  # of those that keys leave or go to; they all have to fit
+        if largest >= _LARGEST[ids.dtype]:
+            raise ArgumentError("ids", f"wide enough for node id {largest}", ids.dtype)
         plain = np.require(ids, None, ["C", "A"])
         moved = self._index.apply(plain, hashes, threads)
         if plain is not ids:  # strided or unaligned: the moved entries alone are written back
             ids[moved] = plain[moved]
         return moved
-
-    @cached_property
-    def _largest_id(self) -> int:
-        """Of those that keys leave or go to; they all have to fit the ids of a column."""
-        named = np.append(self.arcs["source"], self.arcs["target"])
-        return int(named[named != NO_NODE].max(initial=0))
 
     def __repr__(self) -> str:
         return f"<Transfer {self}>"

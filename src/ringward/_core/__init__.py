@@ -8,7 +8,8 @@ from ringward._core.cpu import cpu
 from ringward._core.file_watch import FileWatch, disown, own, system_calls
 from ringward._core.group_commit import NESTED, GroupCommit, Job, Lead, Passage
 from ringward._core.hashing import Hasher
-from ringward._core.heirs import heirs
+from ringward._core.heirs import Heirs, summed_by
+from ringward._core.joined import checksum, sealed
 from ringward._core.log_rows import append_rows, event_digest, first_faulty, log_rows, untracked
 from ringward._core.loops import checked_hashes, hash_column, second_candidates
 from ringward._core.moves import owner_moves, partition_moves, point_moves
@@ -30,6 +31,7 @@ __all__ = [
     "FileWatch",
     "GroupCommit",
     "Hasher",
+    "Heirs",
     "Job",
     "Lead",
     "ListTable",
@@ -44,6 +46,7 @@ __all__ = [
     "append_rows",
     "changed",
     "checked_hashes",
+    "checksum",
     "cpu",
     "difference",
     "disown",
@@ -51,7 +54,6 @@ __all__ = [
     "filter_points",
     "first_faulty",
     "hash_column",
-    "heirs",
     "log_rows",
     "merge_points",
     "node_points",
@@ -63,9 +65,11 @@ __all__ = [
     "point_moves",
     "rebalance",
     "refuse_queries",
+    "sealed",
     "second_candidates",
     "sort_points",
     "start_of",
+    "summed_by",
     "system_calls",
     "untracked",
 ]

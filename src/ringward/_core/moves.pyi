@@ -1,6 +1,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from ringward._core.partition_map import PartitionMap
 from ringward._core.point_table import PointTable
 
 ARC: np.dtype[np.void]
@@ -9,4 +10,4 @@ def point_moves(
     before: PointTable, after: PointTable, points: npt.NDArray[np.uint64]
 ) -> npt.NDArray[np.void] | None: ...
 def owner_moves(before: PointTable, after: PointTable) -> npt.NDArray[np.void] | None: ...
-def partition_moves(before: npt.NDArray[np.uint32], after: npt.NDArray[np.uint32]) -> npt.NDArray[np.void]: ...
+def partition_moves(before: PartitionMap, after: PartitionMap) -> npt.NDArray[np.void] | None: ...

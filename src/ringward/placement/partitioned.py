@@ -11,9 +11,9 @@ import xxhash
 
 from ringward._core import Hasher, PointTable, State
 from ringward.checks import checked_int
-from ringward.cluster import Cluster, Nodes, utf8
+from ringward.cluster import Cluster, Nodes, in_utf8_order, utf8
 from ringward.keys import XXH3
-from ringward.placement.points import POINTS_MAX, POINTS_PER_NODE, WEIGHT_UNIT, Points, point_options
+from ringward.placement.points import POINTS_MAX, POINTS_PER_NODE, WEIGHT_UNIT, Points, point_options, touched_points
 from ringward.router import Placed, Router
 
 __all__ = ["PartitionedRing"]
@@ -78,6 +78,9 @@ class PartitionedRing(Router):
         count = -(-len(state.cluster) // self._options["part_size"])
         return len(sizes) == count and max(sizes, default=0) - min(sizes, default=0) <= 1
 
+    def _touched(self, before: Cluster, after: Cluster) -> npt.NDArray[np.uint64] | None:
+        return touched_points(before, after, self._options, parts=True)
+
     def _place(self, cluster: Cluster, before: State | None, epoch: int) -> Placed:
         if before is not None and before.cluster.members.keys() == cluster.members.keys():
             groups = before.own.table.groups
@@ -110,7 +113,10 @@ class PartitionedRing(Router):
 
 
 def _by_hash(names: list[str]) -> list[str]:
-    return sorted(names, key=lambda name: (xxhash.xxh3_64_intdigest(utf8(name)), utf8(name)))
+    """Names in the order of their hashes."""
+    names = in_utf8_order(names)
+    hashes = np.array([xxhash.xxh3_64_intdigest(utf8(name)) for name in names], np.uint64)
+    return [names[place] for place in np.argsort(hashes, kind="stable").tolist()]
 
 
 def cut(cluster: Cluster, part_size: int, before: State | None) -> npt.NDArray[np.uint32]:
@@ -147,7 +153,9 @@ def _filled(kept: list[list[str]], members: list[str]) -> list[list[str]]:
     # The parts that hold most now get the larger size: fewer nodes leave.
     order = sorted(range(len(kept)), key=lambda part: (-len(kept[part]), part))
     sizes = {part: least + (place < larger) for place, part in enumerate(order)}
-    result = [_by_hash(names)[: sizes[part]] for part, names in enumerate(kept)]
+    result = [
+        [*names] if len(names) <= sizes[part] else _by_hash(names)[: sizes[part]] for part, names in enumerate(kept)
+    ]
     placed = {name for names in result for name in names}
     waiting = iter(_by_hash([name for name in members if name not in placed]))
     for part, names in enumerate(result):

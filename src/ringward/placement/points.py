@@ -32,6 +32,8 @@ RING_BYTES_MAX = 1 << 29
 POINTS_MAX = RING_BYTES_MAX // POINT_BYTES
 
 
+_FEW_POINTS = 2048  # are always looked at one by one
+_COMPARED = 16  # points of two rings that are compared in the time of one that is looked at
 _COUNT_MAX = 2.0**53  # a count beyond, or one that is infinite, would not be shown rightly anyway
 
 
@@ -95,16 +97,27 @@ def _changed_table(
     )
 
 
-def touched_points(before: Cluster, after: Cluster, options: dict[str, Any]) -> npt.NDArray[np.uint64] | None:
+def touched_points(
+    before: Cluster, after: Cluster, options: dict[str, Any], *, parts: bool = False
+) -> npt.NDArray[np.uint64] | None:
     """The hashes of all points of nodes that came, went, or changed their weight or liveness, rising.
 
-    None where the weights claim more than a ring can have, as those of made-up snapshots may.
+    With `parts` also those of nodes that are down, whose keys are handed on within a part. None where these are so
+    many that comparing the rings from end to end is faster, or where the weights claim more than a ring can have, as
+    those of made-up snapshots may.
     """
-    names = list((before.down ^ after.down).union(after.gone, after.fresh))
+    down = before.down | after.down if parts else before.down ^ after.down
+    names = list(down.union(after.gone, after.fresh))
     both = before.members, after.members
     heaviest = [max((m[name] for m in both if name in m), key=lambda node: node.weight) for name in names]
     counts = [point_count(node, options) for node in heaviest]
-    return np.unique(_labels(names, counts)[0]) if sum(counts) <= POINTS_MAX else None
+    total = sum(counts)
+    ring = max(float(cluster.weights.sum()) for cluster in (before, after)) / options["weight_unit"]
+    if total > POINTS_MAX or (total > _FEW_POINTS and total > options["points_per_node"] * ring / _COMPARED):
+        return None
+    hashes = _labels(names, counts)[0]
+    hashes.sort()
+    return hashes
 
 
 class Points(NamedTuple):
