@@ -113,7 +113,7 @@ def _as_routed(key: Key) -> Key:
         return text
     if isinstance(key, bytearray | memoryview):
         return bytes(key)
-    return int.__int__(key) if isinstance(key, int) else key
+    return int(key) if isinstance(key, int) else key
 
 
 def _way(view: View, value: int) -> tuple[str, list[tuple[str, str]]]:

@@ -179,7 +179,9 @@ def decoded_lines(source: ByteSource, encoding: str | None = None) -> Iterator[s
         if encoding is None and b"\0" in block:
             line = number + block[: block.index(b"\0")].count(b"\n")
             raise InputError(
-                source.name, "not text: there is a NUL character (--encoding reads UTF-16 and others)", line
+                source.name,
+                "not text: there is a NUL character (UTF-16 needs its mark; for tables of keys, --encoding)",
+                line,
             )
         held += block
         _check_length(source.name, held.find(b"\n"), number)  # the others lie within a block
