@@ -327,6 +327,14 @@ def test_plan_lists_the_rows_that_move(monkeypatch, batch_rows):
     assert not [path for path in Path().iterdir() if path.name.startswith((".ringward", "x."))]
 
 
+def test_a_warning_is_a_line_for_who_runs_the_command():
+    """It showed a path and a line of the package's code."""
+    done = process("assign", "-", *ASSIGN[2:], "--strategy", "table", "--partitions", "2", input=b"a\n")
+    assert done.returncode == 0
+    said = done.stderr.decode().splitlines()
+    assert said == ["Warning: partitions should be at least 4, the number of nodes (was 2): some own no key"]
+
+
 NO_LINES = {
     "header": "user,country\nbob,DE\nann,FR\n",
     "quotes": 'user,"a ""note"""\nbob,"two\nlines"\n',

@@ -526,7 +526,6 @@ NO_COLUMNS: dict[str, tuple[Any, str]] = {
     "pyarrow date": (pa.array([DAY]), "of date"),
     "pyarrow timestamp": (pa.array([dt.datetime(2020, 1, 1)]), "of timestamp"),  # noqa: DTZ001 - any time
     "pyarrow decimal": (pa.array([1], pa.decimal128(5)), "of decimal"),
-    "pyarrow null": (pa.array([None]), "of null"),
     "pyarrow bool8": (pa.array([1], pa.bool8()), "of the extension 'arrow.bool8'"),
     "pyarrow opaque": (pa.array([b"a"], pa.opaque(pa.binary(), "t", "v")), "of the extension 'arrow.opaque'"),
     "pyarrow list": (pa.array([["a"]]), "of list"),
@@ -537,7 +536,6 @@ NO_COLUMNS: dict[str, tuple[Any, str]] = {
     "polars Float64": (pl.Series([1.0]), "of float64"),
     "polars Date": (pl.Series([DAY]), "of date"),
     "polars List": (pl.Series([["a"]]), "of large_list"),
-    "polars Null": (pl.Series([None]), "of null"),
     "pandas float": (pd.Series([1.0]), "dtype was float64"),
     "pandas bool": (pd.Series([True]), "dtype was bool"),
     "pandas datetime": (pd.Series([pd.Timestamp(0)]), "dtype was datetime64"),

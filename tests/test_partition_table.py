@@ -7,7 +7,8 @@ import math
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import oracle
@@ -236,6 +237,25 @@ def test_more_nodes_than_partitions_is_a_warning() -> None:
         table.add("c")
         warnings.simplefilter("error")
         table.add("d")
+
+
+def test_the_warning_names_the_line_that_is_to_be_changed() -> None:
+    """It named one of the package, which Python shows once in a process: the second table got none."""
+
+    def by_change(table: rw.PartitionTable) -> None:
+        with table.change() as change:
+            change.add("c")
+
+    makers: list[Callable[[], Any]] = [
+        lambda: rw.PartitionTable(["a", "b", "c"], partitions=2),
+        lambda: rw.PartitionTable(["a", "b"], partitions=2).add("c"),
+        lambda: rw.PartitionTable({"a": 1, "b": 1, "c": 0}, partitions=2).reweigh("c", 1),
+        lambda: by_change(rw.PartitionTable(["a", "b"], partitions=2)),
+    ]
+    for make in makers:
+        with pytest.warns(UserWarning, match="at least 3") as caught:
+            make()
+        assert [each.filename for each in caught] == [__file__]
 
 
 # ---- what a change moves ---------------------------------------------------------------------------------

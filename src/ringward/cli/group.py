@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import warnings
 from typing import Any, TextIO
 
 import click
@@ -68,7 +69,9 @@ class _Group(ListedGroup):
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without → is no reason to fail
         try:
-            result = super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _warned  # type: ignore[assignment]
+                result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
             _drop_output(sys.stdout)
@@ -99,6 +102,11 @@ def _tidied(error: click.ClickException) -> None:
 def _failed(error: OSError) -> click.ClickException:
     where = "the output" if error.filename is None else os.fsdecode(error.filename)
     return click.ClickException(tidy(f"{where}: {error.strerror or error}"))
+
+
+def _warned(message: Warning | str, *_place: Any) -> None:
+    """A warning for who runs a command: where it stands in the code tells them nothing."""
+    click.echo(f"Warning: {neutral(tidy(str(message)))}", err=True)
 
 
 def _drop_output(stream: TextIO) -> None:

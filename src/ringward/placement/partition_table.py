@@ -126,7 +126,7 @@ class PartitionTable(Router):
         owning = np.count_nonzero(cluster.weights)
         if owning > partitions and (before is None or np.count_nonzero(before.cluster.weights) <= partitions):
             text = f"partitions should be at least {owning}, the number of nodes (was {partitions}): some own no key"
-            warnings.warn(text, UserWarning, stacklevel=5)
+            warnings.warn(text, UserWarning, stacklevel=6)  # whose code makes the table, or the change
 
     def _rebalanced(
         self, cluster: Cluster, rows: npt.NDArray[np.uint32], zones: npt.NDArray[np.uint32]
