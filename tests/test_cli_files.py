@@ -327,6 +327,16 @@ def test_plan_lists_the_rows_that_move(monkeypatch, batch_rows):
     assert not [path for path in Path().iterdir() if path.name.startswith((".ringward", "x."))]
 
 
+@pytest.mark.parametrize("weight", ["1_000", "\u0663", "0x10", "1,5", "infinity", "1e", "+-1"])
+def test_weights_are_plain_decimal_numbers(weight):
+    """`1_000` and digits of other scripts were read, since Python's `float` reads them."""
+    Path("n.tsv").write_text(f"name\tweight\na\t{weight}\nb\t1\n")
+    assert fails("report", "--nodes", "n.tsv").startswith("n.tsv, line 2: weight must be a number")
+    Path("n.tsv").write_text("name\tweight\na\t1.5e1\nb\t.5\nc\t2.\nd\t+3\ne\t\n")
+    weights = [node["weight"] for node in run_json("report", "--nodes", "n.tsv")["nodes"]]
+    assert weights == [15.0, 0.5, 2.0, 3.0, 1.0]
+
+
 def test_a_warning_is_a_line_for_who_runs_the_command():
     """It showed a path and a line of the package's code."""
     done = process("assign", "-", *ASSIGN[2:], "--strategy", "table", "--partitions", "2", input=b"a\n")

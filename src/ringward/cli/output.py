@@ -85,17 +85,7 @@ def plain_name(name: str) -> str:
 
 
 def echo_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()) -> None:
-    """Print a table.
-
-    Parameters
-    ----------
-    columns : sequence of str
-        Headings.
-    rows : sequence of sequence of str
-        Cells.
-    left : sequence of str
-        Headings of columns of text, set to the left; numbers stand to the right.
-    """
+    """Print a table of these headings, cells and columns of text, as `table_lines` takes them."""
     safe = [[plain_name(cell) for cell in row] for row in rows]
     for line in table_lines(columns, safe, left, screen_width() if sys.stdout.isatty() else None):
         click.echo(line)

@@ -61,6 +61,9 @@ class PartitionTable(Router):
     fewest of its candidates. Rows depend on the history of membership changes, never on
     liveness or on the order in which nodes are given.
 
+    A row as a whole keeps zones apart, not each of its beginnings: with more replicas than zones,
+    the first two of a row may share a zone. Take whole rows, or as many replicas as there are zones.
+
     Examples
     --------
     >>> import numpy as np, ringward as rw
