@@ -43,6 +43,7 @@ cdef class ArrowColumn(KeySource):
     cdef Py_ssize_t position
     cdef const uint8_t *validity
     cdef int open(self, OwnedArray owner, const ArrowArray *array, Py_ssize_t position, Layout layout) except -1
+    cdef int take(self, OwnedArray owner, const ArrowArray *array, Py_ssize_t position, Py_ssize_t width) except -1
     cdef int find_buffer(self, int index, Py_ssize_t width, const char **data) except -1
     cdef int refuse_array(self, str has) except -1
     cdef int refuse(self, Py_ssize_t index, str must) except -1 nogil

@@ -8,6 +8,7 @@ from ringward._core.sources import IntSource
 from ringward.errors import KeyValueError
 
 from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
 from .arrow cimport OwnedArray
 from .arrow_abi cimport ArrowArray, count_nulls, is_valid
 from .hashing cimport HashSpec, hash_rows, hash_spans
@@ -57,26 +58,31 @@ cdef class ArrowColumn(KeySource):
     cdef int open(self, OwnedArray owner, const ArrowArray *array, Py_ssize_t position, Layout layout) except -1:
         """Take an array and check its buffers; subclasses then look at their own."""
         cdef int64_t first = 0
-        self.owner = owner
-        self.array = array
-        self.position = position
-        self.fallible = True
-        if array.length < 0 or array.offset < 0 or array.length > INT64_MAX - 1 - array.offset:
-            self.refuse_array(f"length {array.length} at offset {array.offset}")
-        if array.length > MOST_BYTES // max(<Py_ssize_t>1, layout.width) - array.offset:
-            self.refuse_array(f"length {array.length} at offset {array.offset}, more than memory can hold")
+        self.take(owner, array, position, layout.width)
         if array.n_buffers != layout.buffers and (array.n_buffers < layout.buffers or layout.column is not ViewColumn):
             self.refuse_array(f"{array.n_buffers} buffers instead of {layout.buffers}")
         if array.buffers == NULL or array.n_children != 0:
             self.refuse_array("no list of buffers" if array.buffers == NULL else "children")
-        self.size = array.length
-        self.offset = array.offset
         self.validity = <const uint8_t *>array.buffers[0]
         if array.null_count > 0 and self.validity == NULL:
             self.refuse_array("nulls, but no validity bitmap")
         if array.null_count != 0 and self.validity != NULL:
             self.nulls = count_nulls(self.validity, self.offset, self.size, &first)
             self.first_null = first
+        return 0
+
+    cdef int take(self, OwnedArray owner, const ArrowArray *array, Py_ssize_t position, Py_ssize_t width) except -1:
+        """Hold an array, whose length must be one that can be."""
+        self.owner = owner
+        self.array = array
+        self.position = position
+        self.fallible = True
+        if array.length < 0 or array.offset < 0 or array.length > INT64_MAX - 1 - array.offset:
+            self.refuse_array(f"length {array.length} at offset {array.offset}")
+        if array.length > MOST_BYTES // max(<Py_ssize_t>1, width) - array.offset:
+            self.refuse_array(f"length {array.length} at offset {array.offset}, more than memory can hold")
+        self.size = array.length
+        self.offset = array.offset
         return 0
 
     cdef int find_buffer(self, int index, Py_ssize_t width, const char **data) except -1:
@@ -105,6 +111,22 @@ cdef class ArrowColumn(KeySource):
         cdef Py_ssize_t i
         for i in range(count):
             out[i] = not self.is_present(start + i)
+
+
+cdef class NullColumn(ArrowColumn):
+    """A column that has no values at all: what libraries make of one whose keys are all missing, or of an empty list."""
+
+    cdef int open(self, OwnedArray owner, const ArrowArray *array, Py_ssize_t position, Layout layout) except -1:
+        self.take(owner, array, position, layout.width)
+        self.nulls = self.size
+        return 0
+
+    cdef bint is_present(self, Py_ssize_t index) noexcept nogil:
+        return False
+
+    cdef int fill(self, const HashSpec *spec, Py_ssize_t start, Py_ssize_t count, uint64_t *out) except -1 nogil:
+        memset(out, 0, <size_t>count * sizeof(out[0]))
+        return 0
 
 
 cdef class IntegerColumn(ArrowColumn):

@@ -1,7 +1,7 @@
 """The source for a column that exports the Arrow PyCapsule interface."""
 from ringward import advice
 from ringward._core.arrow import open_array, open_stream
-from ringward._core.arrow_columns import FixedColumn, IntegerColumn, OffsetColumn, ViewColumn
+from ringward._core.arrow_columns import FixedColumn, IntegerColumn, NullColumn, OffsetColumn, ViewColumn
 from ringward._core.arrow_dictionary import DictionaryColumn
 from ringward.errors import KeyTypeError, KeyValueError
 
@@ -27,7 +27,7 @@ cdef tuple EXTENSIONS = ("arrow.json", "arrow.uuid")  # those that mean the text
 
 # For messages only: the longest prefix of a format that is known names it.
 cdef dict OTHERS = {
-    "n": "null", "b": "bool", "e": "float16", "f": "float32", "g": "float64", "d": "decimal", "td": "date",
+    "b": "bool", "e": "float16", "f": "float32", "g": "float64", "d": "decimal", "td": "date",
     "tt": "time", "ts": "timestamp", "tD": "duration", "ti": "interval", "+l": "list", "+L": "large_list",
     "+v": "list_view", "+w": "fixed_size_list", "+m": "map", "+u": "union", "+r": "run_end_encoded"}
 
@@ -41,6 +41,8 @@ cdef Layout plain_layout(str form):
         return Layout(OffsetColumn, 3, OFFSETS[form])
     if form in VIEWS:
         return Layout(ViewColumn, 3, 0)
+    if form == "n":
+        return Layout(NullColumn, 0, 0)
     if form.startswith("w:") and form[2:].isdecimal() and int(form[2:]) <= INT32_MAX:
         return Layout(FixedColumn, 2, int(form[2:]))
     return None

@@ -74,6 +74,8 @@ cdef KeySource array_source(cnp.ndarray keys):
                            "compressed() has the others, filled() puts one key in the place of those")
     if cnp.PyArray_NDIM(keys) != 1:
         raise KeyTypeError(f"keys must have 1 dimension (had {cnp.PyArray_NDIM(keys)})")
+    if cnp.PyArray_DIM(keys, 0) == 0 and dtype == np.float64:
+        return SequenceSource(())  # what NumPy makes of an empty list
     source = ARRAY_SOURCES.get(dtype.kind)
     if source is None:
         raise KeyTypeError(f"keys must be integers, bytes, text or objects (dtype was {dtype}); "

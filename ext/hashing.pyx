@@ -3,12 +3,13 @@ import uuid
 
 import numpy as np
 
-from ringward.errors import ArgumentError, ArgumentTypeError, KeyTypeError, KeyValueError
+from ringward.advice import advice_for_key
+from ringward.checks import checked_int
+from ringward.errors import ArgumentError, KeyTypeError, KeyValueError
 from ringward.texts import shown
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_Check
-from cpython.number cimport PyNumber_Index
 from cpython.unicode cimport PyUnicode_Check
 from libc.string cimport memset
 from .cpu cimport kernels
@@ -64,17 +65,8 @@ cdef uint64_t hash_any(const HashSpec *spec, PyObject *key) except? 0xFFFFFFFFFF
 cdef enum:
     MOST_ROUNDS = 64  # a hash must end
 
-cdef object bounded(str argument, value, least, most):
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ArgumentTypeError(argument, "an int", value)
-    number = PyNumber_Index(value)
-    if not least <= number <= most:
-        raise ArgumentError(argument, f"at least {least} and at most {most}", number)
-    return number
-
-
 cdef uint64_t word(str argument, value) except? 0xFFFFFFFFFFFFFFFF:
-    return bounded(argument, value, 0, (1 << 64) - 1)
+    return checked_int(argument, value, 0, (1 << 64) - 1)
 
 
 cdef class Hasher:
@@ -98,18 +90,18 @@ cdef class Hasher:
         cdef HashSpec spec
         cdef int least = family == FAMILY_SIPHASH
         memset(&spec, 0, sizeof(HashSpec))
-        spec.family = <Family><int>bounded("family", family, 0, FAMILY_MULTIPLICATIVE)
+        spec.family = <Family><int>checked_int("family", family, 0, FAMILY_MULTIPLICATIVE)
         spec.seed = word("seed", seed)
         spec.flip = flip_4to8(spec.seed)
         derive_secret(spec.secret, spec.seed)
         spec.k0 = word("k0", k0)
         spec.k1 = word("k1", k1)
-        spec.c_rounds = bounded("c_rounds", c_rounds, least, MOST_ROUNDS)
-        spec.d_rounds = bounded("d_rounds", d_rounds, least, MOST_ROUNDS)
+        spec.c_rounds = checked_int("c_rounds", c_rounds, least, MOST_ROUNDS)
+        spec.d_rounds = checked_int("d_rounds", d_rounds, least, MOST_ROUNDS)
         spec.multiplier = word("multiplier", multiplier)
         spec.modulus.divisor = word("divisor", divisor)
         spec.modulus.reciprocal = word("reciprocal", reciprocal)
-        spec.modulus.shift = bounded("shift", shift, 0, 63)
+        spec.modulus.shift = checked_int("shift", shift, 0, 63)
         if spec.family == FAMILY_MULTIPLICATIVE:
             refuse_unnormalised(spec.multiplier, spec.modulus.divisor, spec.modulus.reciprocal, spec.modulus.shift)
         self.spec = spec
@@ -158,7 +150,8 @@ cdef int refuse(error, str must, key, Py_ssize_t index) except -1:
         if isinstance(key, list) or (hasattr(type(key), "__array__") and hasattr(type(key), "__len__")):
             must += ": assign and hash_keys take columns"
         raise error(f"key {must} (was {describe(key)})")
-    raise error(f"keys[{index}] {must} (was {describe(key)})", position=index)
+    hint = advice_for_key(key) if error is KeyTypeError else ""
+    raise error(f"keys[{index}] {must} (was {describe(key)}){hint}", position=index)
 
 
 cdef uint64_t integer_value(key, Py_ssize_t index) except? 0xFFFFFFFFFFFFFFFF:

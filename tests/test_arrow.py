@@ -285,10 +285,24 @@ def test_what_stands_behind_a_null_is_undefined(name: str) -> None:
         rw.hash_keys(UNDEFINED[name]())
 
 
+@pytest.mark.parametrize("buffers", [[], [None]])
+def test_a_column_of_nulls_has_no_buffer_that_is_read(buffers: list[Any]) -> None:
+    """Older producers give it one, newer ones none; both as the keys and as the values of a dictionary."""
+    for call in (rw.hash_keys, rw.HashRing(["a"]).assign):
+        with pytest.raises(rw.KeyTypeError, match=r"had 5, the first at 0\)"):
+            call(Made(b"n", buffers, 5))
+        with pytest.raises(rw.KeyTypeError, match=r"had 3, the first at 0\)"):
+            call(dictionary(bytes([0, 1, 1]), 3, dictionary=Made(b"n", buffers, 2)))
+    with pytest.raises(rw.KeyValueError, match="valid Arrow array"):
+        rw.hash_keys(Made(b"n", buffers, -1))
+    with pytest.raises(rw.KeyValueError, match="valid Arrow array"):
+        rw.hash_keys(Made(b"n", buffers, 1 << 60))
+
+
 # ---- types ---------------------------------------------------------------------------------------------
 
 OTHER_TYPES = {
-    b"n": "null", b"b": "bool", b"e": "float16", b"f": "float32", b"g": "float64", b"d:19,10": "decimal",
+    b"b": "bool", b"e": "float16", b"f": "float32", b"g": "float64", b"d:19,10": "decimal",
     b"d:19,10,256": "decimal", b"tdD": "date", b"tdm": "date", b"ttu": "time", b"tsu:UTC": "timestamp",
     b"tDn": "duration", b"tiM": "interval", b"+l": "list", b"+L": "large_list", b"+vl": "list_view",
     b"+w:3": "fixed_size_list", b"+m": "map", b"+ud:0,1": "union", b"+r": "run_end_encoded", b"": "format ''",

@@ -490,6 +490,12 @@ WITH_NULLS: dict[str, tuple[Any, int, int]] = {
     "pandas Index of str": (pd.Index(["a", None], dtype="str"), 1, 1),
     "pandas Index of Arrow": (pd.Index(["a", None], dtype=pd.ArrowDtype(pa.string())), 1, 1),
     "pandas CategoricalIndex": (pd.CategoricalIndex(["a", None, "b"]), 1, 1),
+    "pyarrow null": (pa.nulls(3), 3, 0),
+    "pyarrow dictionary of null": (pa.nulls(2).dictionary_encode(), 2, 0),
+    "pyarrow chunks of null": (pa.chunked_array([pa.nulls(0), pa.nulls(2), pa.nulls(1)]), 3, 0),
+    "pyarrow slice of null": (pa.nulls(9)[4:6], 2, 0),
+    "polars Null": (pl.Series([None, None]), 2, 0),
+    "pandas null": (pd.Series([None], dtype=pd.ArrowDtype(pa.null())), 1, 0),
     "duckdb": (duckdb.sql("select * from (values ('a'), (null)) t(key)").to_arrow_table()["key"], 1, 1),
 }
 if na:
@@ -507,6 +513,48 @@ def test_nulls_are_refused_with_their_number_and_the_first_of_them(name: str) ->
             call(column)
         assert caught.value.position == first
     assert (out == 77).all()
+
+
+@pytest.mark.parametrize("name", WITH_NULLS)
+def test_nulls_are_skipped_whatever_the_library_made_of_them(name: str) -> None:
+    """Also where all keys of a batch are missing, of which libraries make a type of its own: it was refused."""
+    column, count, first = WITH_NULLS[name]
+    router = rw.HashRing(["a", "b"])
+    for owners in (router.assign(column, nulls="skip"), router.assign(column, count=2, nulls="skip")[:, 0]):
+        assert (np.count_nonzero(owners == rw.NO_NODE), int((owners == rw.NO_NODE).argmax())) == (count, first)
+
+
+EMPTY: dict[str, Any] = {
+    "list": [],
+    "numpy": np.array([]),
+    "numpy object": np.array([], object),
+    "pandas frame": pd.DataFrame({"key": []})["key"],
+    "pandas": pd.Series([]),
+    "pyarrow": pa.array([]),
+    "pyarrow chunks": pa.chunked_array([], pa.null()),
+    "polars": pl.Series([]),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_a_column_without_keys_has_no_owners_whatever_type_a_library_gave_it(name: str) -> None:
+    """An empty list is floats to NumPy and nulls to pyarrow and Polars, which were refused."""
+    router = rw.HashRing(["a", "b"])
+    for nulls in ("raise", "skip"):
+        assert router.assign(EMPTY[name], nulls=nulls).shape == (0,)
+        assert router.assign(EMPTY[name], count=2, nulls=nulls).shape == (0, 2)
+    assert rw.hash_keys(EMPTY[name]).shape == (0,)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), np.float64("nan"), pd.NA, pd.NaT])
+def test_missing_objects_among_keys_say_how_keys_may_be_missing(missing: Any) -> None:
+    """`nulls="skip"` is about columns that have nulls; objects are what the list says."""
+    router = rw.HashRing(["a", "b"])
+    for column in (["a", missing], np.array(["a", missing], object), pd.Series(["a", missing], dtype=object)):
+        with pytest.raises(rw.KeyTypeError, match=r"keys\[1\] must be .*from_pandas=True") as caught:
+            router.assign(column, nulls="skip")
+        assert caught.value.position == 1
+    assert router.assign(pa.array(["a", missing], from_pandas=True), nulls="skip")[1] == rw.NO_NODE
 
 
 DAY = dt.date(2020, 1, 1)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-__all__ = ["KIND_OF_COLUMN", "advice_for_type", "advice_on"]
+__all__ = ["KIND_OF_COLUMN", "advice_for_key", "advice_for_type", "advice_on"]
 
 KIND_OF_COLUMN = "a list, a tuple, a NumPy array or a column with Arrow's interface"
 _TEXT = "a column of this {} has no rows before it runs: {}"
+_MISSING = "missing keys are nulls of a column that has them, such as pyarrow.array(keys, from_pandas=True)"
 _BATCHES = "give assign_batch(router, key)"  # to what runs it: docs/engines.md
 
 # Library and class, or a method that only such classes have: what to do.
@@ -54,5 +55,13 @@ def _advice_on(kind: type) -> str | None:
 def advice_for_type(kind: str) -> str:
     """How columns of a type that is no key become keys."""
     if kind.startswith(("float", "halffloat", "double")):
-        return "where missing values made floats of integers, astype('Int64') of pandas makes them integers again"
+        return (
+            "where missing values made floats of integers, a type with nulls keeps them: astype('Int64') of pandas, say"
+        )
     return "cast them to integers or text, in the same way wherever they are routed"
+
+
+def advice_for_key(key: object) -> str:
+    """What to do about an object among keys that stands for a missing one; empty for anything else."""
+    missing = key is None or type(key).__name__ in {"NAType", "NaTType"} or (isinstance(key, float) and key != key)  # noqa: PLR0124
+    return f"; {_MISSING}" if missing else ""
