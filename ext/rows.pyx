@@ -4,12 +4,13 @@ What. `rebalance` turns an old table (partition, rank) -> node into one that fit
 owner. Rows hold distinct nodes, as evenly many of each zone as there are nodes, every node's share is met to the floor
 or ceiling, and what may stay where it was stays.
 
-How. `quotas.pyx` says how many entries each node has. A first table is dealt by McNaughton's wrap-around rule [1]: tokens sorted by zone and node, token t to row t mod P;
-whatever is consecutive and between k P and (k + 1) P long meets every row k or k + 1 times, so the quotas can
-always be met: Gale and Ryser's condition [2], [3] with zones. Random legal swaps then mix it. Later tables keep what
-survives, deal the missing entries at random, and end stuck cases with shortest augmenting paths [4]: u leaves a row for
-x, x leaves another one for v. Replacements along a shortest path never get into each other's way, because two that
-shared a row would leave a shorter path. Cycles of negative cost then save copies (`row_savings.pxd`). Owners are balanced the same way, by swapping ranks within rows.
+How. `quotas.pyx` says how many entries each node has. A first table is dealt by McNaughton's wrap-around rule [1]: tokens
+sorted by zone and node, token t to row t mod P; whatever is consecutive and between k P and (k + 1) P long meets every row
+k or k + 1 times, so the quotas can always be met: Gale and Ryser's condition [2], [3] with zones. Random legal swaps then
+mix it. Later tables keep what survives, deal the missing entries at random, and end stuck cases with shortest augmenting
+paths [4]: u leaves a row for x, x leaves another one for v. Replacements along a shortest path never get into each other's
+way, because two that shared a row would leave a shorter path. Cycles of negative cost then save copies
+(`row_savings.pxd`). Owners are balanced the same way, by swapping ranks within rows.
 
 A change looks at every row twice, once to count and once for entries that may go; all else is about rows that change.
 
