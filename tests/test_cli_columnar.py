@@ -307,17 +307,21 @@ try:
     ringward.cli.main()
 except SystemExit as end:
     assert not end.code
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1))
+try:  # what the system says of a process begins with what its parent had
+    status = open("/proc/self/status").read()
+    print(status.partition("VmHWM:")[2].split()[0])
+except OSError:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1))
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no resource usage there")
 @pytest.mark.parametrize("ending", [".parquet", ".arrow"])
 def test_memory_does_not_grow_with_the_file(ending):
-    """Sixteen times as many rows, more than 64 MiB of them, cost less than half of that."""
+    """Sixteen times as many rows, more than 128 MiB of them, cost less than half of that."""
     rng = np.random.default_rng(1)
     peaks = []
-    for groups in (1, 16):
+    for groups in (2, 32):  # with one alone, nothing is read ahead
         schema = pa.schema({"tail": pa.int64(), "payload": pa.binary(32)})
         opened = pq.ParquetWriter if ending == ".parquet" else pa.ipc.new_file
         with opened(f"in{ending}", schema) as writer:
@@ -333,8 +337,8 @@ def test_memory_does_not_grow_with_the_file(ending):
             capture_output=True, check=True,
         )  # fmt: skip
         peaks.append(int(done.stdout) / 1024)
-    assert Path(f"in{ending}").stat().st_size > 64 << 20
-    assert peaks[1] - peaks[0] < 32
+    assert Path(f"in{ending}").stat().st_size > 128 << 20
+    assert peaks[1] - peaks[0] < 64
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a pseudo-terminal")
