@@ -80,7 +80,7 @@ class Health:
         Degraded: something is wrong that may pass, and it is tried again. Failed: it went on no more, by an error.
         Stopped: it has consumers and does not run, or is closed.
     reasons : tuple of Reason
-        Empty when the state is "ok".
+        Why; the first for the state itself. Empty when it is "ok".
     groups : dict of str to GroupHealth
     error : str or None
         The last error, whether or not it has passed.
@@ -120,10 +120,10 @@ class Health:
 
     def with_reason(self, state: State, text: str, since_ms: int | None = None) -> Health:
         """This, and why it is at least so bad."""
-        worse = max(self.state, state, key=_ORDER.index)
-        return replace(
-            self, state=worse, reasons=(*self.reasons, Reason(shortened(neutral(text), _TEXT_MOST), since_ms))
-        )
+        reason = Reason(shortened(neutral(text), _TEXT_MOST), since_ms)
+        if _ORDER.index(state) > _ORDER.index(self.state):
+            return replace(self, state=state, reasons=(reason, *self.reasons))
+        return replace(self, reasons=(*self.reasons, reason))
 
 
 def health_of(store: Store, said: Callable[[BaseException], str] = Texts().line, *, group: str | None = None) -> Health:
