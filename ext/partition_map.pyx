@@ -13,7 +13,7 @@ Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (2014): 
 """
 import numpy as np
 
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, frexp, ldexp
 from .cpu cimport kernels
 from .kernels cimport AHEAD_HASHES
 from .mix cimport mul_high
@@ -59,17 +59,23 @@ cdef inline uint64_t draw(uint64_t partition, uint32_t attempt) noexcept nogil:
     return x ^ (x >> 31)
 
 
-def draw_chances(weights, alive):
+def draw_chances(const double[::1] weights, const uint8_t[::1] alive):
     """id → how many of 2^32 draws of it count, for a power of two of ids: ndarray of uint32.
 
     The heaviest member's weight is rounded up to a power of two, so that few changes of weights change the others'.
     """
-    chances = np.zeros(1 << max(len(weights) - 1, 1).bit_length(), np.uint32)
-    _, exponent = np.frexp(np.max(weights, initial=0.0))
-    scaled = np.ldexp(weights, 32 - int(exponent))
-    if np.max(weights, initial=0.0) == 2.0 ** (int(exponent) - 1):
-        scaled *= 2  # a power of two itself
-    chances[:len(weights)] = np.minimum(scaled * alive, 0xFFFFFFFF).astype(np.uint32)
+    cdef Py_ssize_t i, size = weights.shape[0]
+    cdef double heaviest = 0
+    cdef int exponent
+    chances = np.zeros(1 << max(size - 1, 1).bit_length(), np.uint32)
+    cdef uint32_t[::1] chance = chances
+    for i in range(size):
+        heaviest = max(heaviest, weights[i])
+    if frexp(heaviest, &exponent) == 0.5:  # a power of two itself
+        exponent -= 1
+    for i in range(size):
+        if alive[i]:
+            chance[i] = <uint32_t>min(ldexp(weights[i], 32 - exponent), 4294967295.0)
     return chances
 
 
@@ -107,9 +113,11 @@ cdef class PartitionMap(Table):
     zones : ndarray of uint32, shape (ids,), optional
         A number for each id's zone, from 0. Stand-ins for nodes of a row then come from the zones
         that have the fewest of its candidates. It orders replicas, not owners.
+    whole : bool
+        Whether it is known that all nodes in the rows are live.
     """
 
-    def __cinit__(self, rows, alive, weights, name_hashes, name_ranks, PartitionMap before=None, zones=None):
+    def __cinit__(self, rows, alive, weights, name_hashes, name_ranks, PartitionMap before=None, zones=None, bint whole=False):
         cdef const uint32_t[:, ::1] row_view = rows  # buffers of any other type or shape end here
         cdef const uint32_t[::1] rank_view = name_ranks
         cdef const uint64_t[::1] hash_view = name_hashes
@@ -138,7 +146,7 @@ cdef class PartitionMap(Table):
         self.prepare_stand_ins()
         updated = (before is not None and before.rows is rows and before.weights is weights and before.live and self.live
                    and before.ids == self.ids)
-        if self.width == 1 and self.all_live():
+        if self.width == 1 and (whole or self.all_live()):
             self.owners = rows.reshape(-1)  # the same memory
             self.owner = <uint32_t *>cnp.PyArray_DATA(self.owners)
         else:
@@ -166,6 +174,9 @@ cdef class PartitionMap(Table):
 
     cdef void prepare_stand_ins(self):
         """The arrays that stand-ins are found by."""
+        cdef Py_ssize_t i
+        cdef uint32_t zone
+        cdef uint32_t *count
         self.live_array = np.flatnonzero(self.alive).astype(np.uint32)
         self.live_id = <const uint32_t *>cnp.PyArray_DATA(self.live_array)
         if self.ids > FEW_IDS and self.width:  # without rows all is up to the names, whatever their ids
@@ -175,13 +186,17 @@ cdef class PartitionMap(Table):
         if self.zones is None or not self.live:
             return
         self.zone = <const uint32_t *>cnp.PyArray_DATA(self.zones)
-        in_zone = np.bincount(self.zones[self.live_array]).astype(np.uint32)
-        self.zone_count = int(np.max(self.zones)) + 1
-        if in_zone.max() > 1:  # else no two nodes can be of one zone
-            self.zone_live_array = np.zeros(self.zone_count, np.uint32)
-            self.zone_live_array[:len(in_zone)] = in_zone
-            self.zone_live = <const uint32_t *>cnp.PyArray_DATA(self.zone_live_array)
-            self.live_zones = int(np.count_nonzero(in_zone))
+        for i in range(self.ids):
+            self.zone_count = max(self.zone_count, <Py_ssize_t>self.zone[i] + 1)
+        in_zone = np.zeros(self.zone_count, np.uint32)
+        count = <uint32_t *>cnp.PyArray_DATA(in_zone)
+        for i in range(self.live):
+            zone = self.zone[self.live_id[i]]
+            count[zone] += 1
+            self.live_zones += count[zone] == 1
+        if self.live_zones < self.live:  # else no two nodes can be of one zone
+            self.zone_live_array = in_zone
+            self.zone_live = count
 
     cdef bint score_node(self, uint64_t partition, uint32_t node, double limit, Score *out) noexcept nogil:
         """The node's rendezvous score for the partition; False when it may not own keys or is above the limit."""

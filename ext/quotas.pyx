@@ -187,6 +187,8 @@ cdef Py_ssize_t choose(Choice* c) noexcept nogil:
                 if place < c.most[c.zone[i]] and (place >= c.least[c.zone[i]]) == group and found < c.extra:
                     c.picked[found] = <int32_t>i
                     found += 1
+                    if found == c.extra:
+                        return found
     return found
 
 

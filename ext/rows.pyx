@@ -13,6 +13,7 @@ way, because two that shared a row would leave a shorter path. Cycles of negativ
 (`row_savings.pxd`). Owners are balanced the same way, by swapping ranks within rows.
 
 A change looks at every row twice, once to count and once for entries that may go; all else is about rows that change.
+Rows that have one entry and had one need none of this: see `single_rows.pyx`.
 
 Complexity. O(P * width) for a table, plus O(P * width * (width + zones)) for each round of augmenting paths; rounds
 serve many nodes at once and are few. Each moves at least one entry towards its quota, so they end.
@@ -28,13 +29,14 @@ References
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from math import fsum
 
 import numpy as np
 
 from ringward._core.quotas import numbered, quotas, shares, snapped, zone_bounds
+from ringward._core.single_rows import rebalance_single
 
 from .mix cimport rw_prefetch
 from .pause cimport pause
@@ -53,28 +55,6 @@ cdef enum:
     NODES_SEARCHED = 1 << 10  # at most, with the square of them in memory
 
 
-cdef void survey_single(State* s) noexcept nogil:
-    """As `survey`, where rows have and had one entry."""
-    cdef Py_ssize_t p, partitions = s.partitions  # names of their own stay in registers
-    cdef uint32_t value, nodes = <uint32_t>s.nodes, last = s.ids
-    cdef int64_t* count = s.count
-    cdef uint64_t seed = s.random
-    cdef const uint32_t* old = s.old
-    cdef const uint32_t* place_of = s.place_of
-    cdef const int32_t* zone_of = s.zone
-    cdef uint32_t* row = s.rows
-    for p in range(partitions):
-        value = old[p]
-        if place_of != NULL:
-            value = place_of[min(value, last)]
-        seed = (seed ^ value) * <uint64_t>0xD6E8FEB86659FD93
-        seed ^= seed >> 32
-        value = nodes if zone_of[min(value, nodes)] < 0 else value  # that of `nodes` is -1
-        row[p] = value
-        count[value] += 1
-    s.random = seed
-
-
 cdef bint survey(State* s, bint scarce) noexcept nogil:
     """Copy old entries that still may hold something, count them, and draw a seed from all, lest every change makes the
     same choices; whether the rows are legal but for vacancies, as those of a table are whose zones and width stay."""
@@ -89,9 +69,6 @@ cdef bint survey(State* s, bint scarce) noexcept nogil:
     cdef const int32_t* zone_of = s.zone
     cdef int32_t* zone_mark = s.zone_mark
     cdef uint32_t* row = s.rows
-    if width == 1 and old_width == 1:
-        survey_single(s)
-        return True
     for p in range(s.partitions):
         mark += 1
         for rank in range(old_width):
@@ -448,9 +425,6 @@ cdef object _save_copies(State* s, old_rows, const int64_t* floor, const int64_t
 
 cdef void count_owned(State* s) noexcept nogil:
     cdef Py_ssize_t p
-    if s.width == 1:
-        memcpy(s.owned, s.count, <size_t>(s.nodes + 1) * sizeof(int64_t))
-        return
     for p in range(s.nodes + 1):
         s.owned[p] = 0
     for p in range(s.partitions):
@@ -519,7 +493,7 @@ cdef void _fill(
                 link_all(s, False)
                 while augment(s) > 0:
                     pause(&last)
-    if s.width > 1 or s.old_width > 1:  # else who is in a row owns it, and no copy is more than counts demand
+    if s.width > 1 or s.old_width > 1:  # else no copy is more than counts demand
         _fill_ranks(s, old_rows, numbers, before, table, live, first)
     if block.shape[0] <= SCRATCH_MAX and not _scratch:
         _scratch.append(scratch)
@@ -605,6 +579,10 @@ def rebalance(
     s.partitions, s.nodes, s.width = old_rows.shape[0], weights.shape[0], min(max(replicas, 0), len(live))
     if s.partitions * max(s.width, 1) >= ENTRIES_MAX or s.nodes >= ENTRIES_MAX:
         raise ValueError(f"partitions * width must be below {ENTRIES_MAX} (was {s.partitions * s.width})")
+    if s.partitions and s.width == 1 == old_rows.shape[1]:
+        single = rebalance_single(old_rows, weights, np.arange(s.nodes, dtype=np.uint32) if ids is None else ids, seed)
+        if single is not None:
+            return single
     table = np.empty((s.partitions, s.width), np.uint32)
     if table.size == 0:
         return table

@@ -50,7 +50,7 @@ GOLDEN = {
     "ring": "8c81d3b78c4bd8a6",
     "ring by zone": "57380c3b97501abf",
     "partitioned": "7470791e1f65af7a",
-    "table": "49b16a1aa9f759bb",
+    "table": "020b284140fbf320",
     "replicas": "eba5e5d966d5511c",
     "primary": "501fc01afa8310d7",
     "siphash": "2882d282079633fd",

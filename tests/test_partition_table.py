@@ -499,7 +499,7 @@ def test_a_dead_nodes_partitions_spread_over_the_survivors_by_weight() -> None:
 @pytest.mark.parametrize(
     ("replicas", "most", "expected"),
     [
-        (1, 8, "5121a06763ec4c4d 5a3ca53b38d972a4 0b18b81b62b532b7 b53bd5f522b52e19 a6bf63bd62766283"),
+        (1, 8, "8e7ae84bc33caf3a 49d497acf3359e46 8e647de5a4f1c1c7 26b82e9f7fcd05c2 e48825187d9ce27d"),
         (3, 24, "860d9dc523116d29 62ce5307fc09680d 4e2554a1a194cd77 92ec3916a5e09c8b 996cda00750633b4"),
     ],
 )

@@ -441,6 +441,29 @@ def test_same_input_gives_the_same_bytes():
     assert first.tobytes() != rebalance(old, weights, zones, 3, seed=1).tobytes()
 
 
+def test_which_rows_a_node_gives_of_single_ones_is_left_to_chance():
+    """From everywhere in the table, others with another seed, and evenly spaced where one node gives many."""
+    old = fit(vacant(10_000), [1] * 100, separate(100), 1)
+    places = []
+    for seed in (1, 2):
+        new = fit(old, [1] * 101, separate(101), 1, seed=seed)
+        moved = np.flatnonzero(old != new)
+        assert set(new[moved, 0]) == {100}
+        assert len(set(old[moved, 0])) == len(moved) == 99
+        rows = [np.flatnonzero(old == giver) for giver in old[moved, 0]]
+        places.append(np.array([np.searchsorted(own, row) / len(own) for own, row in zip(rows, moved, strict=True)]))
+        assert 0.35 < places[-1].mean() < 0.65
+        assert places[-1].min() < 0.1
+        assert places[-1].max() > 0.9
+    assert np.count_nonzero(places[0] == places[1]) < 20
+    heavy = fit(old, [100] + [1] * 99, separate(100), 1)
+    light = fit(heavy, [1] * 100, separate(100), 1)
+    own = np.flatnonzero(heavy == 0)
+    given = np.searchsorted(own, np.flatnonzero((heavy == 0).ravel() & (light != 0).ravel()))
+    assert len(given) == len(own) - 100
+    assert np.diff(given).max() <= 2
+
+
 def test_golden_tables():
     """The tables of a first build and of two changes are the same everywhere, for ever."""
     weights, digest = np.array([1.0, 2.0, 0.5] * 10), hashlib.sha256()

@@ -172,6 +172,8 @@ class Cluster:
         other.__dict__.update(changes)
         if "members" in changes:
             other.__dict__.pop("by_name", None)
+        if "past" in changes:
+            other.__dict__.pop("member_ids", None)
         return other
 
     def __len__(self) -> int:
@@ -312,9 +314,9 @@ class Cluster:
             mask[self.ids[name]] = 0
         return mask
 
-    @property
+    @cached_property
     def member_ids(self) -> npt.NDArray[np.uint32]:
-        """Shape (len(self),): the ids of the members in UTF-8 order of their names."""
+        """Shape (len(self),): the ids of the members in UTF-8 order of their names; do not write to it."""
         in_order = np.empty(len(self.ids), np.uint32)
         in_order[self.name_ranks] = np.arange(len(self.ids), dtype=np.uint32)
         if not self.past:

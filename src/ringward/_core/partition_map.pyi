@@ -19,6 +19,7 @@ class PartitionMap(Table):
         name_ranks: npt.NDArray[np.uint32],
         before: PartitionMap | None = None,
         zones: npt.NDArray[np.uint32] | None = None,
+        whole: bool = False,
     ) -> Self: ...
     @property
     def rows(self) -> npt.NDArray[np.uint32]: ...

@@ -121,7 +121,8 @@ class PartitionTable(Router):
         self._warn_of_too_few(cluster, before)
         zones = cluster.zone_ids
         rows = self._rebalanced(cluster, rows, zones)
-        return Placed(PartitionMap(rows, cluster.alive, cluster.weights, hashes, cluster.name_ranks, zones=zones))
+        about = cluster.alive, cluster.weights, hashes, cluster.name_ranks
+        return Placed(PartitionMap(rows, *about, zones=zones, whole=not cluster.down))
 
     def _warn_of_too_few(self, cluster: Cluster, before: State | None) -> None:
         """Say so when nodes are to own keys and cannot: once, not at each change that follows."""
