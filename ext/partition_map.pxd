@@ -54,6 +54,6 @@ cdef class PartitionMap(Table):
     cdef Py_ssize_t rest(self, uint64_t partition, Py_ssize_t found, Py_ssize_t count, uint32_t *out,
                          Taken *taken, Score *heap) noexcept nogil
     cdef uint32_t first_in_row(self, uint64_t partition) noexcept nogil
-    cdef void compile_owners(self) noexcept nogil
-    cdef void update_owners(self, const uint32_t *old, const uint8_t *old_alive) noexcept nogil
+    cdef int compile_owners(self) except -1 nogil
+    cdef int update_owners(self, const uint32_t *old, const uint8_t *old_alive) except -1 nogil
     cdef bint in_row(self, uint64_t partition, uint32_t node) noexcept nogil

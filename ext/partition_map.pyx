@@ -14,9 +14,11 @@ Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (2014): 
 import numpy as np
 
 from libc.math cimport INFINITY, frexp, ldexp
+from libc.stdint cimport int64_t
 from .cpu cimport kernels
 from .kernels cimport AHEAD_HASHES
 from .mix cimport mul_high
+from .pause cimport pause
 from .table cimport BLOCK, NO_NODE
 from .xxh3 cimport finish_9to16, flip_9to16_high, flip_9to16_low
 
@@ -27,6 +29,7 @@ cnp.import_array()
 cdef enum:
     MOST_SLIM_IDS = 0x10000
     FEW_IDS = 128  # up to this many, scoring all nodes is as fast as drawing some
+    TURN = 1 << 12  # partitions between two looks at the clock
     DRAWS = 128  # at most, for all stand-ins of a partition: with one id in ten live, one in 10^6 needs scores
 
 cdef double LN_2 = 0.6931471805599453094
@@ -258,13 +261,16 @@ cdef class PartitionMap(Table):
                 return node
         return NO_NODE
 
-    cdef void compile_owners(self) noexcept nogil:
+    cdef int compile_owners(self) except -1 nogil:
         cdef uint64_t partition
         cdef uint32_t node
         cdef const uint8_t *live_node = self.live_node  # names of their own stay in registers
         cdef const uint32_t *row = self.row
         cdef uint32_t *owner = self.owner
+        cdef int64_t paused = 0
         for partition in range(self.partitions):
+            if partition % TURN == 0:
+                pause(&paused)
             node = row[<Py_ssize_t>partition * self.width] if self.width else NO_NODE
             if node == NO_NODE or not live_node[node]:
                 node = self.first_in_row(partition)
@@ -272,16 +278,19 @@ cdef class PartitionMap(Table):
                     node = self.next_other(partition, NULL)
             owner[partition] = node
 
-    cdef void update_owners(self, const uint32_t *old, const uint8_t *old_alive) noexcept nogil:
+    cdef int update_owners(self, const uint32_t *old, const uint8_t *old_alive) except -1 nogil:
         """As `compile_owners`, asking only the nodes that came up while a stand-in lives on."""
         cdef uint64_t partition
         cdef uint32_t node, first
         cdef Score best, one
         cdef bint came_up = False
+        cdef int64_t paused = 0
         for node in range(<uint32_t>self.ids):
             if self.live_node[node] and not old_alive[node]:
                 came_up = True
         for partition in range(self.partitions):
+            if partition % TURN == 0:
+                pause(&paused)
             first = self.first_in_row(partition)
             if first != NO_NODE:
                 self.owner[partition] = first

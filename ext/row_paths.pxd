@@ -5,6 +5,7 @@ ranks within rows. The sources are in `rows.pyx`.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
+from .pause cimport pause
 from .row_state cimport FEW_OWNERS, LOOSEN_TIMES, LOOSEN_TRIES, ROOT, STUCK, State, UNSEEN, below, draw, fits, slack_change
 
 
@@ -305,18 +306,20 @@ cdef inline void own_directly(State* s) noexcept nogil:
                 done += push_from(s, nearest, targets, few)
 
 
-cdef inline void balance_owners(State* s) noexcept nogil:
+cdef inline int balance_owners(State* s) except -1 nogil:
     """Bring everyone's rows at rank 0 between floor and ceiling: first none above, then none below."""
     cdef int step, times = LOOSEN_TIMES
     cdef int64_t done
     if owners_fit(s):
-        return
+        return 0
     s.count = s.owned
     link_all(s, True)
     for step in range(2):
         s.limit = s.owner_low if step else s.owner_high
         own_directly(s)
+        pause(&s.paused)
         done = augment(s)
         while done > 0 or (done == STUCK and times > 0 and loosen(s)):
             times -= done == STUCK
+            pause(&s.paused)
             done = augment(s)

@@ -9,6 +9,7 @@ for minimal cost flows, Management Science 14(3), 1967.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from .row_paths cimport turn
+from .pause cimport pause
 from .row_state cimport State, draw, below, fits, id_in, place_in
 
 cdef enum:
@@ -146,7 +147,7 @@ cdef inline bint follow(State* s, Savings* v, int32_t start) noexcept nogil:
     return True
 
 
-cdef inline bint improve(State* s, Savings* v, bint everywhere) noexcept nogil:
+cdef inline bint improve(State* s, Savings* v, bint everywhere) except -1 nogil:
     """Make cycles' exchanges until no copy can be saved, or a bound is met; whether any was made."""
     cdef Py_ssize_t u
     cdef int fails = 0, rounds = 0
@@ -154,6 +155,7 @@ cdef inline bint improve(State* s, Savings* v, bint everywhere) noexcept nogil:
     cdef int64_t least = copies_of(s), now
     while fails < IMPROVE_TRIES and rounds < ROUNDS_MAX:
         rounds += 1
+        pause(&s.paused)
         find_edges(s, v, everywhere)
         if not find_cycles(v):
             break

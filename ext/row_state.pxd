@@ -25,6 +25,7 @@ cdef struct State:
     int32_t* low         # of a zone, how many entries of a row at least, towards `need`, and at most
     int32_t* high
     uint64_t random
+    int64_t paused       # when signals were served last
     uint32_t* rows       # (partitions, width)
     const uint32_t* old  # the rows before, (partitions, old_width), of ids where nodes have ids
     Py_ssize_t old_width

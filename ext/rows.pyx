@@ -49,13 +49,14 @@ from .table cimport NO_NODE
 cdef list _scratch = []  # memory that is not asked for again at each change, since the system clears it each time
 cdef uint64_t SEED = 0x72696E6777617264  # "ringward" in ASCII
 cdef enum:
+    TURN = 1 << 14  # rows between two looks at the clock
     DEAL_AHEAD = 8  # rows fetched before they are looked at
     SCRATCH_MAX = 1 << 20  # numbers that are kept
     SMALL_WORK = 1 << 18  # exchanges to look at for all copies that can be saved
     NODES_SEARCHED = 1 << 10  # at most, with the square of them in memory
 
 
-cdef bint survey(State* s, bint scarce) noexcept nogil:
+cdef bint survey(State* s, bint scarce) except -1 nogil:
     """Copy old entries that still may hold something, count them, and draw a seed from all, lest every change makes the
     same choices; whether the rows are legal but for vacancies, as those of a table are whose zones and width stay."""
     cdef Py_ssize_t p, rank, other, old_width = s.old_width, width = s.width
@@ -70,6 +71,8 @@ cdef bint survey(State* s, bint scarce) noexcept nogil:
     cdef int32_t* zone_mark = s.zone_mark
     cdef uint32_t* row = s.rows
     for p in range(s.partitions):
+        if p % TURN == 0:
+            pause(&s.paused)
         mark += 1
         for rank in range(old_width):
             value = old[rank]
@@ -99,7 +102,7 @@ cdef bint survey(State* s, bint scarce) noexcept nogil:
     return legal
 
 
-cdef void legalise(State* s, const double* share, int32_t* tally) noexcept nogil:
+cdef int legalise(State* s, const double* share, int32_t* tally) except -1 nogil:
     """Vacate entries until each row can have what its zones need, and none too many; those beyond the new width may take their place.
 
     Entries of nodes that have more than their share go first, the higher rank first.
@@ -110,6 +113,8 @@ cdef void legalise(State* s, const double* share, int32_t* tally) noexcept nogil
     cdef int32_t slack, over, zone
     cdef int anyone
     for p in range(s.partitions):
+        if p % TURN == 0:
+            pause(&s.paused)
         row = s.rows + p * s.width
         slack, over = -s.need, 0
         for rank in range(s.width):
@@ -174,11 +179,10 @@ cdef int mix(State* s) except -1 nogil:
     cdef uint32_t* row
     cdef uint32_t* row2
     cdef uint64_t bits
-    cdef int64_t last = 0
     for sweep in range(MIX_SWEEPS):
         for p in range(s.partitions):
-            if p & 0xFFFF == 0:
-                pause(&last)
+            if p % TURN == 0:
+                pause(&s.paused)
             row = s.rows + p * s.width
             for slot in range(s.width):
                 bits = draw(s)
@@ -196,12 +200,14 @@ cdef int mix(State* s) except -1 nogil:
                         row[slot], row2[other] = row2[other], row[slot]
 
 
-cdef void draw_ranks(State* s, const uint64_t* chance) noexcept nogil:
+cdef int draw_ranks(State* s, const uint64_t* chance) except -1 nogil:
     """Order each row at random, its owner with the chance (of 2^32) that brings everyone their share."""
     cdef Py_ssize_t p, rank, other
     cdef uint32_t* row
     cdef uint64_t left
     for p in range(s.partitions):
+        if p % TURN == 0:
+            pause(&s.paused)
         row = s.rows + p * s.width
         left = draw(s) >> 32
         other = 0
@@ -287,7 +293,7 @@ cdef void deal_row(State* s, Py_ssize_t p, uint64_t* unvisited) noexcept nogil:
             unvisited[node] -= unvisited[node] > 1
 
 
-cdef void deal(State* s, uint64_t* unvisited, uint8_t* acting, uint64_t* visited) noexcept nogil:
+cdef int deal(State* s, uint64_t* unvisited, uint8_t* acting, uint64_t* visited) except -1 nogil:
     """Fill vacancies and replace surplus entries, a random choice of each node's, in one pass over the rows.
 
     Where a surplus entry has no replacement it stays and a later one goes. Sampling is systematic within a row: as many
@@ -316,6 +322,8 @@ cdef void deal(State* s, uint64_t* unvisited, uint8_t* acting, uint64_t* visited
             turns[visits] = <int32_t>turn
             visits += (<uint8_t*>visited)[turn]
     for i in range(visits + DEAL_AHEAD):
+        if i % TURN == 0:
+            pause(&s.paused)
         if i < visits:
             rw_prefetch(s.rows + s.width * modulo(start + <int64_t>turns[i] * step, s.partitions))
         if i >= DEAL_AHEAD:
@@ -346,12 +354,14 @@ cdef void lay_out(State* s, int32_t* block, int32_t* lists) noexcept nogil:
     s.urn = s.after  # the urn is empty before there are lists
 
 
-cdef void keep_ranks(State* s, uint32_t* row_before) noexcept nogil:
+cdef int keep_ranks(State* s, uint32_t* row_before) except -1 nogil:
     """Give everyone but the owner the rank it had; who is new, and the owner before, take what is free."""
     cdef Py_ssize_t p, rank, place
     cdef uint32_t vacant = <uint32_t>s.nodes, name
     cdef uint32_t* row
     for p in range(s.partitions):
+        if p % TURN == 0:
+            pause(&s.paused)
         if not s.touched[p]:
             continue
         row = s.rows + p * s.width
@@ -456,7 +466,6 @@ cdef void _fill(
     cdef uint64_t[::1] visited = np.zeros(s.partitions // 8 + 1, np.uint64)
     cdef int64_t[::1] order
     cdef uint64_t[::1] chance = np.zeros(s.nodes + 1, np.uint64)
-    cdef int64_t last = 0
     count = np.asarray(numbers[0])
     s.rows, s.zone, s.touched = &table[0, 0], &zone[0], &flags[0]
     s.count, s.limit, s.owned = &numbers[0, 0], &numbers[1, 0], &numbers[2, 0]
@@ -492,7 +501,7 @@ cdef void _fill(
             if unmet(s):
                 link_all(s, False)
                 while augment(s) > 0:
-                    pause(&last)
+                    pause(&s.paused)
     if s.width > 1 or s.old_width > 1:  # else no copy is more than counts demand
         _fill_ranks(s, old_rows, numbers, before, table, live, first)
     if block.shape[0] <= SCRATCH_MAX and not _scratch:
@@ -590,7 +599,7 @@ def rebalance(
     if ids is not None:
         id_view, place_view = ids, places_of(ids)
         s.id_of, s.place_of, s.ids = &id_view[0], &place_view[0], <uint32_t>(place_view.shape[0] - 1)
-    s.old_width, s.random = old_rows.shape[1], seed
+    s.old_width, s.random, s.paused = old_rows.shape[1], seed, 0
     s.old = &old_rows[0, 0] if s.old_width else NULL
     if len(live) == s.nodes:
         live = slice(s.nodes)  # a view costs less than a copy

@@ -106,6 +106,14 @@ def test_a_change_that_a_signal_ends_changes_nothing() -> None:
     assert ring.remove("b").epoch == 1
 
 
+def test_a_signal_ends_a_mark_that_leaves_few_to_stand_in() -> None:
+    names = [f"n{i}" for i in range(2_000)]
+    table = rw.PartitionTable(names, partitions=1 << 22)
+    with interrupted():
+        table.mark_down(*names[1:])
+    assert (table.epoch, len(table.down)) == (0, 0)
+
+
 def test_what_a_handler_raises_while_a_lookup_compiles_is_raised_after_it() -> None:
     """A single lookup that compiles a change has nowhere to raise: the main thread does so at once."""
     ring = rw.HashRing([f"n{i}" for i in range(20_000)])
