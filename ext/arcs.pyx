@@ -1,13 +1,17 @@
-"""Arcs: what differs between two tables, and the columns of owners that follow from it."""
+"""Indexes of what moved, of arcs or of partitions, and the columns of owners that follow from them."""
 import numpy as np
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memset
 from .cpu cimport kernels
 from .kernels cimport AHEAD_HASHES, MOST_AT_ONCE
-from .mix cimport rw_prefetch
+from .lanes cimport rw_lowest_bit
+from .mix cimport mul_high, rw_prefetch
 from .parallel cimport Loop, checked_threads
-from .table cimport NO_NODE
+from .partition_map cimport PartitionMap
+from .pause cimport pause
+from .table cimport NO_NODE, Table
 
 cimport numpy as cnp
 
@@ -19,8 +23,14 @@ ctypedef fused id_type:
     int64_t
 
 cdef enum:
-    SUSPECT_BITS = 18  # 2^18 bits are 32 KiB: they stay in L1 beside the stream of hashes
-    FEW_SOURCES = 4  # up to this many, scanning the ids beats testing the hashes
+    COARSE_BITS = 14  # 16 KiB of cells stay in the first cache beside the stream of hashes
+    FINE_BITS = 18
+    COARSE_MOST = 1 << 9  # arcs or partitions: more would mark too many coarse cells
+    EIGHTS = 128  # of MOST_AT_ONCE hashes
+    COMPARED = 64  # partitions that are compared at once
+    TURN = 1 << 16  # and before signals are served, if it is time
+    FEW = 4  # up to so many sources, scanning the ids beats testing the hashes
+    PASSES = 2  # looking for so many nodes in owners takes no longer than comparing owners
     MOST_HITS = 128  # found at a time: their hashes are then on their way from memory
     AHEAD_HITS = 32  # ids on their way while others are written
     TEST_SPEED = 2  # of testing hashes, and of scanning ids, beside assigning keys: see `checked_threads`
@@ -31,49 +41,6 @@ cdef enum:
 ARC = np.dtype([("start", np.uint64), ("end", np.uint64), ("source", np.uint64), ("target", np.uint64)])
 
 
-def difference(const uint64_t[::1] ends_before, const uint32_t[::1] owners_before,
-               const uint64_t[::1] ends_after, const uint32_t[::1] owners_after):
-    """Where two divisions of the hash space name different owners.
-
-    Parameters
-    ----------
-    ends_before, ends_after : ndarray of uint64, shape (n,), (m,)
-        Rising inclusive ends of ranges, the last one 2^64 - 1.
-    owners_before, owners_after : ndarray of uint32, shape (n,), (m,)
-
-    Returns
-    -------
-    ndarray of ARC, shape (k,)
-        Sorted ranges with both ends inclusive, neighbours of the same move joined.
-    """
-    cdef Py_ssize_t i = 0, j = 0, found = 0
-    cdef uint64_t start = 0, end
-    cdef uint64_t[:, ::1] out
-    room = np.empty((len(ends_before) + len(ends_after), 4), np.uint64)
-    out = room
-    with nogil:
-        while True:
-            end = min(ends_before[i], ends_after[j])
-            if owners_before[i] != owners_after[j]:
-                if (found and start and out[found - 1, 1] == start - 1
-                        and out[found - 1, 2] == owners_before[i] and out[found - 1, 3] == owners_after[j]):
-                    out[found - 1, 1] = end
-                else:
-                    out[found, 0] = start
-                    out[found, 1] = end
-                    out[found, 2] = owners_before[i]
-                    out[found, 3] = owners_after[j]
-                    found += 1
-            if end == <uint64_t>0xFFFFFFFFFFFFFFFF:
-                break
-            if ends_before[i] == end:
-                i += 1
-            if ends_after[j] == end:
-                j += 1
-            start = end + 1
-    return room[:found].copy().view(ARC).reshape(found)
-
-
 cdef struct Moves:  # a growing list of what changes in a chunk, so that nothing is written before all is known
     int64_t *indices  # in the chunk
     uint32_t *targets
@@ -82,183 +49,165 @@ cdef struct Moves:  # a growing list of what changes in a chunk, so that nothing
     Py_ssize_t before  # how many there are in the chunks before this one
 
 
-cdef bint push(Moves *moves, Py_ssize_t index, uint64_t target) noexcept nogil:
+cdef bint reserve(Moves *moves, Py_ssize_t more) noexcept nogil:
+    """Room for so many more; False: no memory."""
     cdef Py_ssize_t room
     cdef void *bigger
-    if moves.count == moves.room:
-        room = max(<Py_ssize_t>1024, 2 * moves.room)
-        bigger = realloc(moves.indices, <size_t>room * sizeof(int64_t))
-        if bigger == NULL:
-            return False
-        moves.indices = <int64_t *>bigger
-        bigger = realloc(moves.targets, <size_t>room * sizeof(uint32_t))
-        if bigger == NULL:
-            return False
-        moves.targets = <uint32_t *>bigger
-        moves.room = room
-    moves.indices[moves.count] = index
-    moves.targets[moves.count] = <uint32_t>target
-    moves.count += 1
+    if moves.count + more <= moves.room:
+        return True
+    room = 2 * (moves.count + more) + MOST_AT_ONCE
+    bigger = realloc(moves.indices, <size_t>room * sizeof(int64_t))
+    if bigger == NULL:
+        return False
+    moves.indices = <int64_t *>bigger
+    bigger = realloc(moves.targets, <size_t>room * sizeof(uint32_t))
+    if bigger == NULL:
+        return False
+    moves.targets = <uint32_t *>bigger
+    moves.room = room
     return True
 
 
-cdef class ArcIndex:
-    """Arcs, arranged so that a column of hashes or owners finds its moved keys in one pass.
+cdef struct Few:  # nodes, as long as they are few
+    uint64_t[FEW] ids
+    int count  # one more than FEW where there are more
 
-    Parameters
-    ----------
-    arcs : ndarray of ARC, shape (k,)
-        As `difference` returns them.
+
+cdef struct Found:  # of some keys that may have moved, those that did
+    Py_ssize_t[MOST_AT_ONCE] places
+    uint32_t[MOST_AT_ONCE] sources
+    uint32_t[MOST_AT_ONCE] targets
+
+
+cdef inline void note(Few *few, uint64_t node) noexcept nogil:
+    cdef int k = 0
+    while k < min(few.count, <int>FEW) and few.ids[k] != node:
+        k += 1
+    if k < FEW:
+        few.ids[k] = node
+    few.count = max(few.count, k + 1)
+
+
+cdef inline size_t eight(const uint8_t *cells, const uint64_t *h, int shift) noexcept nogil:
+    """Which of eight hashes lie in a marked cell, as bits from the lowest up."""
+    cdef size_t bits = cells[h[7] >> shift]  # doubled and added to in one instruction
+    bits = 2 * bits + cells[h[6] >> shift]
+    bits = 2 * bits + cells[h[5] >> shift]
+    bits = 2 * bits + cells[h[4] >> shift]
+    bits = 2 * bits + cells[h[3] >> shift]
+    bits = 2 * bits + cells[h[2] >> shift]
+    bits = 2 * bits + cells[h[1] >> shift]
+    return 2 * bits + cells[h[0] >> shift]
+
+
+cdef inline Py_ssize_t suspects(const uint8_t *cells, const uint64_t *hashes, Py_ssize_t count, bint fine,
+                                Py_ssize_t *out) noexcept nogil:
+    """The places of up to MOST_AT_ONCE hashes that lie in a marked cell."""
+    # Most do not, but which ones cannot be foretold: no branch for a key, and for eights with some a predictable one.
+    cdef uint16_t[EIGHTS] starts
+    cdef uint8_t[EIGHTS] marks
+    cdef Py_ssize_t i, found = 0, eights = 0
+    cdef size_t bits
+    for i in range(0, count & ~<Py_ssize_t>7, 8):
+        rw_prefetch(hashes + i + AHEAD_HASHES)
+        if fine:  # constants: shifting by them is faster
+            bits = eight(cells, hashes + i, 64 - FINE_BITS)
+        else:
+            bits = eight(cells, hashes + i, 64 - COARSE_BITS)
+        starts[eights] = <uint16_t>i
+        marks[eights] = <uint8_t>bits
+        eights += bits != 0
+    for i in range(eights):
+        bits = marks[i]
+        while bits:
+            out[found] = starts[i] + rw_lowest_bit(<uint32_t>bits)
+            found += 1
+            bits &= bits - 1
+    for i in range(count & ~<Py_ssize_t>7, count):
+        out[found] = i
+        found += cells[hashes[i] >> (64 - FINE_BITS if fine else 64 - COARSE_BITS)]
+    return found
+
+
+cdef class MoveIndex:
+    """What moved, arranged so that a column of hashes or owners finds its moved keys in one pass.
 
     Attributes
     ----------
     largest : int
-        The largest node id among their sources and targets; 0 where there is none.
+        No id of a node that keys leave or go to is larger.
     """
 
-    cdef const uint64_t[:, ::1] arcs
     cdef readonly uint64_t largest
-    cdef uint64_t[FEW_SOURCES] sources
-    cdef int source_count  # one more than FEW_SOURCES where there are more
-    cdef bint few_sources
-    cdef object bitmap_array, first_array
-    cdef uint32_t *bitmap  # hash's top bits → may it be in an arc?
-    cdef uint32_t *first  # hash's top bits → the first arc that may hold it
-    cdef int shift
-    cdef Py_ssize_t size
+    cdef bint filled  # False: nothing moved, and there may be no cells
+    cdef bint few_sources  # all nodes that keys leave are in `sources`
+    cdef Few sources
+    cdef object cell_array
+    cdef uint8_t *cells  # hash's top bits → whether a hash of this cell may have moved: 1 or 0
+    cdef bint fine  # so many that FINE_BITS of them are needed, not COARSE_BITS
 
-    def __cinit__(self, arcs):
-        cdef int bits = 8
-        self.size = len(arcs)
-        self.arcs = np.ascontiguousarray(arcs).view(np.uint64).reshape(self.size, 4)
-        self.bitmap_array = np.zeros(1 << (SUSPECT_BITS - 5), np.uint32)
-        self.bitmap = <uint32_t *>cnp.PyArray_DATA(self.bitmap_array)
-        while bits < 24 and (<Py_ssize_t>1 << bits) < 2 * self.size:
-            bits += 1
-        self.shift = 64 - bits
-        self.first_array = np.empty(1 << bits, np.uint32)
-        self.first = <uint32_t *>cnp.PyArray_DATA(self.first_array)
-        with nogil:
-            self.arrange(<uint64_t>1 << bits)
+    cdef Py_ssize_t resolve(self, const uint64_t *hashes, Py_ssize_t count, Found *found) noexcept nogil:
+        """Of the hashes at `count` places found, keep those that moved, with source and target; how many they are."""
+        return 0
 
-    cdef void arrange(self, uint64_t cells) noexcept nogil:
-        cdef Py_ssize_t i
-        cdef uint64_t cell = 0
-        for i in range(self.size):
-            self.mark(self.arcs[i, 0] >> (64 - SUSPECT_BITS), self.arcs[i, 1] >> (64 - SUSPECT_BITS))
-            self.note(self.arcs[i, 2], self.arcs[i, 3])
-            while cell <= self.arcs[i, 1] >> self.shift:
-                self.first[cell] = <uint32_t>i
-                cell += 1
-        while cell < cells:
-            self.first[cell] = <uint32_t>self.size
-            cell += 1
-        self.few_sources = self.source_count <= FEW_SOURCES
-
-    cdef void mark(self, uint64_t bit, uint64_t last) noexcept nogil:
-        """Set all bits up to the last one, a word at a time."""
-        cdef uint64_t end
-        while bit <= last:
-            end = min(last, bit | 31)
-            self.bitmap[bit >> 5] |= <uint32_t>((((<uint64_t>2 << (end - bit)) - 1) << (bit & 31)) & 0xFFFFFFFFU)
-            bit = end + 1
-
-    cdef void note(self, uint64_t source, uint64_t target) noexcept nogil:
-        cdef int s = 0
-        if source != NO_NODE:
-            self.largest = max(self.largest, source)
-        if target != NO_NODE:
-            self.largest = max(self.largest, target)
-        while s < min(self.source_count, <int>FEW_SOURCES) and self.sources[s] != source:
-            s += 1
-        if s == self.source_count or s == FEW_SOURCES:
-            if s < FEW_SOURCES:
-                self.sources[s] = source
-            self.source_count = s + 1
-
-    cdef Py_ssize_t find(self, uint64_t h) noexcept nogil:
-        """The arc that holds h, or -1."""
-        cdef Py_ssize_t i = self.first[h >> self.shift]
-        while i < self.size and self.arcs[i, 1] < h:
-            i += 1
-        return i if i < self.size and self.arcs[i, 0] <= h else -1
-
-    cdef Py_ssize_t suspects(self, const uint64_t *hashes, Py_ssize_t count, uint16_t *out) noexcept nogil:
-        """The positions of the hashes that may be in an arc, of up to MOST_AT_ONCE; few others are among them."""
-        # Most are not, but which ones cannot be foretold: no branch for a key.
-        cdef const uint32_t *bitmap = self.bitmap
-        cdef Py_ssize_t i, found = 0
-        for i in range(count):
-            if (i & 7) == 0:
-                rw_prefetch(hashes + i + AHEAD_HASHES)
-            out[found] = <uint16_t>i
-            found += bitmap[hashes[i] >> (69 - SUSPECT_BITS)] >> (hashes[i] >> (64 - SUSPECT_BITS) & 31) & 1
-        return found
-
-    cdef bint search(self, const uint64_t *hashes, Py_ssize_t size, Moves *moves) noexcept nogil:
-        cdef uint16_t[MOST_AT_ONCE] found
-        cdef Py_ssize_t start = 0, i
-        while start < size:
-            for i in range(self.suspects(hashes + start, min(size - start, <Py_ssize_t>MOST_AT_ONCE), found)):
-                if self.find(hashes[start + found[i]]) >= 0 and not push(moves, start + found[i], 0):
-                    return False
-            start += MOST_AT_ONCE
-        return True
+    cdef int settle(self, bint by_ids) except -1:
+        """Called under the GIL before a search, which needs cells unless ids are given and sources few."""
+        return 0
 
     def moved(self, const uint64_t[::1] hashes, threads):
-        """Ascending int64 indices of the hashes that lie in an arc."""
-        cdef Py_ssize_t size = hashes.shape[0]
-        cdef Search search = Search(self)
-        cdef Py_ssize_t shared = checked_threads(threads, size, TEST_SPEED)
-        return search.found(&hashes[0] if size else NULL, size, shared)
+        """Ascending int64 indices of the hashes that moved."""
+        cdef Py_ssize_t size = hashes.shape[0], shared = checked_threads(threads, size, TEST_SPEED)
+        self.settle(False)
+        return Search(self).found(&hashes[0] if size else NULL, size, shared)
 
     def apply(self, id_type[::1] ids, const uint64_t[::1] hashes, threads):
         """Write the new owners of the moved keys into `ids`; the indices written, ascending.
 
-        A key moves when its hash lies in an arc and its id is the arc's source.
+        A key moves when its hash moved and its id is the one that it moved from.
         """
-        cdef Py_ssize_t size = hashes.shape[0]
+        cdef Py_ssize_t size = hashes.shape[0], shared
         cdef Search search = Search(self)
-        cdef Py_ssize_t shared = checked_threads(threads, size, SCAN_SPEED if self.few_sources else TEST_SPEED)
         if ids.shape[0] != size:
             raise ValueError(f"ids must be as many as hashes, {size} (were {ids.shape[0]})")
+        self.settle(True)
+        shared = checked_threads(threads, size, SCAN_SPEED if self.few_sources else TEST_SPEED)
         search.ids = <char *>&ids[0] if size else NULL
         search.width = sizeof(id_type)
         return search.found(&hashes[0] if size else NULL, size, shared)
+
+    cdef Py_ssize_t tested(self, const uint64_t *hashes, Py_ssize_t count, Found *found) noexcept nogil:
+        """Find which of up to MOST_AT_ONCE hashes moved."""
+        return self.resolve(hashes, suspects(self.cells, hashes, count, self.fine, found.places), found)
+
+    cdef bint search(self, const uint64_t *hashes, Py_ssize_t size, Moves *moves) noexcept nogil:
+        cdef Found found
+        cdef Py_ssize_t start = 0, count, i
+        while start < size:
+            count = self.tested(hashes + start, min(size - start, <Py_ssize_t>MOST_AT_ONCE), &found)
+            if not reserve(moves, count):
+                return False
+            for i in range(count):
+                moves.indices[moves.count + i] = start + found.places[i]
+            moves.count += count
+            start += MOST_AT_ONCE
+        return True
 
     cdef bint search_ids(self, id_type *ids, const uint64_t *hashes, Py_ssize_t size, Moves *moves) noexcept nogil:
         cdef int s
         if not self.few_sources:
             return self.test(ids, hashes, size, moves)
-        for s in range(self.source_count):
-            if not self.scan(ids, hashes, size, self.sources[s], moves):
+        for s in range(self.sources.count):
+            if not self.scan(ids, hashes, size, self.sources.ids[s], moves):
                 return False
         return True
 
-    cdef void write(self, id_type *ids, const Moves *moves) noexcept nogil:
-        cdef Py_ssize_t i
-        for i in range(moves.count):
-            if i + AHEAD_HITS < moves.count:
-                rw_prefetch(ids + moves.indices[i + AHEAD_HITS])
-            ids[moves.indices[i]] = <id_type>moves.targets[i] if moves.targets[i] != NO_NODE else nobody(ids)
-
-    cdef bint consider(self, id_type *ids, const uint64_t *hashes, Py_ssize_t i, Moves *moves) noexcept nogil:
-        cdef Py_ssize_t arc = self.find(hashes[i])
-        cdef uint64_t source
-        if arc < 0:
-            return True
-        source = self.arcs[arc, 2]
-        if ids[i] != (<id_type>source if source != NO_NODE else nobody(ids)):
-            return True
-        return push(moves, i, self.arcs[arc, 3])
-
     cdef bint test(self, id_type *ids, const uint64_t *hashes, Py_ssize_t size, Moves *moves) noexcept nogil:
-        cdef uint16_t[MOST_AT_ONCE] found
-        cdef Py_ssize_t start = 0, i
+        cdef Found found
+        cdef Py_ssize_t start = 0, count
         while start < size:
-            for i in range(self.suspects(hashes + start, min(size - start, <Py_ssize_t>MOST_AT_ONCE), found)):
-                if not self.consider(ids, hashes, start + found[i], moves):
-                    return False
+            count = self.tested(hashes + start, min(size - start, <Py_ssize_t>MOST_AT_ONCE), &found)
+            if not take(ids + start, start, count, &found, moves):
+                return False
             start += MOST_AT_ONCE
         return True
 
@@ -266,21 +215,249 @@ cdef class ArcIndex:
                    Moves *moves) noexcept nogil:
         """The keys of one source that move."""
         # Only a hit's hash is asked for, and looked at after the next hits are found, when memory has delivered it.
-        cdef Py_ssize_t[2][MOST_HITS] hits
-        cdef Py_ssize_t[2] found
+        cdef Found[2] found
+        cdef Py_ssize_t[2] hits
         cdef Py_ssize_t at = 0, i
         cdef int now = 0
-        cdef id_type wanted = <id_type>source if source != NO_NODE else nobody(ids)
-        found[0] = 0
-        while at < size or found[now]:
+        cdef id_type wanted = as_id(ids, source)
+        hits[0] = 0
+        while at < size or hits[now]:
             now ^= 1
-            at = find(ids, at, size, wanted, hits[now], &found[now])
-            for i in range(found[now]):
-                rw_prefetch(hashes + hits[now][i])
-            for i in range(found[now ^ 1]):
-                if not self.consider(ids, hashes, hits[now ^ 1][i], moves):
-                    return False
+            at = find(ids, at, size, wanted, found[now].places, &hits[now])
+            for i in range(hits[now]):
+                rw_prefetch(hashes + found[now].places[i])
+            if not take(ids, 0, self.resolve(hashes, hits[now ^ 1], &found[now ^ 1]), &found[now ^ 1], moves):
+                return False
         return True
+
+
+cdef class ArcIndex(MoveIndex):
+    """The index of arcs.
+
+    Parameters
+    ----------
+    arcs : ndarray of ARC, shape (k,)
+        Sorted by start, none over another.
+    """
+
+    cdef const uint64_t[:, ::1] arcs
+    cdef object first_array
+    cdef uint32_t *first  # hash's top bits → the first arc that may hold it
+    cdef int shift
+    cdef Py_ssize_t size
+
+    def __cinit__(self, arcs):
+        cdef int bits = 8
+        self.size = len(arcs)
+        self.filled = self.size > 0
+        self.arcs = np.ascontiguousarray(arcs).view(np.uint64).reshape(self.size, 4)
+        while bits < 24 and (<Py_ssize_t>1 << bits) < 2 * self.size:
+            bits += 1
+        self.shift = 64 - bits
+        self.first_array = np.empty(1 << bits, np.uint32)
+        self.first = <uint32_t *>cnp.PyArray_DATA(self.first_array)
+        self.fine = self.size > COARSE_MOST
+        self.cell_array = np.zeros(1 << (FINE_BITS if self.fine else COARSE_BITS), np.uint8)
+        self.cells = <uint8_t *>cnp.PyArray_DATA(self.cell_array)
+        with nogil:
+            self.arrange(<uint64_t>1 << bits)
+
+    cdef void arrange(self, uint64_t ranges) noexcept nogil:
+        cdef Py_ssize_t i
+        cdef uint64_t r = 0, end
+        cdef int k, cell_shift = 64 - (FINE_BITS if self.fine else COARSE_BITS)
+        for i in range(self.size):
+            end = self.arcs[i, 1]
+            mark(self.cells, self.arcs[i, 0] >> cell_shift, end >> cell_shift)
+            note(&self.sources, self.arcs[i, 2])
+            for k in range(2, 4):
+                if self.arcs[i, k] != NO_NODE:
+                    self.largest = max(self.largest, self.arcs[i, k])
+            while r <= end >> self.shift:
+                self.first[r] = <uint32_t>i
+                r += 1
+        while r < ranges:
+            self.first[r] = <uint32_t>self.size
+            r += 1
+        self.few_sources = self.sources.count <= FEW
+
+    cdef Py_ssize_t resolve(self, const uint64_t *hashes, Py_ssize_t count, Found *found) noexcept nogil:
+        cdef Py_ssize_t i, arc, kept = 0
+        cdef uint64_t h
+        for i in range(count):
+            h = hashes[found.places[i]]
+            arc = self.first[h >> self.shift]
+            while arc < self.size and self.arcs[arc, 1] < h:
+                arc += 1
+            if arc < self.size and self.arcs[arc, 0] <= h:
+                found.places[kept] = found.places[i]
+                found.sources[kept] = <uint32_t>self.arcs[arc, 2]
+                found.targets[kept] = <uint32_t>self.arcs[arc, 3]
+                kept += 1
+        return kept
+
+
+def table_index(Table before not None, Table after not None):
+    """The index of what differs between two tables, found without arcs; None where it takes arcs."""
+    if before is after or not (isinstance(before, PartitionMap) and isinstance(after, PartitionMap)):
+        return None
+    return PartitionIndex(before, after) if comparable(before, after) else None
+
+
+cdef bint comparable(PartitionMap before, PartitionMap after) noexcept:
+    return before.partitions == after.partitions and before.slim_owner != NULL and after.slim_owner != NULL
+
+
+cdef class PartitionIndex(MoveIndex):
+    """The index of two tables of partitions, which asks both for the owner of a hash that may have moved.
+
+    Parameters
+    ----------
+    before, after : PartitionMap
+        Of equally many partitions, with slim owners.
+    """
+
+    cdef PartitionMap before, after
+    cdef Few fallen, risen
+    cdef bint marked  # all that differs is what these had before, or have now
+
+    def __cinit__(self, PartitionMap before not None, PartitionMap after not None):
+        if not comparable(before, after):
+            raise ValueError("before and after must be of equally many partitions, with slim owners")
+        self.before = before
+        self.after = after
+        self.filled = True
+        self.largest = max(before.ids, after.ids) - 1
+        if before.rows is after.rows and before.weights is after.weights and before.name_hashes is after.name_hashes:
+            self.compare_liveness()
+
+    cdef void compare_liveness(self) noexcept:
+        """Whoever goes down loses all it had, whoever comes up gains all it has then, and nobody else does either."""
+        cdef Py_ssize_t node
+        cdef const uint8_t *old = self.before.live_node
+        cdef const uint8_t *new = self.after.live_node
+        for node in range(self.before.ids):
+            if old[node] != new[node]:
+                note(&self.risen if new[node] else &self.fallen, node)
+        self.marked = self.risen.count + self.fallen.count <= PASSES
+        if self.risen.count == 0 and self.fallen.count <= FEW:
+            self.sources = self.fallen
+            self.few_sources = True
+
+    cdef Py_ssize_t resolve(self, const uint64_t *hashes, Py_ssize_t count, Found *found) noexcept nogil:
+        cdef const uint32_t *old = self.before.owner
+        cdef const uint32_t *new = self.after.owner
+        cdef uint64_t n = self.before.partitions, partition
+        cdef Py_ssize_t i, kept = 0
+        for i in range(count):  # without a branch
+            partition = mul_high(hashes[found.places[i]], n)
+            found.places[kept] = found.places[i]
+            found.sources[kept] = old[partition]
+            found.targets[kept] = new[partition]
+            kept += old[partition] != new[partition]
+        return kept
+
+    cdef int settle(self, bint by_ids) except -1:
+        cdef Few sources
+        cdef Py_ssize_t changed
+        cdef bint fine = False
+        if self.cells != NULL or (by_ids and self.few_sources):
+            return 0
+        cell_array = np.zeros(1 << COARSE_BITS, np.uint8)
+        changed = self.mark_cells(cell_array, COARSE_BITS, &sources)
+        if changed > COARSE_MOST:
+            fine = True
+            cell_array = np.zeros(1 << FINE_BITS, np.uint8)
+            self.mark_cells(cell_array, FINE_BITS, &sources)
+        if self.cells == NULL:  # no other thread has come first
+            if not self.few_sources:  # else others may be reading them
+                self.sources = sources
+                self.few_sources = sources.count <= FEW
+            self.fine = fine
+            self.cell_array = cell_array
+            self.cells = <uint8_t *>cnp.PyArray_DATA(cell_array)
+        return 0
+
+    cdef Py_ssize_t mark_cells(self, cell_array, int bits, Few *sources) except -1:
+        """Mark the cells of all partitions whose owners differ, and note the owners before; how many they are."""
+        cdef uint8_t *cells = <uint8_t *>cnp.PyArray_DATA(cell_array)
+        cdef Py_ssize_t changed = 0
+        cdef int k
+        sources.count = 0
+        with nogil:
+            if not self.marked:
+                return self.compare(cells, bits, sources)
+            for k in range(self.fallen.count):
+                changed += self.look_for(self.fallen.ids[k], self.before.slim_owner, cells, bits, sources)
+            for k in range(self.risen.count):
+                changed += self.look_for(self.risen.ids[k], self.after.slim_owner, cells, bits, sources)
+        return changed
+
+    cdef Py_ssize_t compare(self, uint8_t *cells, int bits, Few *sources) except -1 nogil:
+        cdef const uint16_t *old = self.before.slim_owner
+        cdef const uint16_t *new = self.after.slim_owner
+        cdef Py_ssize_t n = <Py_ssize_t>self.before.partitions, p, start = 0, end, changed = 0
+        cdef int64_t paused = 0
+        cdef uint16_t differ
+        while start < n:
+            if start % TURN == 0:
+                pause(&paused)
+            end = min(n, start + COMPARED)
+            differ = 0
+            for p in range(start, end):
+                differ |= old[p] ^ new[p]
+            if differ:
+                for p in range(start, end):
+                    if old[p] != new[p]:
+                        changed += self.mark_partition(p, cells, bits, sources)
+            start = end
+        return changed
+
+    cdef Py_ssize_t look_for(self, uint64_t node, const uint16_t *owners, uint8_t *cells, int bits,
+                             Few *sources) noexcept nogil:
+        cdef Py_ssize_t[MOST_HITS] hits
+        cdef Py_ssize_t n = <Py_ssize_t>self.before.partitions, at = 0, found, i, changed = 0
+        while at < n:
+            at = kernels.find16(owners, at, n, <uint16_t>node, hits, MOST_HITS, &found)
+            for i in range(found):
+                changed += self.mark_partition(hits[i], cells, bits, sources)
+        return changed
+
+    cdef inline bint mark_partition(self, Py_ssize_t partition, uint8_t *cells, int bits, Few *sources) noexcept nogil:
+        """Do so where its owner changed."""
+        cdef uint64_t p = <uint64_t>partition, n = self.before.partitions
+        if self.before.owner[p] == self.after.owner[p]:
+            return False
+        mark(cells, (p << bits) // n, (((p + 1) << bits) - 1) // n)
+        note(sources, self.before.owner[p])
+        return True
+
+
+cdef inline void mark(uint8_t *cells, uint64_t cell, uint64_t last) noexcept nogil:
+    if cell <= last:
+        memset(cells + cell, 1, <size_t>(last - cell + 1))
+
+
+cdef inline bint take(id_type *ids, Py_ssize_t start, Py_ssize_t count, const Found *found,
+                      Moves *moves) noexcept nogil:
+    """Of `count` hashes that moved, the keys whose ids, from `start` on, say so; False: no memory."""
+    cdef Py_ssize_t i, kept = moves.count
+    if not reserve(moves, count):
+        return False
+    for i in range(count):
+        moves.indices[kept] = start + found.places[i]
+        moves.targets[kept] = found.targets[i]
+        kept += ids[found.places[i]] == as_id(ids, found.sources[i])
+    moves.count = kept
+    return True
+
+
+cdef inline void write(id_type *ids, const Moves *moves) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(moves.count):
+        if i + AHEAD_HITS < moves.count:
+            rw_prefetch(ids + moves.indices[i + AHEAD_HITS])
+        ids[moves.indices[i]] = as_id(ids, moves.targets[i])
 
 
 cdef inline Py_ssize_t find(const id_type *ids, Py_ssize_t start, Py_ssize_t size, id_type wanted, Py_ssize_t *hits,
@@ -293,8 +470,10 @@ cdef inline Py_ssize_t find(const id_type *ids, Py_ssize_t start, Py_ssize_t siz
         return kernels.find64(ids, start, size, wanted, hits, MOST_HITS, found)
 
 
-cdef inline id_type nobody(id_type *ids) noexcept nogil:
-    """What stands for NO_NODE in ids of this type: its maximum."""
+cdef inline id_type as_id(id_type *ids, uint64_t node) noexcept nogil:
+    """The node in ids of this type, whose maximum stands for NO_NODE."""
+    if node != NO_NODE:
+        return <id_type>node
     if id_type is uint16_t:
         return 0xFFFF
     elif id_type is uint32_t:
@@ -306,7 +485,7 @@ cdef inline id_type nobody(id_type *ids) noexcept nogil:
 cdef class Search(Loop):
     """What moves in a column, each chunk with a list of its own; then their new owners, if there are ids."""
 
-    cdef ArcIndex index
+    cdef MoveIndex index
     cdef const uint64_t *hashes
     cdef char *ids
     cdef Py_ssize_t width
@@ -314,7 +493,7 @@ cdef class Search(Loop):
     cdef Py_ssize_t chunks
     cdef int64_t *indices  # where the result goes once all is known
 
-    def __cinit__(self, ArcIndex index):
+    def __cinit__(self, MoveIndex index):
         self.index = index
 
     def __dealloc__(self):
@@ -327,7 +506,7 @@ cdef class Search(Loop):
     cdef object found(self, const uint64_t *hashes, Py_ssize_t size, Py_ssize_t threads):
         cdef Py_ssize_t k, total = 0
         self.hashes = hashes
-        self.plan(size if self.index.size else 0, threads)
+        self.plan(size if self.index.filled else 0, threads)
         if self.threads == 1:
             self.chunk = min(self.chunk, <Py_ssize_t>PIECE)
         self.lists = <Moves *>calloc(<size_t>(self.size // self.chunk + 1), sizeof(Moves))
@@ -346,7 +525,7 @@ cdef class Search(Loop):
         else:
             for k in range(self.chunks):
                 self.write(k)
-        if self.ids != NULL and self.index.few_sources and self.index.source_count > 1:
+        if self.ids != NULL and self.index.few_sources and self.index.sources.count > 1:
             out.sort()  # each chunk was scanned for one source after another
         return out
 
@@ -388,8 +567,8 @@ cdef class Search(Loop):
         if self.ids == NULL:
             return
         if self.width == 2:
-            self.index.write(<uint16_t *>self.ids + start, moves)
+            write(<uint16_t *>self.ids + start, moves)
         elif self.width == 4:
-            self.index.write(<uint32_t *>self.ids + start, moves)
+            write(<uint32_t *>self.ids + start, moves)
         else:
-            self.index.write(<int64_t *>self.ids + start, moves)
+            write(<int64_t *>self.ids + start, moves)

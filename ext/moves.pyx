@@ -48,6 +48,49 @@ cdef object finished(room, Py_ssize_t count):
     return room[:count].copy().view(ARC).reshape(count)
 
 
+def difference(const uint64_t[::1] ends_before, const uint32_t[::1] owners_before,
+               const uint64_t[::1] ends_after, const uint32_t[::1] owners_after):
+    """Where two divisions of the hash space name different owners.
+
+    Parameters
+    ----------
+    ends_before, ends_after : ndarray of uint64, shape (n,), (m,)
+        Rising inclusive ends of ranges, the last one 2^64 - 1.
+    owners_before, owners_after : ndarray of uint32, shape (n,), (m,)
+
+    Returns
+    -------
+    ndarray of ARC, shape (k,)
+        Sorted ranges with both ends inclusive, neighbours of the same move joined.
+    """
+    cdef Py_ssize_t i = 0, j = 0, found = 0
+    cdef uint64_t start = 0, end
+    cdef uint64_t[:, ::1] out
+    room = np.empty((len(ends_before) + len(ends_after), 4), np.uint64)
+    out = room
+    with nogil:
+        while True:
+            end = min(ends_before[i], ends_after[j])
+            if owners_before[i] != owners_after[j]:
+                if (found and start and out[found - 1, 1] == start - 1
+                        and out[found - 1, 2] == owners_before[i] and out[found - 1, 3] == owners_after[j]):
+                    out[found - 1, 1] = end
+                else:
+                    out[found, 0] = start
+                    out[found, 1] = end
+                    out[found, 2] = owners_before[i]
+                    out[found, 3] = owners_after[j]
+                    found += 1
+            if end == <uint64_t>0xFFFFFFFFFFFFFFFF:
+                break
+            if ends_before[i] == end:
+                i += 1
+            if ends_after[j] == end:
+                j += 1
+            start = end + 1
+    return room[:found].copy().view(ARC).reshape(found)
+
+
 def point_moves(PointTable before not None, PointTable after not None, const uint64_t[::1] points):
     """The arcs between two rings that differ by the points of some nodes.
 

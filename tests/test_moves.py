@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -100,15 +101,16 @@ def test_a_change_is_found_where_it_happened(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("make", "nodes"),
+    ("make", "nodes", "quick"),
     [
-        (rw.HashRing, 1_024),
-        (lambda names: rw.PartitionedRing(names, part_size=8), 4_096),
+        (rw.HashRing, 1_024, ["mark_down", "mark_up"]),
+        (lambda names: rw.PartitionedRing(names, part_size=8), 4_096, ["mark_down", "mark_up"]),
+        (lambda names: rw.PartitionTable(names, partitions=128 * len(names), replicas=3), 1_024, ["mark_down"]),
     ],
-    ids=["ring", "parts"],
+    ids=["ring", "parts", "table"],
 )
-def test_the_first_apply_takes_less_than_routing_the_column_again(make: Any, nodes: int) -> None:
-    """On a ring of 1,024 nodes it took five times as long, with 4,096 nodes in parts twice."""
+def test_the_first_apply_takes_less_than_routing_the_column_again(make: Any, nodes: int, quick: list[str]) -> None:
+    """On a ring of 1,024 nodes it took five times as long, with 4,096 nodes in parts twice, on a table half as long again."""
     names = [f"n{i}" for i in range(nodes)]
     hashes = rw.hash_keys(np.arange(86_466))
     router = make(names)
@@ -126,7 +128,66 @@ def test_the_first_apply_takes_less_than_routing_the_column_again(make: Any, nod
             again = router.assign_hashes(hashes, threads=1)
             routed.append(time.process_time() - began)
             assert (ids == again).all()
-    assert all(min(taken) < min(routed) for taken in applied.values())
+    assert all(min(applied[change]) < min(routed) for change in quick)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (64, 3), (97, 2), (4_096, 1)], ids=str)
+@given(
+    first=st.lists(st.sampled_from(NAMES), unique=True, max_size=12),
+    steps=STEPS,
+    width=st.sampled_from([np.uint16, np.uint32, np.int64]),
+    seed=st.integers(0, 2**32 - 1),
+)
+@SOME
+def test_partitions_tell_what_arcs_tell(
+    shape: tuple[int, int], first: list[str], steps: list, width: Any, seed: int
+) -> None:
+    """After every change, at the ends of partitions, for ids that are right and wrong, whatever is asked first."""
+    partitions, replicas = shape
+    rng = np.random.default_rng(seed)
+    table = rw.PartitionTable(first, partitions=partitions, replicas=replicas)
+    starts = np.array([-(-p * 2**64 // partitions) for p in range(partitions)], np.uint64)
+    hashes = np.concatenate([starts, starts - np.uint64(1), rng.integers(0, 2**64, 1_500, dtype=np.uint64)])
+    nobody = np.iinfo(width).max
+    for step in steps:
+        before = table._state.table
+        transfer = perform(table, *step)
+        if transfer is None or transfer.epoch == transfer.epoch_before:
+            continue
+        owners = before.owners[[int(h) * len(before.owners) >> 64 for h in hashes]]
+        owners = np.where(rng.random(len(hashes)) < 0.1, rng.integers(0, 5, len(hashes), dtype=np.uint32), owners)
+        ids = np.where(owners == NO_NODE, nobody, owners).astype(width)
+        expected, index = ids.copy(), ArcIndex(transfer.arcs)
+        written = index.apply(expected, hashes, 1)
+        if rng.random() < 0.5:
+            assert transfer.moved(hashes).tolist() == index.moved(hashes, 1).tolist()
+        assert transfer.apply(ids, hashes).tolist() == written.tolist()
+        assert ids.tolist() == expected.tolist()
+        assert transfer.moved(hashes).tolist() == index.moved(hashes, 1).tolist()
+        assert transfer.apply(ids, hashes).tolist() == index.apply(expected, hashes, 1).tolist()
+        assert ids.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("marked", [1, 2, 4, 5, 60])
+def test_a_table_that_was_resumed_tells_what_moved(marked: int) -> None:
+    """For few and many nodes, with no arc asked for; several threads that ask at once are told the same."""
+    names = [f"n{i}" for i in range(120)]
+    hashes = rw.hash_keys(np.arange(20_000))
+    first = rw.PartitionTable(names, partitions=10_000, replicas=2)
+    table = rw.PartitionTable.resume(rw.Snapshot.from_bytes(first.snapshot().to_bytes()))
+    for change in (table.mark_down, table.mark_up):
+        ids = table.assign_hashes(hashes)
+        transfer = change(*names[:marked])
+        expected = table.assign_hashes(hashes)
+        with ThreadPoolExecutor(4) as pool:
+            columns = [ids.copy() for _ in range(4)]
+            moved = [pool.submit(transfer.moved, hashes) for _ in columns]
+            written = [pool.submit(transfer.apply, column, hashes, threads=2) for column in columns]
+        assert "arcs" not in vars(transfer)
+        for indices in (*moved, *written):
+            assert indices.result().tolist() == np.flatnonzero(ids != expected).tolist()
+        assert all((column == expected).all() for column in columns)
+        assert pickle.loads(pickle.dumps(transfer)).apply(ids, hashes).tolist() == written[0].result().tolist()
 
 
 @pytest.mark.parametrize("partitions", [1, 2, 127, 128, 129, 4096, 70_001])

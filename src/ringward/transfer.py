@@ -14,6 +14,7 @@ from ringward._core import (
     ARC,
     NO_NODE,
     ArcIndex,
+    MoveIndex,
     PartitionMap,
     PointTable,
     Reader,
@@ -24,6 +25,7 @@ from ringward._core import (
     partition_moves,
     plain_array,
     point_moves,
+    table_index,
 )
 from ringward.errors import ArgumentError, ArgumentTypeError
 from ringward.frames import Library, NameArray, names_of
@@ -233,8 +235,11 @@ class Transfer:
         return NOBODY if node == NO_NODE else str(self.names[node])
 
     @cached_property
-    def _index(self) -> ArcIndex:
-        return ArcIndex(self.arcs)
+    def _index(self) -> MoveIndex:
+        index = None
+        if "_before" in vars(self) and self._new_ids is None:  # not from a pickle, which holds arcs alone
+            index = table_index(self._before.table, self._after.table)
+        return ArcIndex(self.arcs) if index is None else index
 
     def moved(self, hashes: npt.NDArray[np.uint64], *, threads: int | None = None) -> npt.NDArray[np.int64]:
         """Which keys moved.
@@ -299,7 +304,7 @@ class Transfer:
         largest = self._index.largest  # of those that keys leave or go to; they all have to fit
         if largest >= _LARGEST[ids.dtype]:
             raise ArgumentError("ids", f"wide enough for node id {largest}", ids.dtype)
-        plain = np.require(ids, None, ["C", "A"])
+        plain = ids if ids.flags.carray else np.require(ids, None, ["C", "A"])
         moved = self._index.apply(plain, hashes, threads)
         if plain is not ids:  # strided or unaligned: the moved entries alone are written back
             ids[moved] = plain[moved]

@@ -1,6 +1,6 @@
 """The one door to compiled code: the rest of the package imports from here and nowhere below."""
 
-from ringward._core.arcs import ARC, ArcIndex, difference
+from ringward._core.arcs import ARC, ArcIndex, MoveIndex, table_index
 from ringward._core.build import filter_points, merge_points, node_points, sort_points
 from ringward._core.changed_points import changed, start_of
 from ringward._core.columns import refuse_queries
@@ -12,7 +12,7 @@ from ringward._core.heirs import Heirs, summed_by
 from ringward._core.joined import checksum, sealed
 from ringward._core.log_rows import append_rows, event_digest, first_faulty, log_rows, untracked
 from ringward._core.loops import checked_hashes, hash_column, second_candidates
-from ringward._core.moves import owner_moves, partition_moves, point_moves
+from ringward._core.moves import difference, owner_moves, partition_moves, point_moves
 from ringward._core.news import News
 from ringward._core.partition_map import PartitionMap
 from ringward._core.point_table import PointTable
@@ -35,6 +35,7 @@ __all__ = [
     "Job",
     "Lead",
     "ListTable",
+    "MoveIndex",
     "News",
     "PartitionMap",
     "Passage",
@@ -71,6 +72,7 @@ __all__ = [
     "start_of",
     "summed_by",
     "system_calls",
+    "table_index",
     "untracked",
 ]
 

@@ -5,21 +5,17 @@ import numpy.typing as npt
 from typing_extensions import disjoint_base
 
 from ringward._core.parallel import Loop
+from ringward._core.partition_map import PartitionMap
+from ringward._core.table import Table
 
 ARC: np.dtype[np.void]
 
-def difference(
-    ends_before: npt.NDArray[np.uint64],
-    owners_before: npt.NDArray[np.uint32],
-    ends_after: npt.NDArray[np.uint64],
-    owners_after: npt.NDArray[np.uint32],
-) -> npt.NDArray[np.void]: ...
+def table_index(before: Table, after: Table) -> PartitionIndex | None: ...
 
 @disjoint_base
-class ArcIndex:
+class MoveIndex:
     @property
     def largest(self) -> int: ...
-    def __new__(cls, arcs: npt.NDArray[np.void]) -> Self: ...
     def moved(self, hashes: npt.NDArray[np.uint64], threads: int | None) -> npt.NDArray[np.int64]: ...
     def apply(
         self,
@@ -29,5 +25,13 @@ class ArcIndex:
     ) -> npt.NDArray[np.int64]: ...
 
 @disjoint_base
+class ArcIndex(MoveIndex):
+    def __new__(cls, arcs: npt.NDArray[np.void]) -> Self: ...
+
+@disjoint_base
+class PartitionIndex(MoveIndex):
+    def __new__(cls, before: PartitionMap, after: PartitionMap) -> Self: ...
+
+@disjoint_base
 class Search(Loop):
-    def __new__(cls, index: ArcIndex) -> Self: ...
+    def __new__(cls, index: MoveIndex) -> Self: ...
