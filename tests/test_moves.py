@@ -156,7 +156,7 @@ def test_partitions_tell_what_arcs_tell(
             continue
         owners = before.owners[[int(h) * len(before.owners) >> 64 for h in hashes]]
         owners = np.where(rng.random(len(hashes)) < 0.1, rng.integers(0, 5, len(hashes), dtype=np.uint32), owners)
-        ids = np.where(owners == NO_NODE, nobody, owners).astype(width)
+        ids = np.where(owners == NO_NODE, nobody, owners.astype(np.int64)).astype(width)
         expected, index = ids.copy(), ArcIndex(transfer.arcs)
         written = index.apply(expected, hashes, 1)
         if rng.random() < 0.5:
