@@ -70,6 +70,8 @@ def draw_chances(const double[::1] weights, const uint8_t[::1] alive):
     cdef Py_ssize_t i, size = weights.shape[0]
     cdef double heaviest = 0
     cdef int exponent
+    if alive.shape[0] != size:
+        raise ValueError(f"alive must be as many as weights, {size} (was {alive.shape[0]})")
     chances = np.zeros(1 << max(size - 1, 1).bit_length(), np.uint32)
     cdef uint32_t[::1] chance = chances
     for i in range(size):

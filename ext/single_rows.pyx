@@ -131,7 +131,7 @@ def rebalance_single(
     uint32 array (partitions, 1), or None where all rows were vacant
     """
     cdef State s
-    cdef Py_ssize_t i, id, nodes = weights.shape[0], apart, kept = 0, lacking = 0
+    cdef Py_ssize_t i, id, nodes = weights.shape[0], apart, kept = 0, lacking = 0, given = 0
     cdef uint64_t[::1] tally
     cdef int64_t[::1] count = np.empty(nodes, np.int64), limit
     cdef double[::1] share = np.empty(nodes)
@@ -173,6 +173,9 @@ def rebalance_single(
                 giving[id].start = below(draw(&s), count[i])
                 left[id] = <int32_t>place_of_next(&giving[id])
             lacking += max(limit[i] - count[i], 0)
+    for id in range(<Py_ssize_t>s.ids + 1):
+        given += giving[id].surplus
+    assert lacking == given, "quotas that can be met leave no vacancy"
     urn = np.empty(lacking + 1, np.int32)
     s.urn, s.urn_size = &urn[0], 0
     for i in range(nodes):
