@@ -17,7 +17,7 @@ from strategies import KINDS, SOME, Kind
 
 import ringward as rw
 from ringward._core import NO_NODE, Heirs, summed_by
-from ringward.explanation import _ring_way
+from ringward.tables import kind_of
 
 TRIO = [rw.Node("a", 2.0, "east"), rw.Node("b", 1.0, "east"), rw.Node("c", 1.0, "west")]
 SIX = [*TRIO, rw.Node("d", 0.0), rw.Node("e", 1.5, "west"), rw.Node("f", 1.0)]
@@ -83,7 +83,7 @@ def test_an_explanation_ends_with_the_last_member_that_has_points(drained: int) 
     """With one that is drained, all points were once looked at."""
     ring = rw.HashRing({f"node{i}": float(i >= drained) for i in range(20)})
     table = Counted(ring._state.table)
-    _, way = _ring_way(ring, table, ring.hash("event1"))
+    way = kind_of(ring._state.table).way(table, ring._state, ring.hash("event1")).nodes
     assert [name for name, _ in way] == ring.candidates("event1")[: 20 - drained]
     assert table.looked_at < len(table.hashes) / 4
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ringward import markup
-from ringward._core import ListTable, PartitionMap, PointTable
+from ringward._core import Reader, State
 from ringward.checks import checked_int, text_of
 from ringward.markup import ROWS_MOST, escaped
+from ringward.tables import Way, kind_of
 from ringward.texts import bounded, brief, shown
 
 if TYPE_CHECKING:
     from ringward.keys import Key
-    from ringward.view import View
 
 __all__ = ["Explanation", "Step"]
 
@@ -60,24 +58,28 @@ class Explanation:
     steps: tuple[Step, ...]
 
     @classmethod
-    def of(cls, view: View, key: Key, count: int) -> Explanation:
-        """The explanation of a key by a router or snapshot."""
-        view.route(key)  # raises where nobody can own the key
-        candidates = view.candidates(key, min(checked_int("count", count, 1, _COUNT_MAX), len(view)))
-        value = view.hash(key)
-        place, looked_at = _way(view, value)
+    def of(cls, state: State, key: Key, count: int) -> Explanation:
+        """The explanation of a key by one state of a router."""
+        reader, cluster = Reader(state), state.cluster
+        reader.route(key)  # raises where nobody can own the key
+        candidates = reader.candidates(key, min(checked_int("count", count, 1, _COUNT_MAX), len(cluster)))
+        value = state.hasher(key)
+        if state.table is state.own.table:
+            way = kind_of(state.table).way(state.table, state, value)
+        else:
+            way = Way("nobody is live", [(candidates[0], "stands in while nobody is live (on_empty)")])
         steps: list[Step] = []
-        for name, why in looked_at:
+        for name, why in way.nodes:
             if len([step for step in steps if step.taken]) == len(candidates):
                 break
             if name in candidates:
                 role = "owner" if name == candidates[0] else f"candidate {candidates.index(name) + 1}"
                 steps.append(Step(name, taken=True, reason=f"{role}: {why}"))
-            elif name in view.down:
+            elif name in cluster.down:
                 steps.append(Step(name, taken=False, reason=f"passed over, it is down: {why}"))
             else:
                 steps.append(Step(name, taken=False, reason=f"passed over, its zone is taken: {why}"))
-        return cls(_as_routed(key), value, place, candidates[0], tuple(candidates), tuple(steps))
+        return cls(_as_routed(key), value, way.place, candidates[0], tuple(candidates), tuple(steps))
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON types; the key as text."""
@@ -114,61 +116,3 @@ def _as_routed(key: Key) -> Key:
     if isinstance(key, bytearray | memoryview):
         return bytes(key)
     return int(key) if isinstance(key, int) else key
-
-
-def _way(view: View, value: int) -> tuple[str, list[tuple[str, str]]]:
-    """Where a hash falls, and the distinct nodes in the order in which the placement looks at them."""
-    table = view._state.table
-    if isinstance(table, PointTable):
-        return _ring_way(view, table, value)
-    if isinstance(table, PartitionMap):
-        partition = value * len(table.rows) >> 64
-        row = [str(view.names[node]) for node in table.rows[partition]]
-        way = [(name, f"rank {rank} of the partition's row") for rank, name in enumerate(row)]
-        others = [name for name in _all_candidates(view, value) if name not in row]
-        way += [(name, "a stand-in from outside the row") for name in others]
-        return f"in partition {partition} of {len(table.rows)}", way
-    assert isinstance(table, ListTable)  # there is no other kind  # noqa: S101
-    if not view._state.own.table.live:
-        name = str(view._state.names[table.order[0]])
-        return "nobody is live", [(name, "stands in while nobody is live (on_empty)")]
-    names = [node.name for node in view.nodes if node.weight > 0]
-    primary = str(view._state.names[table.order[0]])
-    above = names[: names.index(primary)]
-    # A primary that stayed when a better node recovered comes first; else the list is walked as it is.
-    order = names if all(name in view.down for name in above) else [primary, *(n for n in names if n != primary)]
-    return "which does not matter: one node owns every key", [
-        (name, f"priority {names.index(name) + 1}") for name in order
-    ]
-
-
-def _ring_way(view: View, table: PointTable, value: int) -> tuple[str, list[tuple[str, str]]]:
-    size = len(table.hashes)
-    start = table.first_index(value)
-    groups = table.groups
-    seen: dict[int, str] = {}
-    for step in range(size):
-        i = (start + step) % size
-        node = int(table.nodes[i])
-        if node in seen:
-            continue
-        part = f", part {int(groups[node])}" if groups is not None else ""
-        zone = f", zone {view._state.cluster.members[str(view.names[node])].zone}" if table.zones is not None else ""
-        seen[node] = f"its point at {int(table.hashes[i]):#018x} comes {_nth(len(seen) + 1)}{part}{zone}"
-        if len(seen) == table.members:  # those that are drained have no points
-            break
-    order = list(seen)
-    if groups is not None:  # stable: the key's own part first, each in ring order
-        home = groups[table.nodes[start]]
-        order = [node for node in order if groups[node] == home] + [node for node in order if groups[node] != home]
-    place = f"before point {start} of {size} at {int(table.hashes[start]):#018x}"
-    return place, [(str(view.names[node]), seen[node]) for node in order]
-
-
-def _all_candidates(view: View, value: int) -> list[str]:
-    row = view.assign_hashes(np.array([value], np.uint64), count=len(view))[0]
-    return [str(view.names[node]) for node in row if node < len(view.names)]
-
-
-def _nth(number: int) -> str:
-    return {1: "first", 2: "second", 3: "third"}.get(number, f"{number}th")

@@ -11,12 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ringward import markup
-from ringward._core import Heirs, ListTable, PartitionMap, PointTable, second_candidates, summed_by
+from ringward._core import Heirs, State, second_candidates, summed_by
 from ringward.markup import ROWS_MOST, escaped
+from ringward.tables import TableKind, kind_of
 from ringward.texts import brief, percent, shown
-
-if TYPE_CHECKING:
-    from ringward.view import View
 
 __all__ = ["NodeReport", "Report"]
 
@@ -125,21 +123,22 @@ class Report:
     held_max: float | None = None
 
     @classmethod
-    def of(cls, view: View) -> Report:
-        """The report of a router or snapshot."""
-        state = view._state
+    def of(cls, state: State, strategy: str) -> Report:
+        """The report of one state of a router."""
         cluster, ids = state.cluster, state.cluster.ids
+        kind = kind_of(state.own.table)
+        members = kind.members(cluster)
         ends, owners = state.table.arcs()
         shares = summed_by(owners, _lengths(ends), len(state.names)).tolist()
-        able = {node.name: node.weight for node in view.nodes if cluster.can_own(node)}
+        able = {node.name: node.weight for node in members if cluster.can_own(node)}
         total = sum(able.values())
-        inherited = _heirs(view) if state.table.live > 1 else None
+        inherited = _heirs(state, kind) if state.table.live > 1 else None
         largest = [0.0] * len(shares) if inherited is None else inherited.largest.tolist()
         optimal = _optimal_heirs(able)
-        held = _held(view)
-        single = isinstance(state.table, ListTable)  # one node is meant to own everything
+        held = _held(state, kind)
+        single = kind_of(state.table).one_owner
         nodes = []
-        for node in view.nodes:
+        for node in members:
             mine = ids[node.name]
             share = shares[mine]
             holds = held[mine] if held else (None, None)
@@ -162,7 +161,7 @@ class Report:
         balances = [node.balance for node in nodes if node.expected]
         moved = [node.share for node in nodes if node.name in able]
         return cls(
-            strategy=getattr(view, "strategy", type(view).__name__),
+            strategy=strategy,
             epoch=state.epoch,
             nodes=tuple(nodes),
             balance_max=max(balances, default=0.0),
@@ -276,24 +275,17 @@ def _lengths(ends: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
     return result
 
 
-def _heirs(view: View) -> Heirs:
+def _heirs(state: State, kind: TableKind[Any]) -> Heirs:
     """Who inherits how much: every arc is cut where its second candidate changes."""
-    state = view._state
-    table = state.own.table
-    if isinstance(table, PointTable) and table.zones is not None:  # zones order replicas, not heirs
-        table = PointTable(table.hashes, table.nodes, table.alive, members=table.members)
-    if isinstance(table, PartitionMap) and table.zones is not None:
-        names = table.name_hashes, table.name_ranks
-        table = PartitionMap(table.rows, table.alive, table.weights, *names, before=table)
+    table = kind.for_heirs(state.own.table)
     ends = table.bounds()
     return Heirs(second_candidates(table, ends), _lengths(ends), len(state.names))
 
 
-def _held(view: View) -> list[tuple[float, float]]:
-    """Of each id, its part of all rows' entries and what its weight entitles it to; empty without replicas."""
-    state = view._state
-    table, weights = state.own.table, state.cluster.weights
-    if not isinstance(table, PartitionMap) or table.rows.shape[1] < 2:
+def _held(state: State, kind: TableKind[Any]) -> list[tuple[float, float]]:
+    """Of each id, its part of all copies and what its weight entitles it to; empty without replicas."""
+    entries, weights = kind.entries(state.own.table), state.cluster.weights
+    if entries is None:
         return []
-    held = summed_by(table.rows.ravel(), None, len(weights)) / table.rows.size
+    held = summed_by(entries, None, len(weights)) / entries.size
     return list(zip(held.tolist(), (weights / weights.sum()).tolist(), strict=True))

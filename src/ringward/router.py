@@ -17,14 +17,13 @@ from ringward.checks import checked_text
 from ringward.cluster import Cluster, Node, Nodes, as_nodes
 from ringward.errors import ArgumentError, ArgumentTypeError, ChangeError, RingwardError, SnapshotError
 from ringward.mutex import Mutex
+from ringward.snapshot import Snapshot
 from ringward.transfer import Transfer
 from ringward.view import Placed, View, effective_table
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
-
-    from ringward.snapshot import Snapshot
 
 __all__ = ["Change", "Placed", "Router"]
 
@@ -257,12 +256,10 @@ class Router(View, metaclass=ABCMeta):
 
     def snapshot(self) -> Snapshot:
         """This moment, for good: later changes of the router do not touch it. O(1)."""
-        from ringward.snapshot import Snapshot  # noqa: PLC0415 - snapshots know routers, for `resume`
-
         return Snapshot(self._state, type(self).__name__, self._options)
 
-    def _held(self) -> Snapshot:
-        return self.snapshot()
+    def _moment(self) -> tuple[State, str]:
+        return self._state, type(self).__name__
 
     @classmethod
     def resume(cls, snapshot: Snapshot, hash: Hasher | None = None) -> Self:

@@ -10,21 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ringward._core import (
-    Hasher,
-    ListTable,
-    PartitionMap,
-    PointTable,
-    State,
-    Table,
-    checksum,
-    sealed,
-    summed_by,
-)
+from ringward._core import Hasher, State, checksum, sealed
 from ringward.checks import checked_int, checked_text
 from ringward.cluster import Cluster, Node, in_utf8_order, utf8
 from ringward.errors import ArgumentError, ArgumentTypeError, RingwardError, SnapshotError
 from ringward.keys import family_from
+from ringward.tables import kind_named, kind_of
+from ringward.tables.arrays import demand
 from ringward.view import Placed, View, effective_table
 
 __all__ = ["VERSION", "Snapshot"]
@@ -81,7 +73,9 @@ class Snapshot(View):
         bytes
         """
         cluster: Cluster = self._state.cluster
-        kind, arrays = _arrays_of(self._state.own.table)
+        table = self._state.own.table
+        kind = kind_of(table)
+        arrays = kind.arrays(table)
         blobs = {name: arrays[name].astype(arrays[name].dtype.newbyteorder("<")) for name in sorted(arrays)}
         header = {
             "strategy": self.strategy,
@@ -92,7 +86,7 @@ class Snapshot(View):
             "names": self._state.names.tolist(),
             "members": [[node.name, node.weight, node.zone] for node in self.nodes],
             "down": sorted(cluster.down),
-            "table": kind,
+            "table": kind.name,
             "arrays": {name: [blob.dtype.str, list(blob.shape)] for name, blob in blobs.items()},
         }
         past = [cluster.ids[name] for name in cluster.past]
@@ -140,6 +134,9 @@ class Snapshot(View):
             raise
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RingwardError) as error:
             raise SnapshotError(f"the snapshot's content does not fit together: {error}") from error
+
+    def _moment(self) -> tuple[State, str]:
+        return self._state, self.strategy
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Snapshot.from_bytes, (self.to_bytes(), self.hash)
@@ -210,20 +207,20 @@ def _opened(data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
 
 def _items(name: str, shape: Any, most: int) -> int:
     """How many items an array of this shape has: at most as many as there are bytes for."""
-    _demand(
+    demand(
         isinstance(shape, list) and len(shape) in {1, 2} and all(type(size) is int and size >= 0 for size in shape),
         f"{name} in one or two dimensions of at least 0",
     )
     count: int = math.prod(shape)
-    _demand(count <= most, f"{name} whole: {most} items")
-    _demand(count > 0 or max(shape) <= _EMPTY_ROWS_MAX, f"at most {_EMPTY_ROWS_MAX} empty rows in {name}")
+    demand(count <= most, f"{name} whole: {most} items")
+    demand(count > 0 or max(shape) <= _EMPTY_ROWS_MAX, f"at most {_EMPTY_ROWS_MAX} empty rows in {name}")
     return count
 
 
 def _state_from(header: dict[str, Any], blobs: dict[str, npt.NDArray[Any]], hash: Hasher | None) -> State:
     for part in ("names", "members", "down"):
-        _demand(isinstance(header[part], list), f"a list of {part}")
-    _demand({*map(type, header["names"])} <= {str} and "" not in header["names"], "names of text")
+        demand(isinstance(header[part], list), f"a list of {part}")
+    demand({*map(type, header["names"])} <= {str} and "" not in header["names"], "names of text")
     for name in header["names"]:
         utf8(name)  # of past ones too: a lone surrogate is an error
     names = np.empty(len(header["names"]), object)
@@ -231,23 +228,23 @@ def _state_from(header: dict[str, Any], blobs: dict[str, npt.NDArray[Any]], hash
     names.flags.writeable = False
     ids = {name: i for i, name in enumerate(header["names"])}
     members = {name: Node(name, weight, zone) for name, weight, zone in header["members"]}
-    _demand(len(members) == len(header["members"]), "each member once")
+    demand(len(members) == len(header["members"]), "each member once")
     if len(ids) != len(names) or not members.keys() <= ids.keys() or not set(header["down"]) <= members.keys():
         raise SnapshotError("the snapshot's names, members and down nodes do not fit together")
     ranks = np.empty(len(names), np.uint32)
     ranks[[ids[name] for name in in_utf8_order(ids)]] = np.arange(len(names), dtype=np.uint32)
     weights = np.zeros(len(names))
     weights[[ids[name] for name in members]] = [node.weight for node in members.values()]
-    _demand(math.isfinite(sum(weights.tolist())), "weights of a finite sum")
+    demand(math.isfinite(sum(weights.tolist())), "weights of a finite sum")
     gone = [i for name, i in ids.items() if name not in members]
     past = header.get("past", gone)  # not there: they left in the order of their ids
-    _demand(all(type(i) is int for i in past) and sorted(past) == gone, "the ids of past members, each once")
+    demand(all(type(i) is int for i in past) and sorted(past) == gone, "the ids of past members, each once")
     left = dict.fromkeys(header["names"][i] for i in past)
     cluster = Cluster(members, frozenset(header["down"]), ids, left, names, ranks, weights)
     on_empty = header["options"]["on_empty"]
     if on_empty is not None and on_empty not in members:
         raise ArgumentError("on_empty", "the name of a member", on_empty)
-    placed = Placed(_table_from(header["table"], blobs, cluster), header["memory"])
+    placed = Placed(kind_named(header["table"]).restored(blobs, cluster), header["memory"])
     table = effective_table(placed, cluster, on_empty)
     epoch = checked_int("epoch", header["epoch"], 0, _EPOCH_MAX)
     return State(names, table, _hash_from(header["hash"], hash), epoch, cluster, placed)
@@ -262,78 +259,3 @@ def _hash_from(described: dict[str, Any], given: Hasher | None) -> Hasher:
     if getattr(given, "describe", dict)() != described:
         raise SnapshotError(f"hash must be the one the snapshot was made with (was {given!r})")
     return given
-
-
-def _arrays_of(table: Table) -> tuple[str, dict[str, npt.NDArray[Any]]]:
-    """A table's kind and the arrays it can be compiled from again."""
-    if isinstance(table, PointTable):
-        points: dict[str, npt.NDArray[Any] | None] = {
-            "hashes": table.hashes,
-            "nodes": table.nodes,
-            "groups": table.groups,
-            "zones": table.zones,
-        }
-        return "points", {name: array for name, array in points.items() if array is not None}
-    if isinstance(table, PartitionMap):
-        named: dict[str, npt.NDArray[Any]] = {"name_hashes": table.name_hashes, "name_ranks": table.name_ranks}
-        return "partitions", {"rows": table.rows, "weights": table.weights, **named}
-    if isinstance(table, ListTable):
-        return "list", {"order": table.order}
-    raise SnapshotError(f"the table must be a PointTable, a PartitionMap or a ListTable (was {type(table).__name__})")
-
-
-def _table_from(kind: str, blobs: dict[str, npt.NDArray[Any]], cluster: Cluster) -> Table:
-    # Compiled code trusts its arrays, so bytes from elsewhere are checked in full before it sees them.
-    ids = len(cluster.ids)
-    alive = cluster.alive
-    if kind == "points":
-        hashes, nodes = _expect(blobs, "hashes", np.uint64), _expect(blobs, "nodes", np.uint32)
-        _demand(len(hashes) == len(nodes), "as many nodes as hashes")
-        _demand(bool((hashes[1:] >= hashes[:-1]).all()), "points in rising order")
-        counts = summed_by(_within(nodes, ids), None, ids)
-        owning = [cluster.ids[node.name] for node in cluster if node.weight > 0]
-        _demand(np.array_equal(np.flatnonzero(counts), np.sort(owning)), "points of exactly the members")
-        groups = _per_id(blobs, "groups", ids) if "groups" in blobs else None
-        zones = _per_id(blobs, "zones", ids) if "zones" in blobs else None
-        return PointTable(hashes, nodes, alive, members=len(owning), groups=groups, zones=zones)
-    if kind == "partitions":
-        rows = _within(_expect(blobs, "rows", np.uint32, 2), ids)
-        someone = bool((cluster.weights > 0).any())
-        _demand(len(rows) > 0 and (rows.shape[1] > 0) == someone, "partitions with rows of nodes")
-        weights = _expect(blobs, "weights", np.float64)
-        name_hashes = _expect(blobs, "name_hashes", np.uint64)
-        name_ranks = _expect(blobs, "name_ranks", np.uint32)
-        _demand(len(weights) == len(name_hashes) == len(name_ranks) == ids, "one weight, hash and rank an id")
-        _demand(bool((weights[alive > 0] > 0).all() and np.isfinite(weights).all()), "weights above 0")
-        if rows.size:
-            ordered = np.sort(rows, axis=1)
-            _demand(bool((ordered[:, 1:] != ordered[:, :-1]).all()), "rows of distinct nodes")
-        return PartitionMap(rows, alive, weights, name_hashes, name_ranks, zones=cluster.zone_ids)
-    if kind == "list":
-        order = _within(_expect(blobs, "order", np.uint32), ids)
-        able = sorted(cluster.ids[node.name] for node in cluster if cluster.can_own(node))
-        _demand(sorted(order.tolist()) == able, "an order of exactly the live members")
-        return ListTable(order)
-    raise SnapshotError(f"the table must be of kind points, partitions or list (was {kind!r})")
-
-
-def _demand(fulfilled: bool, what: str) -> None:
-    if not fulfilled:
-        raise SnapshotError(f"the snapshot must hold {what}")
-
-
-def _expect(blobs: dict[str, npt.NDArray[Any]], name: str, dtype: type, dimensions: int = 1) -> npt.NDArray[Any]:
-    array = blobs[name]
-    _demand(array.dtype == dtype and array.ndim == dimensions, f"{name} as {dimensions}-dimensional {dtype.__name__}")
-    return array
-
-
-def _within(array: npt.NDArray[Any], ids: int) -> npt.NDArray[Any]:
-    _demand(not array.size or int(array.max()) < ids, f"node ids below {ids}")
-    return array
-
-
-def _per_id(blobs: dict[str, npt.NDArray[Any]], name: str, ids: int) -> npt.NDArray[Any]:
-    array = _within(_expect(blobs, name, np.uint32), max(ids, 1))
-    _demand(len(array) == ids, f"{name} of {ids} ids")
-    return array

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ringward._core import ListTable, Reader, Table, adopt_methods
+from ringward._core import ListTable, Reader, State, Table, adopt_methods
 from ringward.checks import text_of
 from ringward.cluster import Cluster, Node
 from ringward.errors import ArgumentTypeError, UnknownNodeError
 from ringward.explanation import Explanation
 from ringward.frames import Library, NameArray, names_of
 from ringward.report import Report
+from ringward.tables import kind_of
 
 if TYPE_CHECKING:
     from ringward.keys import Family, Key
@@ -49,9 +50,9 @@ class View(Reader):
 
     __slots__ = ()
 
-    def _held(self) -> View:
-        """The present state for good, for what reads more than once."""
-        return self
+    def _moment(self) -> tuple[State, str]:
+        """The present state, and the strategy that made it."""
+        raise NotImplementedError
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -113,8 +114,7 @@ class View(Reader):
     def nodes(self) -> tuple[Node, ...]:
         """The members: by name, and where the order of nodes is their priority, in that order."""
         state = self._state
-        cluster: Cluster = state.cluster
-        return tuple(cluster) if isinstance(state.own.table, ListTable) else cluster.by_name
+        return kind_of(state.own.table).members(state.cluster)
 
     @property
     def down(self) -> frozenset[str]:
@@ -166,7 +166,7 @@ class View(Reader):
 
     def report(self) -> Report:
         """How well the keys are spread now, and where they would go; exact, not sampled."""
-        return Report.of(self._held())
+        return Report.of(*self._moment())
 
     def explain(self, key: Key, count: int = 3) -> Explanation:
         """Why a key is where it is, and who is next.
@@ -177,7 +177,7 @@ class View(Reader):
         count : int
             How many candidates to explain at most, from 1 on.
         """
-        return Explanation.of(self._held(), key, count)
+        return Explanation.of(self._state, key, count)
 
     def _repr_html_(self) -> str:
         return self.report().to_html()
