@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flights import BATCH, batches
-from older_peers import ACKNOWLEDGED
+from events.flights import BATCH, batches
+from events.older_peers import ACKNOWLEDGED
 
 ROOM = 1_000_000  # events
 

@@ -6,7 +6,7 @@ import inspect
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from flights import BATCH, batches
+from events.flights import BATCH, batches
 
 THREADS = 4
 ACKNOWLEDGED = 200  # at most in one commit, as in the processor

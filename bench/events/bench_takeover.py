@@ -4,29 +4,34 @@ A process that is a member of a group is killed again and again. Measured: the t
 its partitions that another member handles; and how long events of that other member's own partitions wait to be handled,
 before the death and while the takeover lasts. Once with the lock that shows a process's death, and once without, when
 only the lease tells.
-
-    python bench/events/takeover.py --kills 100
+A run kills 100 times.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import logging
 import multiprocessing
-import platform
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness.catalogue import works_of
+from harness.declare import OK, Case, Effort, Figure, Ratio, Row, Table
+from harness.markdown import short
 
+from events.timing import DOCUMENT
 from ringward.events import Processor, Retention, SqliteStore, Stream
 from ringward.events.ticker import TICK_S
 
+KILLS, KILLS_QUICK = 100, 2
+LEASE_S, LEASE_ALONE_S = 5.0, 0.5
+TAKEOVER_MS = {"lock": 100.0, "lease": 1000 * (LEASE_ALONE_S + 2 * TICK_S)}  # at most
+OTHERS_FACTOR = 2.0  # so many times as long may the others' slowest events take meanwhile
 KEYS = [f"key{i}" for i in range(512)]
 KILLS_A_FILE = 10
 PARTITIONS = 256
@@ -92,13 +97,15 @@ class Survivor:
         self.processor.store.close()
 
 
-def measure(kills: int, lease_s: float, *, leases_only: bool) -> dict[str, Any]:
+def measure(lease_s: float, effort: Effort, *, leases_only: bool) -> dict[str, dict[str, float]]:
     """Kill so often; every few kills on a new file, where no names of the dead are left."""
+    logging.disable(logging.WARNING)
+    kills = effort.count or (KILLS_QUICK if effort.quick else KILLS)
     takeovers: list[float] = []
     before: list[float] = []
     during: list[float] = []
     while len(takeovers) < kills:
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True, dir=effort.folder) as folder:
             path = Path(folder) / "events.db"
             survivor = Survivor(path, lease_s, leases_only=leases_only)
             try:
@@ -110,11 +117,9 @@ def measure(kills: int, lease_s: float, *, leases_only: bool) -> dict[str, Any]:
             finally:
                 survivor.close()
     return {
-        "kills": kills,
-        "lease_s": lease_s,
-        "takeover_ms": quantiles(takeovers),
-        "others_before_ms": quantiles(before),
-        "others_during_ms": quantiles(during),
+        "takeover": quantiles(takeovers),
+        "others-before": quantiles(before),
+        "others-during": quantiles(during),
     }
 
 
@@ -156,35 +161,32 @@ def wait(until: Callable[[], bool], what: str) -> None:
 def quantiles(seconds: list[float]) -> dict[str, float]:
     """Some quantiles, in milliseconds."""
     values = 1000 * np.quantile(seconds, [0.5, 0.99, 1.0])
-    return {name: round(float(value), 3) for name, value in zip(("p50", "p99", "max"), values, strict=True)}
+    found = {name: round(float(value), 3) for name, value in zip(("p50_ms", "p99_ms", "most_ms"), values, strict=True)}
+    return {"of": len(seconds), **found}
 
 
-def ways(lease_s: float) -> dict[str, tuple[float, bool, float]]:
-    """How a death is found → the lease, whether it alone tells, and how many milliseconds it may take."""
-    return {"lock": (5.0, False, 100.0), "lease only": (lease_s, True, 1000 * (lease_s + 2 * TICK_S))}
+CASES = {
+    "lock": Case(partial(measure, LEASE_S, leases_only=False), all_cores=True, timeout_s=900),
+    "lease": Case(partial(measure, LEASE_ALONE_S, leases_only=True), all_cores=True, timeout_s=900),
+}
+work = works_of(__file__)
 
 
-def main() -> None:
-    """Measure both ways, or one of them, print a table and save it."""
-    parser = argparse.ArgumentParser(description="Takeovers after kill -9.")
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--lease", type=float, default=0.5, help="seconds, where only the lease tells")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("takeover.json"))
-    parser.add_argument("--only", choices=ways(0.5), help="measure this, and keep what was saved of the other")
-    options = parser.parse_args()
-    logging.disable(logging.WARNING)
-    results = json.loads(options.out.read_text()) if options.only and options.out.exists() else {}
-    print(f"{'':14} {'takeover p50':>12} {'p99':>8} {'bound':>8} {'others p99':>11} {'during':>8}  (ms)")
-    for name, (lease_s, leases_only, most) in ways(options.lease).items():
-        if options.only not in (None, name):
-            continue
-        got = results[name] = measure(options.kills, lease_s, leases_only=leases_only)
-        took, calm, stirred = got["takeover_ms"], got["others_before_ms"], got["others_during_ms"]
-        got["within_ms"], got["others_factor"] = most, round(stirred["p99"] / calm["p99"], 2)
-        print(f"{name:14} {took['p50']:12.1f} {took['p99']:8.1f} {most:8.1f} {calm['p99']:11.2f} {stirred['p99']:8.2f}")
-    results["machine"] = {"system": platform.platform(), "python": platform.python_version()}
-    options.out.write_text(json.dumps(results, indent=1) + "\n")
+def taken_over(label: str, case: str) -> Row:
+    """One row of the table."""
+    took, before, during = (work(case, part) for part in ("takeover", "others-before", "others-during"))
+    most = TAKEOVER_MS[case]
+    return Row(
+        label,
+        Figure(took, short, "p50_ms"), Figure(took, short, "p99_ms", at_most=most), f"{most:g}",
+        Figure(before, "{:.2f}".format, "p99_ms"), Figure(during, "{:.2f}".format, "p99_ms"),
+        Ratio(during, before, at_most=OTHERS_FACTOR, figure="p99_ms"), f"{OTHERS_FACTOR:g}", OK,
+    )  # fmt: skip
 
 
-if __name__ == "__main__":
-    main()
+HEAD = ("the death shows by", "p50", "p99", "at most", "others' p99 before", "during", "ratio", "at most", "ok")
+TABLES = [
+    Table(DOCUMENT, "events-takeover", HEAD, [
+        taken_over("the process's lock", "lock"), taken_over("the lease alone", "lease")
+    ]),
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""The event processor: publishing, handling, and what it costs, beside bare inserts and other queues."""
