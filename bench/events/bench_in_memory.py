@@ -13,9 +13,9 @@ from harness.markdown import table, yes
 from events.flights import batches, columns
 from events.timing import DOCUMENT, a_second, fastest, many, timed
 from ringward.events import MemoryStore, Options, Processor
-from ringward.events.agent import Agent
-from ringward.events.group import Group
-from ringward.events.runner import Handling, Runner
+from ringward.events.core.group import Group
+from ringward.events.engine.driver import GroupDriver
+from ringward.events.engine.handlers import Handling, Runner
 
 ROUNDS, ROUNDS_MOST = 3, 100
 CALLS = 1_000_000
@@ -73,16 +73,16 @@ def by_hand(keys, payloads):
     options = Options()
     group = Group("bench", store.process, store.stream.middles(), options, chance=random.random, durable=False)
     group.members.join_unnamed(4)
-    agent = Agent(store, group)
-    runner = Runner(agent, lambda _: None, time.monotonic, None, Handling())
-    agent.tick(0.0)
+    driver = GroupDriver(store, group)
+    runner = Runner(driver, lambda _: None, time.monotonic, None, Handling())
+    driver.tick(0.0)
 
     def publish():
         for some in batches(keys, payloads):
-            agent.appended([receipt[:2] for receipt in store.append("p", store.stream.entries(*some, None, None))])
+            driver.appended([receipt[:2] for receipt in store.append("p", store.stream.entries(*some, None, None))])
 
     def handle():
-        while (batch := agent.next(0.0)) is not None:
+        while (batch := driver.next(0.0)) is not None:
             runner.run(batch)
 
     published, handled = timed(len(keys), publish), timed(len(keys), handle)

@@ -13,7 +13,7 @@ from events.flights import BATCH, batches, columns
 from events.rates import of_cpu, rates
 from events.timing import few, in_threads, many, timed
 from ringward.events import Processor
-from ringward.events.stores import schema
+from ringward.events.stores.sqlite import schema
 
 INSERT = "INSERT INTO ringward_log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 THREADS = 4

@@ -52,9 +52,7 @@ class Heir:
         self.other: list[float] = []
         self.processor = Processor(path)
         self.suspects = sum(
-            high - low + 1
-            for document in self.processor.store.documents("slow").values()
-            for low, high in document.marked
+            high - low + 1 for state in self.processor.store.states("slow").values() for low, high in state.in_flight
         )
 
         @self.processor.consumer("slow", members=members)

@@ -26,7 +26,7 @@ from harness.markdown import short
 
 from events.timing import DOCUMENT
 from ringward.events import Processor, Retention, SqliteStore, Stream
-from ringward.events.ticker import TICK_S
+from ringward.events.engine.ticker import TICK_S
 
 KILLS, KILLS_QUICK = 100, 2
 LEASE_S, LEASE_ALONE_S = 5.0, 0.5
@@ -52,7 +52,7 @@ def member(path: Path, name: str, lease_s: float, *, leases_only: bool) -> None:
     """Be a member of the group until killed."""
     store = (LeasesOnly if leases_only else SqliteStore)(path)
     with Processor(store) as p:
-        p.consumer("g", members=[name], lease_s=lease_s, beat_s=lease_s / 5)(lambda _: None)
+        p.consumer("g", members=[name], lease_s=lease_s, heartbeat_s=lease_s / 5)(lambda _: None)
         p.run()
 
 
@@ -63,7 +63,7 @@ class Survivor:
         store = (LeasesOnly if leases_only else SqliteStore)(path, Stream(PARTITIONS))
         self.processor = Processor(store, retention=Retention(age_s=None, count=10_000))
         self.handled: list[tuple[float, int, float]] = []  # when, partition, how long it waited
-        self.processor.consumer("g", members=["survivor"], lease_s=lease_s, beat_s=lease_s / 5)(self._handle)
+        self.processor.consumer("g", members=["survivor"], lease_s=lease_s, heartbeat_s=lease_s / 5)(self._handle)
         self.processor.start()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._publish)
@@ -82,8 +82,8 @@ class Survivor:
 
     def held_by(self, name: str) -> set[int]:
         """The partitions that a member holds."""
-        documents = self.processor.store.documents("g")
-        return {p for p, d in documents.items() if d.owner is not None and d.owner.startswith(f"{name}#")}
+        states = self.processor.store.states("g")
+        return {p for p, d in states.items() if d.owner is not None and d.owner.startswith(f"{name}#")}
 
     def since(self, when: float) -> list[tuple[float, int, float]]:
         """What was handled since then."""

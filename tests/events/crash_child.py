@@ -13,8 +13,8 @@ import signal
 import apsw
 
 from ringward.events import Processor, Retry, SqliteStore, Stream
-from ringward.events.stores import schema
-from ringward.events.stores.protocol import Retention
+from ringward.events.model.store import Retention
+from ringward.events.stores.sqlite import schema
 
 STREAM = Stream(partitions=4)
 NEXT = """
@@ -99,7 +99,7 @@ def publish(store):
 
 def claim(store):
     """Claim all partitions."""
-    store.claim("g", "thief#1", {partition: d.epoch for partition, d in store.documents("g").items()})
+    store.claim("g", "thief#1", {partition: d.epoch for partition, d in store.states("g").items()})
 
 
 def prune(store):

@@ -59,10 +59,10 @@ def template(path):
         p.prune()
         for i in range(20):
             p.publish(f"key{i % 7}", b"%d" % i * 20)
-        documents = p.store.documents("g")
-        claimed = p.store.claim("g", "m#1", {number: d.epoch for number, d in documents.items()})
+        states = p.store.states("g")
+        claimed = p.store.claim("g", "m#1", {number: d.epoch for number, d in states.items()})
         marks = [
-            (n, d._replace(revision=d.revision + 1, marked=((81, 83), (85, 90)), attempts=((85, 2),)))
+            (n, d._replace(revision=d.revision + 1, in_flight=((81, 83), (85, 90)), attempts=((85, 2),)))
             for n, d in claimed.items()
         ]
         p.store.mark("g", marks)
@@ -142,8 +142,8 @@ def _use(store, name, step, timeout_s):
     step("stats", p.stats)
     step("groups", store.groups)
     step("dead", lambda: p.dead("g"))
-    step("documents", lambda: store.documents("g"))
-    step("beats", lambda: store.beats("g"))
+    step("documents", lambda: store.states("g"))
+    step("beats", lambda: store.heartbeats("g"))
     step("seq_at", lambda: store.seq_at(1_790_000_000_000))
     step("heads", lambda: store.rows([seq for seq, _ in store.heads(0, 1000)]))
     step("publish", lambda: p.publish("k", b"x", id="id7"))

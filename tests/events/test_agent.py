@@ -1,4 +1,4 @@
-"""The agent, where a ticker and a worker meet."""
+"""The driver, where a ticker and a worker meet."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from events.world import World
 
 from ringward.errors import BackpressureError
 from ringward.events import MemoryStore, Options
-from ringward.events.agent import Agent
-from ringward.events.group import Group
-from ringward.events.stores import Retention
+from ringward.events.core.group import Group
+from ringward.events.engine.driver import GroupDriver
+from ringward.events.model.settings import Retention
 
 
 def test_a_worker_that_finishes_while_the_ticker_reports_waits_for_it():
@@ -23,11 +23,11 @@ def test_a_worker_that_finishes_while_the_ticker_reports_waits_for_it():
     store.open_group("g", 0)
     group = Group("g", store.process, store.stream.middles(), Options(), chance=random.random, durable=False)
     group.members.join_unnamed(1)
-    agent = Agent(store, group)
-    agent.tick(0.0)
-    agent.appended([r[:2] for r in store.append("p", [store.stream.entry("k", b"", None, None)] * 10)])
-    batch = agent.next(0.0)
-    worker = threading.Thread(target=agent.finish, args=(batch, 0.0))
+    driver = GroupDriver(store, group)
+    driver.tick(0.0)
+    driver.appended([r[:2] for r in store.append("p", [store.stream.entry("k", b"", None, None)] * 10)])
+    batch = driver.next(0.0)
+    worker = threading.Thread(target=driver.finish, args=(batch, 0.0))
 
     class Outcomes(deque):
         def popleft(self):
@@ -37,10 +37,10 @@ def test_a_worker_that_finishes_while_the_ticker_reports_waits_for_it():
             return super().popleft()
 
     batch.done = Outcomes(row for row, _ in batch.left_to_run())
-    agent.report(batch, 0.0)
+    driver.report(batch, 0.0)
     worker.join()
     assert group.handled_count == 10
-    assert agent.next(0.0) is None
+    assert driver.next(0.0) is None
     assert group.quiet
 
 
@@ -57,7 +57,7 @@ def test_a_read_that_is_refused_is_asked_for_again(make, refused):
     append(process.store, second)
     world.advance(1.0, process)  # the first is to be recalled, and the second to be read
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process.agent, "store", Refuses(process.store, refused))
+        patch.setattr(process.driver, "store", Refuses(process.store, refused))
         with pytest.raises(BackpressureError):
             process.take()
     world.advance(1.0, process)
@@ -129,7 +129,7 @@ def caught_up(make):
     def publish(key, *, here=True, id=None):
         receipts = process.store.append("p", [process.store.stream.entry(key, b"x", id, {"a": "b"})])
         if here:
-            process.agent.appended([receipt[:2] for receipt in receipts], getattr(receipts, "row", None))
+            process.driver.appended([receipt[:2] for receipt in receipts], getattr(receipts, "row", None))
         return receipts[0]
 
     return world, process, publish
@@ -155,7 +155,7 @@ def test_an_event_behind_one_that_is_not_read_yet_is_read_with_it(caught_up, kno
     world, process, publish = caught_up
     receipt = publish("k", here=False)
     if known:
-        process.agent.appended([receipt[:2]])
+        process.driver.appended([receipt[:2]])
     publish("k")
     process.work()
     assert world.seqs() == [1, 2]
@@ -170,7 +170,7 @@ def test_a_repeat_and_news_that_come_late_are_not_handed_out_again(caught_up):
     receipts = process.store.append("p", [process.store.stream.entry("k", b"x", None, None)])
     process.tick()  # sees it in the log
     process.work()
-    process.agent.appended([receipt[:2] for receipt in receipts], receipts.row)
+    process.driver.appended([receipt[:2] for receipt in receipts], receipts.row)
     process.work()
     assert world.seqs() == [1, 2]
 
@@ -182,10 +182,10 @@ def test_what_has_no_room_in_memory_is_read_later(make):
     process.store.reads.clear()
     for _ in range(20):
         receipts = process.store.append("p", [process.store.stream.entry("k", b"x", None, None)])
-        process.agent.appended([receipt[:2] for receipt in receipts], receipts.row)
+        process.driver.appended([receipt[:2] for receipt in receipts], receipts.row)
     process.tick()
-    (holding,) = [each for each in process.group.holdings.values() if each.order]
-    assert len(holding.order) == 5
+    (owned,) = [each for each in process.group.owned.values() if each.order]
+    assert len(owned.order) == 5
     assert process.store.reads == []
     process.work()
     assert world.seqs() == list(range(1, 21))
@@ -198,14 +198,14 @@ def test_a_look_for_work_costs_no_more_for_many_members_that_have_none(make):
     world.advance(0.1, process)
     process.work()
 
-    class Counted(type(process.agent.lock)):
+    class Counted(type(process.driver.lock)):
         taken = 0
 
         def __enter__(self):
             Counted.taken += 1
             return super().__enter__()
 
-    process.agent.lock = Counted()
+    process.driver.lock = Counted()
     assert process.take() is None
     assert Counted.taken < 10
     world.publish(process.store, 20)
@@ -254,13 +254,13 @@ def test_the_store_is_never_asked_with_the_lock_that_all_groups_share(make):
     # Whether other processes live was asked within it: a file lock each, while every worker waited.
     world = World(make)
     here, other = pair(world)
-    here.agent.lock = lock = _Kept()
-    here.store = here.agent.store = _Apart(here.store, lock)
+    here.driver.lock = lock = _Kept()
+    here.store = here.driver.store = _Apart(here.store, lock)
     world.publish(other.store, 50)
     world.settle(other, here, seconds=1)
-    here.agent.lose(list(here.group.holdings))
+    here.driver.lose(list(here.group.owned))
     world.publish(other.store, 50)
     world.settle(other, here, seconds=2)
-    here.agent.abandon(world.clock)
-    assert {"alive", "beat", "view", "claim", "settle", "change_view"} <= here.store.asked
+    here.driver.abandon(world.clock)
+    assert {"alive", "heartbeat", "membership", "claim", "settle", "change_membership"} <= here.store.asked
     assert len(set(world.seqs())) == 100

@@ -24,7 +24,7 @@ from ringward.events import (
     Stream,
     aio,
 )
-from ringward.events.work import work
+from ringward.events.worker import work
 
 BAD_INT = [None, "1", 1.5, True, math.nan, [1], b"1"]
 BAD_SECONDS = ["1", True, math.nan, math.inf, -1, [1], b"1", 10**400]
@@ -68,12 +68,12 @@ CONSTRUCTED = [
     (aio.Processor, "producer", BAD_TEXT),
     (Retry, "attempts", [*BAD_INT, 0, -1]),
     (Retry, "base_s", [*BAD_SECONDS, None]),
-    (Retry, "most_s", [*BAD_SECONDS, None]),
+    (Retry, "wait_s_max", [*BAD_SECONDS, None]),
     (Retry, "factor", [*BAD_SECONDS, None, 0.5]),
     (Options, "retry", [3, None, {}, Retry, "often"]),
     (Options, "on_dead", [None, "die", 3, True, ["park"]]),
-    *((Options, name, [*BAD_SECONDS, None, 0]) for name in ("lease_s", "beat_s", "handler_timeout_s", "slow_s")),
-    *((Options, name, [*BAD_INT, -1]) for name in ("batch", "window", "letters", "hung")),
+    *((Options, name, [*BAD_SECONDS, None, 0]) for name in ("lease_s", "heartbeat_s", "handler_timeout_s", "slow_s")),
+    *((Options, name, [*BAD_INT, -1]) for name in ("batch", "window", "dead_letters_max", "hung_handlers_max")),
     (Retention, "age_s", BAD_SECONDS),
     (Retention, "bytes", [*(bad for bad in BAD_INT if bad is not None), -1]),
     (Retention, "count", [*(bad for bad in BAD_INT if bad is not None), -1]),
@@ -139,7 +139,7 @@ def test_members_may_be_what_counts_and_what_names():
             p.consumer("g", members=members)(lambda _: None)
             p.start()
             p.stop()
-            assert len(p._agents["g"].group.members.local) == 2
+            assert len(p._drivers["g"].group.members.local) == 2
 
 
 PUBLISHED = [

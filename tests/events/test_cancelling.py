@@ -179,8 +179,8 @@ def test_a_batch_that_a_thread_takes_while_its_task_is_cancelled_is_given_back(t
     async def main():
         work = _Work(tmp_path / "store.db", members=1)
         work.slow = False
-        agent = work.p._inner._agent("g")
-        late, taken = getattr(agent, call), asyncio.Event()
+        driver = work.p._inner._driver("g")
+        late, taken = getattr(driver, call), asyncio.Event()
         loop = asyncio.get_running_loop()
 
         def slowly(*arguments, **options):
@@ -190,7 +190,7 @@ def test_a_batch_that_a_thread_takes_while_its_task_is_cancelled_is_given_back(t
                 time.sleep(0.5)
             return batch
 
-        monkeypatch.setattr(agent, call, slowly)
+        monkeypatch.setattr(driver, call, slowly)
         await work.p.publish_many(["a", "b"], [b""] * 2)
         work.p.start()
         if call == "finish":
@@ -205,7 +205,7 @@ def test_a_batch_that_a_thread_takes_while_its_task_is_cancelled_is_given_back(t
             await work.p.publish("a", b"")
         assert await work.p.drain(20)
         assert {1, 2, 3} <= set(work.done)
-        assert not [batch for batch in agent.group.batches if not batch.abandoned]
+        assert not [batch for batch in driver.group.batches if not batch.abandoned]
         assert (await work.p.health()).state == "ok"
         await work.p.close()
 
@@ -216,7 +216,7 @@ def test_what_is_cancelled_again_and_again_leaves_nothing_behind(tmp_path):
     """Batches that were given up counted as handlers that hang, and after a few the members raised no lease."""
 
     async def main():
-        work = _Work(tmp_path / "store.db", hung=1)
+        work = _Work(tmp_path / "store.db", hung_handlers_max=1)
         for _ in range(4):
             work.begun.clear()
             work.p.start()
@@ -229,7 +229,7 @@ def test_what_is_cancelled_again_and_again_leaves_nothing_behind(tmp_path):
         work.p.start()
         assert await work.p.drain(20)
         assert set(work.done) == set(range(1, 13))
-        assert not work.p._inner._agent("g").group.batches
+        assert not work.p._inner._driver("g").group.batches
         await work.p.close()
 
     asyncio.run(main())

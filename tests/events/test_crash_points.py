@@ -20,7 +20,7 @@ from events.crash_child import GONE, STREAM, entries
 from events.world import World
 
 from ringward.events import Processor, Retention, SqliteStore
-from ringward.events.stores import schema
+from ringward.events.stores.sqlite import schema
 
 EVENTS = 10
 METHODS = multiprocessing.get_all_start_methods()
@@ -96,17 +96,17 @@ def raw(path, sql):
 
 def resolved(store):
     """The seqs that the group has resolved."""
-    documents = store.documents("g")
-    return {row[0] for p, d in documents.items() for row in store.read(p, 0, 100) if d.resolved(row[0])}
+    states = store.states("g")
+    return {row[0] for p, d in states.items() for row in store.read(p, 0, 100) if d.resolved(row[0])}
 
 
 def with_handlers(store):
     """The unresolved seqs that are marked."""
     found = set()
-    for partition, document in store.documents("g").items():
-        for low, high in document.marked:
+    for partition, state in store.states("g").items():
+        for low, high in state.in_flight:
             rows = store.read(partition, low - 1, 100)
-            found |= {row[0] for row in rows if row[0] <= high and not document.resolved(row[0])}
+            found |= {row[0] for row in rows if row[0] <= high and not state.resolved(row[0])}
     return found
 
 
@@ -147,7 +147,7 @@ def test_after_the_publish_commit_a_repeat_gets_the_same_seq(path, opened, die):
 def test_after_a_claim_the_next_one_has_a_higher_epoch(filled, opened, die, point):
     die(filled, "claim", point)
     store = opened()
-    epochs = {partition: document.epoch for partition, document in store.documents("g").items()}
+    epochs = {partition: state.epoch for partition, state in store.states("g").items()}
     assert set(epochs.values()) == {1 if point == "claimed:committed" else 0}
     claimed = store.claim("g", "next#1", epochs)
     assert {p: d.epoch for p, d in claimed.items()} == {p: epoch + 1 for p, epoch in epochs.items()}
@@ -197,14 +197,14 @@ def test_an_acknowledgement_and_the_mark_of_what_follows_are_there_together_or_n
     die(filled, "singly", point)
     (handled,) = (int(seq) for seq in filled.with_name("said").read_text().split())
     store = opened()
-    done, marked = resolved(store), with_handlers(store)
+    done, in_flight = resolved(store), with_handlers(store)
     assert done == ({handled} if point == "settled:committed" else set())
-    assert len(marked) == 1
-    assert marked.isdisjoint({handled}) == (point == "settled:committed")
+    assert len(in_flight) == 1
+    assert in_flight.isdisjoint({handled}) == (point == "settled:committed")
     world, process = heir(store)
     batch = process.take()
     assert batch.alone
-    assert [(row[0], attempt) for row, attempt in batch.events] == [(*marked, 1)]
+    assert [(row[0], attempt) for row, attempt in batch.events] == [(*in_flight, 1)]
     process.runner.run(batch)
     process.work()
     assert sorted(world.seqs()) == sorted(set(range(1, EVENTS + 1)) - done)
@@ -232,14 +232,14 @@ def test_what_a_transactional_handler_wrote_is_there_with_the_acknowledgement_or
 def test_a_dead_letter_is_there_with_its_acknowledgement_or_not_at_all(filled, opened, die, point):
     die(filled, "bury", point)
     store = opened()
-    letters = {letter.seq for letter in store.letters("g")}
-    assert letters == resolved(store)
-    assert bool(letters) == (point == "buried:committed")
+    dead_letters = {dead_letter.seq for dead_letter in store.dead_letters("g")}
+    assert dead_letters == resolved(store)
+    assert bool(dead_letters) == (point == "buried:committed")
     world, process = heir(store)
     process.work()
-    keys = {letter.key for letter in store.letters("g")}
+    keys = {dead_letter.key for dead_letter in store.dead_letters("g")}
     assert all(event[0].encode() not in keys for event in world.effects)
-    assert set(world.seqs()).isdisjoint(letters)
+    assert set(world.seqs()).isdisjoint(dead_letters)
 
 
 # --- prune
@@ -288,7 +288,7 @@ from ringward.events import Processor
 
 seen = []
 with Processor(sys.argv[1]) as p:
-    @p.consumer("g", members=["paused"], lease_s=0.3, beat_s=0.05)
+    @p.consumer("g", members=["paused"], lease_s=0.3, heartbeat_s=0.05)
     def handle(event):
         seen.append(event)
         if len(seen) == 1:  # the first of its batch, so no write turn is open
@@ -317,17 +317,17 @@ def test_a_paused_owner_that_wakes_up_is_stale_and_nothing_it_does_counts(filled
             with Processor(filled) as p:
                 sql = "INSERT INTO effects VALUES (?)"
 
-                @p.consumer("g", members=["heir"], lease_s=0.3, beat_s=0.05)
+                @p.consumer("g", members=["heir"], lease_s=0.3, heartbeat_s=0.05)
                 def handle(event):
                     event.transaction.execute(sql, (event.seq,))
 
                 assert p.run(until="idle", timeout_s=30)
-                documents = p.store.documents("g")
+                states = p.store.states("g")
                 owner.send_signal(signal.SIGCONT)
                 assert owner.stdout.readline() == "StaleEpochError\n"
                 assert owner.wait(30) == 0
                 assert p.verify() == []
-                assert all(d.cursor == p.store.documents("g")[n].cursor for n, d in documents.items())
+                assert all(d.cursor == p.store.states("g")[n].cursor for n, d in states.items())
             assert sorted(raw(filled, "SELECT seq FROM effects")) == [(seq,) for seq in range(1, EVENTS + 1)]
         finally:
             owner.kill()

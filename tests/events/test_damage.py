@@ -16,7 +16,7 @@ from events import damaged
 
 import ringward as rw
 from ringward.events import Processor, SqliteStore
-from ringward.events.stores import fingerprint, salvage
+from ringward.events.stores.sqlite import fingerprint, recover
 
 FUZZ = int(os.environ.get("RINGWARD_FUZZ", "12"))  # thousands take long
 
@@ -262,7 +262,7 @@ def test_no_handler_gets_at_the_tables_of_the_store(path, statement):
 def test_when_a_file_is_copied_its_definitions_do_nothing_but_define(sql):
     with closing(apsw.Connection(":memory:")) as new:
         new.execute("CREATE TABLE mine (x); INSERT INTO mine VALUES (1); CREATE TABLE ringward_log (x)")
-        assert salvage._define(new, "table", "z", sql) != []
+        assert recover._define(new, "table", "z", sql) != []
         assert new.execute("SELECT x FROM mine").get == 1
         for kind, right in (
             ("table", "CREATE TABLE a (x PRIMARY KEY DEFAULT (1 + 1), y AS (length(x)), CHECK (x > 1)) WITHOUT ROWID"),
@@ -271,7 +271,7 @@ def test_when_a_file_is_copied_its_definitions_do_nothing_but_define(sql):
             ("view", "CREATE VIEW d AS SELECT * FROM mine"),
             ("trigger", "CREATE TRIGGER e AFTER INSERT ON mine BEGIN DELETE FROM mine WHERE x = new.x; END"),
         ):
-            assert salvage._define(new, kind, "z", right) == []
+            assert recover._define(new, kind, "z", right) == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are of POSIX")

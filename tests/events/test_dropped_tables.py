@@ -10,7 +10,7 @@ import pytest
 
 import ringward as rw
 from ringward.events import Processor, SqliteStore
-from ringward.events.stores import sqlite
+from ringward.events.stores.sqlite import store as sqlite
 
 NOT_OURS = "the tables of ringward must be as it has made them|must leave the tables of ringward alone"
 TABLES = ("anchor", "beats", "documents", "groups", "letters", "log", "meta", "producers", "settings", "views")
@@ -58,7 +58,7 @@ def test_who_handles_notices_and_says_it_and_nobody_opens_the_file(tmp_path, mon
     monkeypatch.setattr(sqlite, "_TABLES_S", 0.05)
     path = tmp_path / "store.db"
     with suppress(rw.StoreFailedError), Processor(path) as p:
-        p.consumer("g", beat_s=0.05, lease_s=1.0)(lambda _: None)
+        p.consumer("g", heartbeat_s=0.05, lease_s=1.0)(lambda _: None)
         p.publish("k", b"")
         p.start()
         assert p.drain(20)

@@ -11,8 +11,8 @@ import pytest
 
 import ringward as rw
 from ringward.events import Hooks, Processor, Retry, SqliteStore, aio
-from ringward.events.stores import schema
-from ringward.events.stores.locks import FileLock, Presence
+from ringward.events.stores.sqlite import schema
+from ringward.events.stores.sqlite.locks import FileLock, Presence
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_reads_that_fail_for_a_while_are_waited_for(path, monkeypatch):
                 break
             time.sleep(0.01)
         assert "StoreUnavailableError" in str(p.health().reasons)
-        assert p._crew.running
+        assert p._pool.running
         failing.clear()
         p.publish_many([f"k{n}" for n in range(50)], [b""] * 50)
         assert p.drain(30)
@@ -325,7 +325,7 @@ def test_a_processor_that_failed_closes_its_store(path):
     p.consumer("g")(lambda _: None)
     p.publish("key", b"x")
     p.start()
-    while p._crew.failure is None:
+    while p._pool.failure is None:
         time.sleep(0.01)
     with pytest.raises(RuntimeError, match="a bug"):
         p.close()

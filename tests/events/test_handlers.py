@@ -19,7 +19,7 @@ import pytest
 
 import ringward as rw
 from ringward.events import Hooks, Processor, Retry, aio
-from ringward.events.callables import check_coroutine_handler, check_handler, never_ran
+from ringward.events.engine.callables import check_coroutine_handler, check_handler, never_ran
 
 TWICE = Retry(attempts=2, base_s=0.001)
 
@@ -476,7 +476,7 @@ def test_a_coroutine_that_stop_cancels_is_charged_with_nothing(tmp_path):
 
 
 def test_an_error_of_another_thing_that_looks_like_a_lost_turn_is_counted(tmp_path):
-    """A stale token of another system was taken for the turn's own: delivered for ever."""
+    """A stale token of another system was taken for the write transaction's own: delivered for ever."""
     seen = []
     with Processor(tmp_path / "events.db") as p:
 
@@ -794,10 +794,10 @@ def test_nothing_of_an_event_can_be_changed_by_its_handler():
 def test_a_function_that_is_marked_as_a_coroutine_function_is_one():
     import inspect  # noqa: PLC0415 - one name of it, of newer versions
 
-    marked = inspect.markcoroutinefunction(lambda event: coroutine([event]))
-    check_coroutine_handler(marked)
+    in_flight = inspect.markcoroutinefunction(lambda event: coroutine([event]))
+    check_coroutine_handler(in_flight)
     with pytest.raises(rw.ArgumentTypeError):
-        check_handler(marked)
+        check_handler(in_flight)
 
 
 def test_a_stop_may_wait_for_longer_than_the_platform_can():

@@ -9,8 +9,8 @@ import apsw
 import pytest
 
 from ringward.events import SqliteStore
-from ringward.events.stores import headroom
-from ringward.events.stores.headroom import STEP, Headroom
+from ringward.events.stores.sqlite import wal_preallocation as preallocation
+from ringward.events.stores.sqlite.wal_preallocation import STEP, WalPreallocation
 
 
 @pytest.fixture
@@ -90,14 +90,14 @@ def test_where_there_is_no_room_it_goes_without(store, path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(headroom.os, "write", full)
+    monkeypatch.setattr(preallocation.os, "write", full)
     publish(store, 20)
     assert log(path).stat().st_size % STEP
     assert store.totals().tail == 20
 
 
 def test_without_a_log_there_is_nothing_to_do(tmp_path):
-    room = Headroom(tmp_path / "none.db")
+    room = WalPreallocation(tmp_path / "none.db")
     room.keep(1)
     room.close()
     room.close()

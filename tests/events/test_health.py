@@ -15,9 +15,9 @@ from command import run, run_json
 
 import ringward as rw
 from ringward.events import Health, MemoryStore, Processor, Retry, SqliteStore, aio, health_of
-from ringward.events import troubles as troubles_module
+from ringward.events.engine import troubles as troubles_module
+from ringward.events.engine.troubles import Troubles, passes
 from ringward.events.health import health_within
-from ringward.events.troubles import Troubles, passes
 
 
 def test_a_processor_without_consumers_is_well():
@@ -65,7 +65,9 @@ def test_running_it_is_well_and_knows_its_dead_letters(tmp_path):
 def test_a_handler_that_hangs_degrades_it():
     over = threading.Event()
     with Processor() as p:
-        p.consumer("g", handler_timeout_s=0.01, beat_s=0.05, lease_s=0.2, hung=0)(lambda _: over.wait(10))
+        p.consumer("g", handler_timeout_s=0.01, heartbeat_s=0.05, lease_s=0.2, hung_handlers_max=0)(
+            lambda _: over.wait(10)
+        )
         p.start()
         p.publish("k", b"")
         ended = threading.Event()

@@ -237,11 +237,11 @@ def test_a_takeover_is_told_to_the_heir_and_to_the_one_that_was_taken_over(tmp_p
     first = Processor(SqliteStore(tmp_path / "e.db", Stream(partitions=8)), hooks=book)
     second = Processor(SqliteStore(tmp_path / "e.db"), hooks=heirs)
     with first, second:
-        options = {"lease_s": 0.3, "beat_s": 0.05}
+        options = {"lease_s": 0.3, "heartbeat_s": 0.05}
         first.consumer("g", members=["a"], **options)(lambda event: None)
-        agent = first._agent("g")
-        agent.tick(0.0)
-        assert len(agent.group.holdings) == 8
+        driver = first._driver("g")
+        driver.tick(0.0)
+        assert len(driver.group.owned) == 8
         second.consumer("g", members=["b"], **options)(lambda event: None)
         second.start()
         deadline = time.monotonic() + 10
@@ -251,7 +251,7 @@ def test_a_takeover_is_told_to_the_heir_and_to_the_one_that_was_taken_over(tmp_p
         assert sorted(p for told in claimed for p in told.taken_over) == list(range(8))
         assert {told.member for told in claimed} == {"b"}
         assert second.stats().groups["g"].takeovers == 8
-        agent.tick(100.0)
+        driver.tick(100.0)
         assert [sorted(told.partitions) for told in book.of("fenced")] == [list(range(8))]
         assert first.stats().groups["g"].fenced == 8
 
@@ -265,7 +265,7 @@ def test_the_error_that_stops_a_processor_is_told_once(tmp_path, caplog):
         def broken(*_):
             raise error
 
-        p.store.view = broken
+        p.store.membership = broken
         with pytest.raises(rw.StoreFailedError):
             p.run(until="idle", timeout_s=30)
     assert book.of("failed") == [error]

@@ -14,11 +14,11 @@ from typing import Any, Self
 import pytest
 
 from ringward.events import Processor, SqliteStore
-from ringward.events.stores.headroom import Headroom
-from ringward.events.stores.locks import Turnstile
-from ringward.events.stores.news import Board
-from ringward.events.stores.turns import Watchdog
-from ringward.events.stores.writer import Writer
+from ringward.events.stores.sqlite.locks import Turnstile
+from ringward.events.stores.sqlite.news import Board
+from ringward.events.stores.sqlite.transactions import Watchdog
+from ringward.events.stores.sqlite.wal_preallocation import WalPreallocation
+from ringward.events.stores.sqlite.writer import Writer
 
 ROUNDS = 300
 
@@ -88,7 +88,7 @@ def test_interrupts_of_publish_lose_nothing(durable: bool, together: int, tmp_pa
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there, nobody counts descriptors")
-@pytest.mark.parametrize("kind", [Watchdog, Board, Turnstile, Headroom, Writer])
+@pytest.mark.parametrize("kind", [Watchdog, Board, Turnstile, WalPreallocation, Writer])
 def test_an_interrupted_close_of_a_store_closes_all(
     kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from ringward._core import system_calls
 from ringward.events import Processor, SqliteStore
-from ringward.events.stores import identity
+from ringward.events.stores.sqlite import identity
 
 pytestmark = pytest.mark.skipif(not system_calls(), reason="no open-file-description locks on this platform")
 
@@ -170,9 +170,11 @@ def test_the_mark_of_a_turn_is_not_taken_from_the_next_store(tmp_path):
     path = tmp_path / "a.db"
     with contextlib.closing(SqliteStore(path)) as first, contextlib.closing(SqliteStore(path)) as second:
         first.open_group("g", 0)
-        turn = first.turn("g")
+        write_transaction = first.write_transaction("g")
         assert second._watch.in_turn == threading.get_ident()
-        second._watch.in_turn = 7  # as when another thread had its turn before this one had cleared the mark
-        turn.cancel()
+        second._watch.in_turn = (
+            7  # as when another thread had its write transaction before this one had cleared the mark
+        )
+        write_transaction.cancel()
         assert second._watch.in_turn == 7
         second._watch.in_turn = None

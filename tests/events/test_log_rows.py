@@ -11,7 +11,7 @@ from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from ringward._core import event_digest, log_rows, untracked
 from ringward.events import MemoryStore, Receipt, Retention
-from ringward.events.stream import body_of
+from ringward.events.model.stream import body_of
 
 SIZES = st.one_of(st.integers(0, 300), st.sampled_from([1_000, 1_024, 5_000, 70_000]))
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -59,7 +59,7 @@ def test_the_garbage_collector_does_not_look_at_the_log_in_memory():
     assert all(map(gc.is_tracked, [[], [*untracked([]), 0]]))  # what is made of one is seen
     for _ in range(2):
         store.append("p", entries)
-        lists = [store._log, *(part for lane in store._lanes for part in (lane.seqs, lane.rows))]
+        lists = [store._log, *(part for queue in store._partition_logs for part in (queue.seqs, queue.rows))]
         assert not any(map(gc.is_tracked, lists))
         store.open_group("g", 0)
         gc.collect()

@@ -1,29 +1,29 @@
 """Names of members that come once and never again: what is remembered of them has a bound."""
 
-from ringward.events import members
-from ringward.events.effects import Options
-from ringward.events.members import Members
-from ringward.events.stream import Stream
+from ringward.events.core import members
+from ringward.events.core.members import Members
+from ringward.events.core.options import Options
+from ringward.events.model.stream import Stream
 
 MOST = 50
 
 
 def test_who_is_long_gone_is_forgotten_and_begins_above_all_its_leases_when_it_comes_back(monkeypatch):
-    """Each restart of a container left a name in the view and in the router for ever."""
+    """Each restart of a container left a name in the membership and in the router for ever."""
     monkeypatch.setattr(members, "NAMES_MOST", MOST)
-    view, incarnations = None, {}
+    membership, incarnations = None, {}
     for number in range(400):
         name, process = f"pod-{number % 150}", f"p{number}"
         here = Members(process, Stream(partitions=16).middles(), None, Options())
         here.join([name])
         alive = dict.fromkeys((f"p{before}" for before in range(number)), False)
-        while (change := here.tick(float(number * 10), view, {}, alive)) is not None:
-            view = change.view
-            here.shown(view)
+        while (change := here.tick(float(number * 10), membership, {}, alive)) is not None:
+            membership = change.membership
+            here.shown(membership)
         assert set(here.owners) == {name}
         assert here.members[name].incarnation > incarnations.get(name, 0)
         incarnations[name] = here.members[name].incarnation
-        assert len(view.members) <= MOST
+        assert len(membership.members) <= MOST
         assert len(here._router) <= MOST
         assert len(here._router.names) <= 4 * MOST + 1
     assert len(incarnations) == 150

@@ -62,13 +62,13 @@ def begun(world, *keys, **options):
 
 
 def open_marks(store):
-    """The unresolved seqs that the documents say are with handlers."""
+    """The unresolved seqs that the states say are with handlers."""
     return {
         row[0]
-        for partition, document in store.documents("g").items()
-        for low, high in document.marked
+        for partition, state in store.states("g").items()
+        for low, high in state.in_flight
         for row in store.read(partition, 0, 1000)
-        if low <= row[0] <= high and not document.resolved(row[0])
+        if low <= row[0] <= high and not state.resolved(row[0])
     }
 
 
@@ -89,11 +89,11 @@ def test_the_next_batch_is_marked_in_the_commit_of_the_one_before(world):
 
 def test_for_one_partition_it_is_one_document(world):
     process, batch, store = begun(world, *[key_in(world.make(), 3)] * 4)
-    before = store.documents("g")[3]
+    before = store.states("g")[3]
     following = process.runner.run(batch, more=True)
-    after = store.documents("g")[3]
+    after = store.states("g")[3]
     assert store.writes == [("settle", [3])]
-    assert (after.revision, after.cursor, after.marked) == (before.revision + 1, 1, ((2, 2),))
+    assert (after.revision, after.cursor, after.in_flight) == (before.revision + 1, 1, ((2, 2),))
     assert [row[0] for row, _ in following.events] == [2]
 
 
@@ -147,10 +147,14 @@ def test_letters_are_stored_before_a_mark_says_that_they_are_resolved(world):
     )
     world.fails[1] = 1
     following = process.runner.run(batch, more=True)
-    assert following is None  # the partition owes a letter
-    assert [letter.seq for letter in store.letters("g")] == [1, 2, 3][: len(store.letters("g"))]
+    assert following is None  # the partition owes a dead letter
+    assert [dead_letter.seq for dead_letter in store.dead_letters("g")] == [1, 2, 3][: len(store.dead_letters("g"))]
     process.work()
-    assert [(letter.seq, letter.state) for letter in store.letters("g")] == [(1, "dead"), (2, "parked"), (3, "parked")]
+    assert [(dead_letter.seq, dead_letter.state) for dead_letter in store.dead_letters("g")] == [
+        (1, "dead"),
+        (2, "parked"),
+        (3, "parked"),
+    ]
 
 
 def test_a_stale_acknowledgement_leaves_the_next_batch_its_mark(world):
@@ -158,26 +162,26 @@ def test_a_stale_acknowledgement_leaves_the_next_batch_its_mark(world):
     (partition,) = batch.epochs
     store.claim("g", "thief#1", {partition: batch.epochs[partition]})
     following = process.runner.run(batch, more=True)
-    assert partition not in process.group.holdings
+    assert partition not in process.group.owned
     assert process.group.fenced == 1
     assert open_marks(store) >= {row[0] for row, _ in following.events} != set()
     process.runner.run(following)
-    assert store.documents("g")[partition].owner == "thief#1"
-    assert store.documents("g")[partition].cursor == 0
-    assert [store.documents("g")[p].cursor for p in following.epochs] == [2]
+    assert store.states("g")[partition].owner == "thief#1"
+    assert store.states("g")[partition].cursor == 0
+    assert [store.states("g")[p].cursor for p in following.epochs] == [2]
 
 
 def test_a_stale_mark_leaves_the_acknowledgement_and_its_batch_is_not_run(world):
     process, batch, store = begun(world, *[key_in(world.make(), p) for p in (1, 2)])
     other = next(p for p in (1, 2) if p not in batch.epochs)
-    store.claim("g", "thief#1", {other: store.documents("g")[other].epoch})
+    store.claim("g", "thief#1", {other: store.states("g")[other].epoch})
     following = process.runner.run(batch, more=True)
     assert list(following.events) == []
     process.runner.run(following)
     assert world.seqs() == [1]
-    assert store.documents("g")[next(iter(batch.epochs))].cursor == 1
-    assert store.documents("g")[other].owner == "thief#1"
-    assert other not in process.group.holdings
+    assert store.states("g")[next(iter(batch.epochs))].cursor == 1
+    assert store.states("g")[other].owner == "thief#1"
+    assert other not in process.group.owned
     assert process.group.batches == {}
 
 
@@ -220,19 +224,19 @@ def test_when_what_was_put_off_cannot_be_stored_the_next_batch_is_given_back(wor
             if len(self.writes) == 1:
                 self.fails = name
             elif not self.writes:  # meanwhile something else came up
-                with process.agent.lock:
-                    holding = process.group.holdings[7]
-                    holding.unsettled = True
-                    process.group._unsettled[7] = holding
+                with process.driver.lock:
+                    owned = process.group.owned[7]
+                    owned.unsettled = True
+                    process.group._unsettled[7] = owned
             return super()._write(name, group, items)
 
-    process.agent.store = failing = Once(store.store)
+    process.driver.store = failing = Once(store.store)
     with pytest.raises(rw.StoreFullError):
         process.runner.run(batch, more=True)
     assert [name for name, _ in failing.writes] == ["settle", "settle"]
     assert process.group.batches == {}
-    assert process.group.holdings[late].flying == 0
-    process.agent.store = store
+    assert process.group.owned[late].flying == 0
+    process.driver.store = store
     world.settle(process, seconds=2)
     assert sorted(world.seqs()) == [1, 2, 3]
 
@@ -252,8 +256,8 @@ def test_what_a_turn_has_committed_is_not_synced_once_more_for_marks(tmp_path):
 
 def test_a_suspect_follows_alone(world):
     process, batch, _ = begun(world, *two_keys(world.make()) * 2, options=Options(batch=5, batch_least=5))
-    process.agent.lose(batch.epochs)
-    process.agent.finish(batch, world.clock)
+    process.driver.lose(batch.epochs)
+    process.driver.finish(batch, world.clock)
     process.tick()
     batch, seen = process.take(), []
     while batch is not None:

@@ -15,7 +15,7 @@ import pytest
 
 import ringward as rw
 from ringward.events import Processor, SqliteStore
-from ringward.events.stores import locks, paths
+from ringward.events.stores.sqlite import locks, paths
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="there, what is open cannot be deleted")
 

@@ -18,7 +18,7 @@ import pytest
 
 import ringward as rw
 from ringward.events import Processor, SqliteStore
-from ringward.events.stores import identity, locks
+from ringward.events.stores.sqlite import identity, locks
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="there, what is open can be neither moved nor deleted")
 ofd = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="open-file-description locks are of Linux")
@@ -192,12 +192,12 @@ def test_what_a_transactional_handler_did_to_a_file_that_is_gone_is_not_acknowle
     with closing(SqliteStore(path)) as store:
         store.open_group("g", 0)
         store.append("p", [store.stream.entry("key", b"", None, None)])
-        turn = store.turn("g")
-        turn.transaction.alive = True
-        turn.transaction.execute("CREATE TABLE theirs (x)")
+        write_transaction = store.write_transaction("g")
+        write_transaction.transaction.alive = True
+        write_transaction.transaction.execute("CREATE TABLE theirs (x)")
         path.rename(path.with_name("moved.db"))
         with pytest.raises(rw.StoreFailedError, match="moved, replaced or deleted"):
-            turn.settle([])
+            write_transaction.settle([])
         with pytest.raises(rw.StoreFailedError):
             store.mark("g", [])
 
@@ -398,7 +398,7 @@ def test_a_second_processor_inside_a_transactional_handler_is_an_error_at_once(p
                 "reset": lambda: other.reset("g", "beginning"),
                 "redrive": lambda: other.redrive("g", [1]),
                 "open": lambda: SqliteStore(path),
-                "turn": lambda: other.store.turn("g"),
+                "turn": lambda: other.store.write_transaction("g"),
                 "prune": other.prune,
             }
 

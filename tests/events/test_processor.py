@@ -17,7 +17,7 @@ import pytest
 
 import ringward as rw
 from ringward.events import JsonCodec, Processor, Retention, Retry, Stream, aio
-from ringward.events.work import load_handler, work
+from ringward.events.worker import load_handler, work
 
 FAST = Retry(attempts=3, base_s=0.01)
 
@@ -232,7 +232,7 @@ def test_a_handler_that_blocks_for_ever_is_taken_over(place):
     release, calls = threading.Event(), []
     with Processor(place) as p:
 
-        @p.consumer("g", members=2, lease_s=0.6, beat_s=0.1, handler_timeout_s=0.3)
+        @p.consumer("g", members=2, lease_s=0.6, heartbeat_s=0.1, handler_timeout_s=0.3)
         def handle(event):
             calls.append(event.seq)
             if event.key == "hang" and calls.count(event.seq) == 1:
@@ -377,13 +377,13 @@ def test_asyncio_a_slow_key_delays_no_other_and_failures_are_retried(place):
 
 WORKER = """
 import sys, time
-from ringward.events.work import work
+from ringward.events.worker import work
 
 def handle(event):
     event.transaction.execute("INSERT INTO effects VALUES (?, ?, ?)", (event.seq, event.key, "{name}"))
     time.sleep({pause})
 
-work(sys.argv[1], "g", handle, members=2, until={until!r}, timeout_s=60, lease_s=30, beat_s=1)
+work(sys.argv[1], "g", handle, members=2, until={until!r}, timeout_s=60, lease_s=30, heartbeat_s=1)
 """
 
 
@@ -433,7 +433,7 @@ def test_a_process_that_is_told_to_end_hands_over(tmp_path):
         child.terminate()
         assert child.wait(30) == 0
         assert p.stats().groups["g"].members == ()
-        assert {d.owner for d in p.store.documents("g").values()} == {None}
+        assert {d.owner for d in p.store.states("g").values()} == {None}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os._exit leaves no lock on POSIX")
@@ -441,7 +441,7 @@ def test_a_handler_that_ends_the_process_reaches_the_dead_letter_queue_alone(tmp
     path = tmp_path / "events.db"
     script = textwrap.dedent("""
         import os, sys
-        from ringward.events.work import work
+        from ringward.events.worker import work
 
         def handle(event):
             if event.payload == b"13":

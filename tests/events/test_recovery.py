@@ -12,10 +12,10 @@ from events.test_rules import append, key_in, successor, two_keys
 from events.world import World
 
 from ringward.events import GiveBack, MemoryStore, Options, Processor, Retry, SqliteStore, Stream
-from ringward.events.document import NEW
-from ringward.events.gate import ALONE_S, Gate
-from ringward.events.intake import Intake
-from ringward.events.stores import Settlement
+from ringward.events.core.fetcher import Fetcher
+from ringward.events.core.suspect_gate import ALONE_S, SuspectGate
+from ringward.events.model.partition_state import NEW
+from ringward.events.model.store import Settlement
 
 QUICK = Options(batch=16)  # batches of 1, 2, 4 ...
 
@@ -25,14 +25,14 @@ def world(make):
     return World(make)
 
 
-def marked(store):
+def in_flight(store):
     """The unresolved seqs that are marked."""
     return sorted(
         row[0]
-        for partition, document in store.documents("g").items()
-        for low, high in document.marked
+        for partition, state in store.states("g").items()
+        for low, high in state.in_flight
         for row in store.read(partition, low - 1, 1000)
-        if row[0] <= high and not document.resolved(row[0])
+        if row[0] <= high and not state.resolved(row[0])
     )
 
 
@@ -100,13 +100,13 @@ def test_waiting_for_the_write_turn_is_not_the_handlers_time(tmp_path):
     store = SqliteStore(tmp_path / "store.db", Stream(partitions=8))
     world = World(lambda: store)
     process = world.process(store, options=QUICK, handler=lambda event: event.transaction.execute("SELECT 1"))
-    turn = store.turn
+    write_transaction = store.write_transaction
 
     def waits(group):
         world.clock += 1.0
-        return turn(group)
+        return write_transaction(group)
 
-    store.turn = waits
+    store.write_transaction = waits
     world.publish(store, 30)
     process.tick()
     assert sizes(process) == [1, 2, 4, 8, 15]
@@ -123,10 +123,10 @@ def test_what_waits_for_another_attempt_is_not_marked(world):
     more = append(process.store, two, two)
     process.tick()
     process.take()
-    assert process.store.documents("g")[3].marked == ((more[0], more[1]),)
+    assert process.store.states("g")[3].in_flight == ((more[0], more[1]),)
     fresh = successor(world, process)
     assert fresh.take().alone
-    assert marked(fresh.store) == more
+    assert in_flight(fresh.store) == more
     assert seqs[0] == 1
 
 
@@ -139,8 +139,8 @@ def test_what_failed_in_a_batch_is_not_marked_any_more(world):
     event = process.begin(batch)
     batch.stop_key(event[0])
     batch.note(event[0], "ValueError")
-    process.agent.report(batch, world.clock)
-    assert marked(process.store) == [seqs[1], seqs[3]]
+    process.driver.report(batch, world.clock)
+    assert in_flight(process.store) == [seqs[1], seqs[3]]
 
 
 def test_when_a_handler_is_slow_only_its_event_is_marked(world):
@@ -149,11 +149,11 @@ def test_when_a_handler_is_slow_only_its_event_is_marked(world):
     append(process.store, *keys * 2)
     process.tick()
     batch = process.take()
-    assert len(marked(process.store)) == 16
+    assert len(in_flight(process.store)) == 16
     event = process.begin(batch)
     process.tick()
     world.advance(0.03, process)
-    assert marked(process.store) == [event.seq]
+    assert in_flight(process.store) == [event.seq]
 
 
 def test_marks_in_several_ranges_come_back_and_one_range_is_two_numbers(tmp_path):
@@ -162,15 +162,16 @@ def test_marks_in_several_ranges_come_back_and_one_range_is_two_numbers(tmp_path
     claimed = store.claim("g", "a#1", {0: 0, 1: 0})
     shapes = {0: ((3, 7),), 1: ((1, 1), (4, 9))}
     store.mark(
-        "g", [(p, claimed[p]._replace(revision=claimed[p].revision + 1, marked=shape)) for p, shape in shapes.items()]
+        "g",
+        [(p, claimed[p]._replace(revision=claimed[p].revision + 1, in_flight=shape)) for p, shape in shapes.items()],
     )
-    assert {p: store.documents("g")[p].marked for p in shapes} == shapes
+    assert {p: store.states("g")[p].in_flight for p in shapes} == shapes
     store.close()
     with sqlite3.connect(tmp_path / "store.db") as file:
         rows = file.execute("SELECT low, high FROM ringward_documents ORDER BY partition").fetchall()
     file.close()
     assert rows == [(3, 7), (1, "[[1, 1], [4, 9]]")]
-    assert NEW.marked == ()
+    assert NEW.in_flight == ()
 
 
 def test_where_keys_are_handled_at_once_the_first_of_each_is_begun(world):
@@ -180,11 +181,11 @@ def test_where_keys_are_handled_at_once_the_first_of_each_is_begun(world):
     seqs = append(process.store, one, one, two, one, two)
     process.tick()
     batch = process.take()
-    assert [row[0] for row, _ in batch.events] == [seqs[0], seqs[2]] == marked(process.store)
+    assert [row[0] for row, _ in batch.events] == [seqs[0], seqs[2]] == in_flight(process.store)
     batch.began = world.clock
     for row, _ in batch.left_to_run():
         batch.note(row, None)
-    process.agent.finish(batch, world.clock)
+    process.driver.finish(batch, world.clock)
     assert [row[0] for row, _ in process.take().events] == [seqs[1], seqs[3], seqs[4]]  # two of a key
 
 
@@ -192,7 +193,7 @@ def test_where_keys_are_handled_at_once_the_first_of_each_is_begun(world):
 
 
 def test_suspects_that_are_quick_go_one_after_the_other():
-    gate = Gate()
+    gate = SuspectGate()
     for step in range(50):
         assert gate.enter("g", alone=True, now=step / 1000)
         assert not gate.enter("other", alone=False, now=step / 1000)
@@ -200,7 +201,7 @@ def test_suspects_that_are_quick_go_one_after_the_other():
 
 
 def test_after_a_while_of_suspects_the_others_have_as_long():
-    gate = Gate()
+    gate = SuspectGate()
     now, suspects, others = 0.0, 0, 0
     for _ in range(10_000):
         if gate.enter("g", alone=True, now=now):
@@ -217,7 +218,7 @@ def test_after_a_while_of_suspects_the_others_have_as_long():
 
 
 def test_a_slow_suspect_lets_others_in_and_no_other_suspect():
-    gate = Gate()
+    gate = SuspectGate()
     assert gate.enter("g", alone=True, now=0.0)
     assert not gate.enter("other", alone=False, now=ALONE_S - 0.01)
     assert gate.enter("other", alone=False, now=ALONE_S)
@@ -229,7 +230,7 @@ def test_a_slow_suspect_lets_others_in_and_no_other_suspect():
 
 
 def test_when_nobody_came_for_long_no_suspect_has_to_wait_for_that():
-    gate = Gate()
+    gate = SuspectGate()
     assert gate.enter("g", alone=True, now=0.0)
     assert gate.enter("other", alone=False, now=59.0)
     gate.leave("other", alone=False)
@@ -238,7 +239,7 @@ def test_when_nobody_came_for_long_no_suspect_has_to_wait_for_that():
 
 
 def test_a_suspect_that_waits_for_long_batches_keeps_nobody_out_for_ever():
-    gate = Gate()
+    gate = SuspectGate()
     assert gate.enter("other", alone=False, now=0.0)
     assert not gate.enter("g", alone=True, now=0.0)
     assert not gate.enter("third", alone=False, now=0.01)
@@ -251,7 +252,7 @@ def test_events_of_another_group_are_handled_while_a_suspect_takes_long(world):
     append(process.store, *(key_in(process.store, partition) for partition in range(3)))
     process.tick()
     process.take()
-    gate = Gate()
+    gate = SuspectGate()
     fresh = successor(world, process, gate=gate)
     other = world.process(fresh.store, name="other", gate=gate)
     suspect = fresh.take()
@@ -329,8 +330,8 @@ def test_bytes_of_what_is_given_up_are_not_counted_any_more(world):
     process.begin(batch)
     world.advance(0.03, process)
     process.group.leave("member-1")
-    process.agent.lose(list(process.group.holdings))
-    process.agent.finish(batch, world.clock)
+    process.driver.lose(list(process.group.owned))
+    process.driver.finish(batch, world.clock)
     assert process.group.stock.bytes == 0
 
 
@@ -339,8 +340,8 @@ def test_large_payloads_are_not_kept_for_who_does_not_look():
     process = World(lambda: store).process(store)
     for size in (10, 100_000):
         (receipt,) = receipts = store.append("p", [store.stream.entry("key", b"x" * size, None, None)])
-        process.agent.appended([receipt[:2]], receipts.row)
-    assert [row is not None for _, row in process.agent._told] == [True, False]
+        process.driver.appended([receipt[:2]], receipts.row)
+    assert [row is not None for _, row in process.driver._told] == [True, False]
 
 
 # --- what a tick costs
@@ -355,8 +356,8 @@ def test_a_tick_looks_at_what_is_due_only(monkeypatch):
     process.tick()
     process.work()
     queued = []
-    right = Intake._queue
-    monkeypatch.setattr(Intake, "_queue", lambda self, holding: (queued.append(holding), right(self, holding)))
+    right = Fetcher._queue
+    monkeypatch.setattr(Fetcher, "_queue", lambda self, owned: (queued.append(owned), right(self, owned)))
     due = process.group.next_due
     assert 0 < due - world.clock <= 0.1
     process.tick()
@@ -370,7 +371,7 @@ def test_a_tick_looks_at_what_is_due_only(monkeypatch):
 
 
 def test_partitions_that_stopped_at_the_bound_of_letters_go_on_when_there_is_room(world):
-    process = world.process(options=Options(batch=5, batch_least=5, letters=2, retry=Retry(attempts=1)))
+    process = world.process(options=Options(batch=5, batch_least=5, dead_letters_max=2, retry=Retry(attempts=1)))
     one, two = two_keys(process.store)
     seqs = append(process.store, one, one)
     world.fails[seqs[0]] = 1
@@ -393,7 +394,7 @@ def test_acknowledgements_that_are_refused_are_not_counted(world):
     world.fails[2] = 1
     process.tick()
     batch = process.take()
-    epochs = {p: d.epoch for p, d in process.store.documents("g").items() if p in (1, 2)}
+    epochs = {p: d.epoch for p, d in process.store.states("g").items() if p in (1, 2)}
     process.store.claim("g", "thief#1", epochs)
     process.runner.run(batch)
     assert (process.group.handled_count, process.group.retries) == (2, 0)
@@ -406,9 +407,9 @@ def test_deaths_are_counted_when_they_are_stored(world):
     world.fails = {1: 1, 2: 1}
     process.tick()
     batch = process.take()
-    process.store.claim("g", "thief#1", {0: process.store.documents("g")[0].epoch})
+    process.store.claim("g", "thief#1", {0: process.store.states("g")[0].epoch})
     process.runner.run(batch)
-    assert process.group.deaths == 1 == len(process.store.letters("g"))
+    assert process.group.deaths == 1 == len(process.store.dead_letters("g"))
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 5])
@@ -429,9 +430,11 @@ def test_an_event_that_hangs_is_delivered_as_often_as_it_may_be_tried(world, att
         world.advance(0.1, process)
         world.advance(61.0, process)  # now it is known to hang
         process = successor(world, process)
-    process.agent.settle_pending()
+    process.driver.settle_pending()
     assert runs == attempts
-    assert [(letter.state, letter.attempts) for letter in process.store.letters("g")] == [("dead", attempts)]
+    assert [(dead_letter.state, dead_letter.attempts) for dead_letter in process.store.dead_letters("g")] == [
+        ("dead", attempts)
+    ]
 
 
 def test_an_event_whose_handler_is_only_late_is_done(world):
@@ -442,10 +445,10 @@ def test_an_event_whose_handler_is_only_late_is_done(world):
     event = process.begin(batch)
     process.tick()
     world.advance(61.0, process)
-    assert dict(process.store.documents("g")[event.partition].attempts) == {event.seq: 1}
+    assert dict(process.store.states("g")[event.partition].attempts) == {event.seq: 1}
     batch.note(event[0], None)
-    process.agent.finish(batch, world.clock)
-    assert process.store.documents("g")[event.partition].attempts == ()
+    process.driver.finish(batch, world.clock)
+    assert process.store.states("g")[event.partition].attempts == ()
     assert process.group.handled_count == 1
 
 
@@ -468,7 +471,7 @@ def test_a_suspect_that_is_given_back_is_not_charged(world):
         fresh.runner.run(batch)
         fresh.runner.handler = right
     fresh.work()
-    assert fresh.store.letters("g") == []
+    assert fresh.store.dead_letters("g") == []
     assert world.seqs() == [1]
 
 
@@ -477,7 +480,7 @@ def test_a_settlement_that_is_not_stored_counts_nothing(world):
     append(process.store, "key")
     process.tick()
     batch = process.take()
-    refused = process.store.documents("g")[next(iter(batch.epochs))]
+    refused = process.store.states("g")[next(iter(batch.epochs))]
     process.store.settle("g", [Settlement(next(iter(batch.epochs)), refused._replace(revision=refused.revision + 1))])
     process.runner.run(batch)
     assert process.group.handled_count == 0
@@ -499,7 +502,7 @@ def test_after_kill_9_only_events_that_had_begun_are_suspects(tmp_path):
     victim.kill()
     victim.join()
     with Processor(path) as p:
-        suspects = set(marked(p.store))
+        suspects = set(in_flight(p.store))
         assert suspects
         assert len(suspects - set(map(int, begun.read_bytes().split()))) <= 4  # of each member one that was to begin
         began, handled, other = time.monotonic(), [], []

@@ -11,7 +11,7 @@ from events.world import World
 
 import ringward as rw
 from ringward.events import Retry, SqliteStore, Stream
-from ringward.events.stores import salvage
+from ringward.events.stores.sqlite import recover
 
 PARTITIONS = 4
 
@@ -46,7 +46,7 @@ def path(tmp_path):
     for _ in range(6):
         process.step()
         world.advance(60, process)
-    assert any(letter.state == "dead" for letter in store.letters("g"))
+    assert any(dead_letter.state == "dead" for dead_letter in store.dead_letters("g"))
     assert 0 < store.lowest_unresolved("g") < 120
     store.close()
     raw(path, "CREATE TABLE ledger (seq INTEGER, text)")
@@ -62,7 +62,7 @@ def path(tmp_path):
 def contents(store):
     """All rows of the log by seq, and what the group knows."""
     rows = {row[0]: row for p in range(PARTITIONS) for row in store.read(p, 0, 1000)}
-    return rows, store.documents("g"), store.letters("g")
+    return rows, store.states("g"), store.dead_letters("g")
 
 
 def lost_seqs(path):
@@ -107,7 +107,7 @@ def test_a_file_that_is_whole_loses_nothing_and_leaves_nothing_behind(path):
 )
 def test_what_is_not_as_it_was_stored_is_left_out_and_said(path, change, gone):
     store = SqliteStore(path)
-    rows, documents, _ = contents(store)
+    rows, states, _ = contents(store)
     store.close()
     raw(path, change)
     condemn(path)
@@ -121,7 +121,7 @@ def test_what_is_not_as_it_was_stored_is_left_out_and_said(path, change, gone):
         assert lost_seqs(path) == gone
         assert path.with_name("store.db-damaged-1").exists()
     if "groups" not in change and gone:
-        assert all(store.documents("g")[p].epoch > d.epoch for p, d in documents.items())
+        assert all(store.states("g")[p].epoch > d.epoch for p, d in states.items())
     # It works: a lost event can be published again, and all others are still known.
     again = publish(store, range(120))
     if "producers" not in change:
@@ -131,9 +131,11 @@ def test_what_is_not_as_it_was_stored_is_left_out_and_said(path, change, gone):
 
 def test_a_partition_whose_document_is_lost_goes_on_from_the_start_without_its_letters(path):
     store = SqliteStore(path)
-    (dead,) = (letter for letter in store.letters("g") if letter.state == "dead")
+    (dead,) = (dead_letter for dead_letter in store.dead_letters("g") if dead_letter.state == "dead")
     rows = store.read(dead.partition, 0, 1000)
-    letters = {letter.seq for letter in store.letters("g") if letter.partition == dead.partition}
+    dead_letters = {
+        dead_letter.seq for dead_letter in store.dead_letters("g") if dead_letter.partition == dead.partition
+    }
     store.close()
     raw(path, "DELETE FROM ringward_documents WHERE partition = ?", dead.partition)
     condemn(path)
@@ -142,7 +144,7 @@ def test_a_partition_whose_document_is_lost_goes_on_from_the_start_without_its_l
     process = world.process(store)
     world.settle(process, seconds=5)
     assert {row[0] for row in rows if row[3] != dead.key} <= set(world.seqs())
-    assert letters.isdisjoint(world.seqs())
+    assert dead_letters.isdisjoint(world.seqs())
     assert store.lowest_unresolved("g") == 121
     store.close()
 
@@ -176,7 +178,7 @@ def test_whichever_page_is_garbage_the_rest_is_carried_over(path, tmp_path):
         assert all("was lost when" in wrong for wrong in store.verify())
         assert publish(store, [1000])[0].seq == 121
         store.open_group("g", 0)
-        assert set(store.documents("g")) == set(range(PARTITIONS))
+        assert set(store.states("g")) == set(range(PARTITIONS))
         store.close()
         if "ledger" not in "".join(p.read_text() for p in folder.glob("*.txt")):
             assert raw(copy, "SELECT * FROM ledger ORDER BY rowid") == ledger
@@ -210,7 +212,7 @@ def test_a_damaged_page_that_is_met_ends_all_writing_until_the_file_is_opened_an
 def test_a_copy_that_is_interrupted_is_begun_again_or_finished(path, monkeypatch, change):
     raw(path, change)
     condemn(path)
-    synced, stops, real = [], [1, 2, 1], salvage.sync
+    synced, stops, real = [], [1, 2, 1], recover.sync
 
     def sync(place):
         synced.append(place)
@@ -218,7 +220,7 @@ def test_a_copy_that_is_interrupted_is_begun_again_or_finished(path, monkeypatch
             raise KeyboardInterrupt
         real(place)
 
-    monkeypatch.setattr(salvage, "sync", sync)
+    monkeypatch.setattr(recover, "sync", sync)
     while stops:
         with pytest.raises(KeyboardInterrupt):
             SqliteStore(path)

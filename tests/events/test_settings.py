@@ -11,7 +11,7 @@ from command import fails, run, run_json
 
 import ringward as rw
 from ringward.events import MemoryStore, Processor, Retention, Settings, SqliteStore, Stream, aio
-from ringward.events.stores import schema
+from ringward.events.stores.sqlite import schema
 from ringward.events.stores.stamps import PLAUSIBLE_MS, LogTime, WallClock
 
 DAY = 86_400

@@ -8,9 +8,9 @@ import apsw
 from command import run_json
 
 from ringward.events import MemoryStore, Processor, Retention, SqliteStore
-from ringward.events.stores import compacting, schema
-from ringward.events.stores.headroom import STEP
-from ringward.events.stores.sizes import WAL_KEPT_BYTES
+from ringward.events.stores.sqlite import compacting, schema
+from ringward.events.stores.sqlite.sizes import WAL_KEPT_BYTES
+from ringward.events.stores.sqlite.wal_preallocation import STEP
 
 NOTHING = Retention(age_s=None, count=0)
 

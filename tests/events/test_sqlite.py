@@ -19,7 +19,8 @@ from events.world import World
 
 import ringward as rw
 from ringward.events import Processor, SqliteStore, Stream
-from ringward.events.stores import paths, schema, turns
+from ringward.events.stores.sqlite import paths, schema
+from ringward.events.stores.sqlite import transactions as write_transactions
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes and fork are of POSIX")
 
@@ -340,9 +341,9 @@ HASTY_S = 0.4  # after which a handler is too late, in tests that want one to be
 def ledger(opened, path, request, monkeypatch):
     """A world with one process whose handler writes to a ledger; `hook` runs in the handler.
 
-    A turn lasts as long as its batch. A test that wants handlers to be late has the seconds for a parameter.
+    A write transaction lasts as long as its batch. A test that wants handlers to be late has the seconds for a parameter.
     """
-    monkeypatch.setattr(turns, "TURN_S", 60.0)
+    monkeypatch.setattr(write_transactions, "TRANSACTION_S", 60.0)
     world = World(opened)
     store = opened(transaction_timeout_s=getattr(request, "param", 60.0))
     raw(path, "CREATE TABLE ledger (key, seq)")
@@ -384,7 +385,7 @@ def test_rule_9_an_exception_undoes_its_own_event_only(ledger):
     ledger.settle(process, seconds=2)
     assert sorted(ledger.rows()) == list(range(1, 21))
     assert ledger.seqs().count(7) == 2
-    assert process.store.documents("g")[process.store.rows([7])[0][1]].attempts == ()
+    assert process.store.states("g")[process.store.rows([7])[0][1]].attempts == ()
 
 
 def test_rule_9_who_was_taken_over_commits_nothing(ledger, opened):
@@ -525,16 +526,16 @@ def test_rule_9_an_interrupt_that_is_late_hits_nobody_else(ledger, opened, path,
     connection.create_scalar_function("late", lambda of: hit.append(late[of]()))
     many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) SELECT late(?) FROM n"
     opened().open_group("other", 0)
-    turn = store.turn("other")
-    turn.begin(0, 0)
-    turn.end(keep=True)
-    turn.begin(0, 0)
-    turn.transaction.execute(many, (0,))
-    turn.end(keep=True)
-    turn.settle([])
+    write_transaction = store.write_transaction("other")
+    write_transaction.begin(0, 0)
+    write_transaction.end(keep=True)
+    write_transaction.begin(0, 0)
+    write_transaction.transaction.execute(many, (0,))
+    write_transaction.end(keep=True)
+    write_transaction.settle([])
     assert connection.execute(many, (1,)).fetchall()
     assert len(hit) == 200
-    assert turn.transaction.over == ""
+    assert write_transaction.transaction.over == ""
 
 
 @pytest.mark.parametrize("ledger", [HASTY_S], indirect=True)
@@ -543,15 +544,15 @@ def test_rule_9_a_handler_that_swallows_its_interrupt_has_not_succeeded(ledger, 
     ends = []
     monkeypatch.setattr(store._watchdog, "watch", lambda seconds, end: ends.append(end))
     opened().open_group("other", 0)
-    turn = store.turn("other")
-    turn.begin(0, 0)
+    write_transaction = store.write_transaction("other")
+    write_transaction.begin(0, 0)
     ending = threading.Thread(target=ends[0])
-    with turn._lock:  # the handler's thread is faster than the one that interrupts it
+    with write_transaction._lock:  # the handler's thread is faster than the one that interrupts it
         ending.start()
-        while not turn.transaction.over:
+        while not write_transaction.transaction.over:
             time.sleep(0.001)
         with pytest.raises(rw.TransactionError, match=rf"took longer than {HASTY_S} s"):
-            turn.end(keep=True)
+            write_transaction.end(keep=True)
     ending.join()
     assert publish(store, 1)
 
@@ -612,9 +613,11 @@ def test_rule_6_an_event_whose_commit_fails_dies_alone(ledger, path):
     seqs = [r.seq for r in ledger.publish(process.store, 6)]
     ledger.hook = lambda event: event.seq == 3 and event.transaction.execute("INSERT INTO child VALUES (1)")
     ledger.settle(process, seconds=30)
-    letters = process.store.letters("g")
-    assert [(letter.seq, letter.state) for letter in letters if letter.state == "dead"] == [(3, "dead")]
-    parked = [letter.seq for letter in letters if letter.state == "parked"]
+    dead_letters = process.store.dead_letters("g")
+    assert [(dead_letter.seq, dead_letter.state) for dead_letter in dead_letters if dead_letter.state == "dead"] == [
+        (3, "dead")
+    ]
+    parked = [dead_letter.seq for dead_letter in dead_letters if dead_letter.state == "parked"]
     assert sorted(ledger.rows() + parked + [3]) == seqs
 
 

@@ -7,8 +7,8 @@ import threading
 import pytest
 
 import ringward as rw
-from ringward.events import Document, Letter, Member, Receipt, Retention, View
-from ringward.events.stores import Settlement
+from ringward.events import DeadLetter, Member, Membership, PartitionState, Receipt, Retention
+from ringward.events.model.store import Settlement
 
 
 def entries(store, count, first=0, **fixed):
@@ -29,12 +29,12 @@ def partition_of(store, key="key0"):
 
 
 def claimed(store, group="g", owner="m#1"):
-    documents = store.documents(group)
-    return store.claim(group, owner, {p: d.epoch for p, d in documents.items()})
+    states = store.states(group)
+    return store.claim(group, owner, {p: d.epoch for p, d in states.items()})
 
 
-def replaced(document, **changes):
-    return document._replace(revision=document.revision + 1, **changes)
+def replaced(state, **changes):
+    return state._replace(revision=state.revision + 1, **changes)
 
 
 # --- the log
@@ -52,7 +52,7 @@ def test_a_row_comes_back_as_it_was_appended(store):
     receipts = store.append("p", made)
     rows = store.rows([r.seq for r in receipts])
     assert [row[1:7] for row in rows] == made
-    assert [rw.events.event.key_from_bytes(row[2], row[3]) for row in rows] == keys
+    assert [rw.events.model.event.key_from_bytes(row[2], row[3]) for row in rows] == keys
     assert {row[7] for row in rows} == {1_000_000_000}
 
 
@@ -247,14 +247,14 @@ def test_nothing_unresolved_is_pruned(store, clock, prune):
     store.open_group("g", 0)
     clock.now += 100
     assert prune(store, Retention(age_s=1), 100) == 0
-    documents = claimed(store)
+    states = claimed(store)
     lowest = partition_of(store, "key3")
-    done = [Settlement(p, replaced(d, cursor=20)) for p, d in documents.items() if p != lowest]
+    done = [Settlement(p, replaced(d, cursor=20)) for p, d in states.items() if p != lowest]
     assert store.settle("g", done) == set()
     first = store.read(lowest, 0, 1)[0][0]
     assert store.lowest_unresolved("g") == first
     assert prune(store, Retention(age_s=1), 100) == first - 1
-    assert store.settle("g", [Settlement(lowest, replaced(documents[lowest], cursor=20))]) == set()
+    assert store.settle("g", [Settlement(lowest, replaced(states[lowest], cursor=20))]) == set()
     assert store.lowest_unresolved("g") == 21
     store.open_group("late", 3)
     assert store.lowest_unresolved("late") == max(4, first)
@@ -270,10 +270,12 @@ def test_a_group_is_opened_once(store):
     assert store.open_group("g", 2) == ("g", 2, 0)
     assert store.open_group("g", 0) == ("g", 2, 0)
     assert store.groups() == [("g", 2, 0)]
-    assert store.documents("g") == {p: Document(cursor=2) for p in range(8)}
+    assert store.states("g") == {p: PartitionState(cursor=2) for p in range(8)}
 
 
-@pytest.mark.parametrize("name", ["documents", "letters", "view", "beats", "delete_group", "lowest_unresolved"])
+@pytest.mark.parametrize(
+    "name", ["states", "dead_letters", "membership", "heartbeats", "delete_group", "lowest_unresolved"]
+)
 def test_an_unknown_group_is_an_error(store, name):
     with pytest.raises(rw.UnknownGroupError, match="'nobody'"):
         getattr(store, name)("nobody")
@@ -281,10 +283,10 @@ def test_an_unknown_group_is_an_error(store, name):
 
 def test_a_claim_raises_the_epoch_and_only_the_first_gets_it(store):
     store.open_group("g", 0)
-    assert store.claim("g", "a#1", {0: 0, 1: 0})[0] == Document(1, 1, "a#1")
+    assert store.claim("g", "a#1", {0: 0, 1: 0})[0] == PartitionState(1, 1, "a#1")
     assert set(store.claim("g", "b#1", {0: 0, 1: 1, 2: 0})) == {1, 2}
-    documents = store.documents("g")
-    assert [(documents[p].epoch, documents[p].owner) for p in range(4)] == [
+    states = store.states("g")
+    assert [(states[p].epoch, states[p].owner) for p in range(4)] == [
         (1, "a#1"),
         (2, "b#1"),
         (1, "b#1"),
@@ -307,7 +309,7 @@ def test_of_many_claims_at_once_one_wins(store):
     for thread in threads:
         thread.join()
     assert sorted(p for p, _ in won) == list(range(8))
-    assert {p: d.owner for p, d in store.documents("g").items()} == dict(won)
+    assert {p: d.owner for p, d in store.states("g").items()} == dict(won)
 
 
 def test_a_stale_epoch_writes_nothing_and_the_others_of_the_batch_do(store):
@@ -315,20 +317,20 @@ def test_a_stale_epoch_writes_nothing_and_the_others_of_the_batch_do(store):
     store.open_group("g", 0)
     old = claimed(store, owner="a#1")
     store.claim("g", "b#1", {0: 1})
-    before = store.documents("g")[0]
-    letter = Letter(store.read(0, 0, 1)[0][0] if store.read(0, 0, 1) else 1, 0, b"k", "dead", "e", 1)
+    before = store.states("g")[0]
+    dead_letter = DeadLetter(store.read(0, 0, 1)[0][0] if store.read(0, 0, 1) else 1, 0, b"k", "dead", "e", 1)
     stale = store.settle(
         "g",
         [
-            Settlement(0, replaced(old[0], cursor=5), dead=(letter,)),
+            Settlement(0, replaced(old[0], cursor=5), dead=(dead_letter,)),
             Settlement(1, replaced(old[1], cursor=5)),
         ],
     )
     assert stale == {0}
-    assert store.documents("g")[0] == before
-    assert store.documents("g")[1].cursor == 5
-    assert store.letters("g") == []
-    assert store.mark("g", [(0, replaced(old[0], marked=((1, 2),)))]) == {0}
+    assert store.states("g")[0] == before
+    assert store.states("g")[1].cursor == 5
+    assert store.dead_letters("g") == []
+    assert store.mark("g", [(0, replaced(old[0], in_flight=((1, 2),)))]) == {0}
 
 
 @pytest.mark.parametrize("stale", [0, 1, 2])
@@ -337,58 +339,58 @@ def test_acknowledgements_and_marks_in_one_call_are_each_on_their_own(store, sta
     store.open_group("g", 0)
     old = claimed(store, owner="a#1")
     store.claim("g", "b#1", {stale: 1})
-    before = store.documents("g")
+    before = store.states("g")
     written = [
         Settlement(0, replaced(old[0], cursor=5)),  # done
-        Settlement(1, replaced(old[1], marked=((1, 9),))),  # begun
-        Settlement(2, replaced(old[2], cursor=4, marked=((5, 9),))),  # both
+        Settlement(1, replaced(old[1], in_flight=((1, 9),))),  # begun
+        Settlement(2, replaced(old[2], cursor=4, in_flight=((5, 9),))),  # both
     ]
     assert store.settle("g", written) == {stale}
     for settlement in written:
         partition = settlement.partition
-        expected = before[partition] if partition == stale else settlement.document
-        assert store.documents("g")[partition] == expected
+        expected = before[partition] if partition == stale else settlement.state
+        assert store.states("g")[partition] == expected
 
 
 def test_a_revision_is_written_once(store):
     store.open_group("g", 0)
-    document = claimed(store)[0]
-    assert store.settle("g", [Settlement(0, replaced(document, cursor=1))]) == set()
-    assert store.settle("g", [Settlement(0, replaced(document, cursor=2))]) == {0}
+    state = claimed(store)[0]
+    assert store.settle("g", [Settlement(0, replaced(state, cursor=1))]) == set()
+    assert store.settle("g", [Settlement(0, replaced(state, cursor=2))]) == {0}
 
 
 def test_a_cursor_never_falls(store):
     store.open_group("g", 0)
-    document = replaced(claimed(store)[0], cursor=9)
-    assert store.settle("g", [Settlement(0, document)]) == set()
-    assert store.settle("g", [Settlement(0, replaced(document, cursor=8))]) == {0}
+    state = replaced(claimed(store)[0], cursor=9)
+    assert store.settle("g", [Settlement(0, state)]) == set()
+    assert store.settle("g", [Settlement(0, replaced(state, cursor=8))]) == {0}
 
 
 def test_a_document_comes_back_as_it_was(store):
     fill(store, 9)
     store.open_group("g", 0)
-    document = replaced(
+    state = replaced(
         claimed(store)[3],
         cursor=1,
         done=((2, 3), (7, 7)),
         attempts=((4, 1), (5, 3)),
-        marked=((4, 4), (6, 9)),
+        in_flight=((4, 4), (6, 9)),
         owner=None,
     )
-    store.settle("g", [Settlement(3, document)])
-    assert store.documents("g")[3] == document
-    assert [document.resolved(seq) for seq in range(1, 9)] == [True, True, True, False, False, False, True, False]
+    store.settle("g", [Settlement(3, state)])
+    assert store.states("g")[3] == state
+    assert [state.resolved(seq) for seq in range(1, 9)] == [True, True, True, False, False, False, True, False]
 
 
 def test_unresolved_counts_what_is_neither_below_the_cursor_nor_done(store):
     fill(store, 70)
     store.open_group("g", 0)
-    documents = claimed(store)
+    states = claimed(store)
     partition = partition_of(store)
     seqs = [row[0] for row in store.read(partition, 0, 100)]
     others = {p: len(store.read(p, 0, 100)) for p in range(8) if p != partition}
-    document = replaced(documents[partition], cursor=seqs[1], done=((seqs[3], seqs[4]),))
-    store.settle("g", [Settlement(partition, document)])
+    state = replaced(states[partition], cursor=seqs[1], done=((seqs[3], seqs[4]),))
+    store.settle("g", [Settlement(partition, state)])
     want = {p: n for p, n in {**others, partition: len(seqs) - 4}.items() if n}
     assert store.unresolved("g") == want
 
@@ -399,20 +401,20 @@ def test_epochs_survive_the_deletion_of_a_group(store):
     old = claimed(store)
     store.delete_group("g")
     with pytest.raises(rw.UnknownGroupError):
-        store.documents("g")
+        store.states("g")
     assert store.groups() == []
     assert store.open_group("g", 3).start == 3
-    fresh = store.documents("g")
+    fresh = store.states("g")
     assert all(fresh[p].epoch > old[p].epoch and fresh[p].cursor == 3 for p in fresh)
     assert store.settle("g", [Settlement(0, replaced(old[0], cursor=4))]) == {0}
 
 
-# --- letters
+# --- dead letters
 
 
 def dead_letter(store, seq, state="dead"):
     row = store.rows([seq])[0]
-    return Letter(seq, row[1], row[3], state, "boom" if state == "dead" else "", 2)
+    return DeadLetter(seq, row[1], row[3], state, "boom" if state == "dead" else "", 2)
 
 
 def with_letters(store):
@@ -420,72 +422,74 @@ def with_letters(store):
     fill(store, 30)
     store.open_group("g", 0)
     partition = partition_of(store)
-    document = claimed(store)[partition]
+    state = claimed(store)[partition]
     seqs = [row[0] for row in store.read(partition, 0, 100) if row[3] == b"key0"][:3]
     dead, *parked = [dead_letter(store, seq, "parked" if at else "dead") for at, seq in enumerate(seqs)]
-    document = replaced(document, cursor=30)
-    assert store.settle("g", [Settlement(partition, document, (dead,), tuple(parked))]) == set()
-    return partition, document, [dead, *parked]
+    state = replaced(state, cursor=30)
+    assert store.settle("g", [Settlement(partition, state, (dead,), tuple(parked))]) == set()
+    return partition, state, [dead, *parked]
 
 
 def test_letters_keep_the_bodies_of_events_also_when_those_are_pruned(store, clock, prune):
-    partition, _, letters = with_letters(store)
-    rows = store.rows([letter.seq for letter in letters])
-    assert store.letters("g") == letters
-    assert store.letters("g", [partition]) == letters
-    assert store.letters("g", [partition + 1]) == []
+    partition, _, dead_letters = with_letters(store)
+    rows = store.rows([dead_letter.seq for dead_letter in dead_letters])
+    assert store.dead_letters("g") == dead_letters
+    assert store.dead_letters("g", [partition]) == dead_letters
+    assert store.dead_letters("g", [partition + 1]) == []
     clock.now += 100
     store.settle("g", [Settlement(p, replaced(d, cursor=30)) for p, d in claimed(store).items()])
     assert prune(store, Retention(age_s=1), 100) == 30
-    assert store.bodies("g", [letter.seq for letter in letters]) == rows
+    assert store.bodies("g", [dead_letter.seq for dead_letter in dead_letters]) == rows
     assert store.verify() == []
 
 
 def test_making_a_letter_again_changes_nothing_but_what_is_said_of_it(store):
-    partition, document, letters = with_letters(store)
-    again = letters[0]._replace(error="again", attempts=7)
+    partition, state, dead_letters = with_letters(store)
+    again = dead_letters[0]._replace(error="again", attempts=7)
     rows = store.bodies("g", [again.seq])
-    store.settle("g", [Settlement(partition, replaced(document), (again,))])
-    assert store.letters("g") == [again, *letters[1:]]
+    store.settle("g", [Settlement(partition, replaced(state), (again,))])
+    assert store.dead_letters("g") == [again, *dead_letters[1:]]
     assert store.bodies("g", [again.seq]) == rows
 
 
 def test_drained_letters_are_gone(store):
-    partition, document, letters = with_letters(store)
-    store.settle("g", [Settlement(partition, replaced(document), drained=(letters[0].seq,))])
-    assert store.letters("g") == letters[1:]
+    partition, state, dead_letters = with_letters(store)
+    store.settle("g", [Settlement(partition, replaced(state), drained=(dead_letters[0].seq,))])
+    assert store.dead_letters("g") == dead_letters[1:]
 
 
 def test_redrive_and_drop_raise_the_epoch_and_the_number_of_the_view(store):
-    partition, document, letters = with_letters(store)
-    store.change_view("g", View(1, (), b""))
-    assert store.redrive("g", [letters[0].seq, letters[1].seq, 999]) == 1
-    assert [letter.state for letter in store.letters("g")] == ["redrive", "parked", "parked"]
-    assert store.letters("g")[0].attempts == 0
-    stored = store.documents("g")[partition]
-    assert (stored.epoch, stored.owner) == (document.epoch + 1, None)
-    assert store.view("g").number == 2
-    assert store.drop("g", [letters[1].seq]) == 1
-    assert [letter.seq for letter in store.letters("g")] == [letters[0].seq, letters[2].seq]
-    assert store.documents("g")[partition].epoch == document.epoch + 2
-    assert store.view("g").number == 3
-    assert store.settle("g", [Settlement(partition, replaced(document))]) == {partition}
+    partition, state, dead_letters = with_letters(store)
+    store.change_membership("g", Membership(1, (), b""))
+    assert store.redrive("g", [dead_letters[0].seq, dead_letters[1].seq, 999]) == 1
+    assert [dead_letter.state for dead_letter in store.dead_letters("g")] == ["redrive", "parked", "parked"]
+    assert store.dead_letters("g")[0].attempts == 0
+    stored = store.states("g")[partition]
+    assert (stored.epoch, stored.owner) == (state.epoch + 1, None)
+    assert store.membership("g").number == 2
+    assert store.drop("g", [dead_letters[1].seq]) == 1
+    assert [dead_letter.seq for dead_letter in store.dead_letters("g")] == [dead_letters[0].seq, dead_letters[2].seq]
+    assert store.states("g")[partition].epoch == state.epoch + 2
+    assert store.membership("g").number == 3
+    assert store.settle("g", [Settlement(partition, replaced(state))]) == {partition}
     assert store.drop("g", [12345]) == 0
-    assert store.view("g").number == 3
+    assert store.membership("g").number == 3
 
 
 def test_a_reset_starts_a_generation_and_fences_everybody(store):
-    _, _, letters = with_letters(store)
-    old = store.documents("g")
-    store.change_view("g", View(1, (), b""))
-    assert store.reset("g", letters[1].seq) == ("g", letters[1].seq, 1)
-    fresh = store.documents("g")
+    _, _, dead_letters = with_letters(store)
+    old = store.states("g")
+    store.change_membership("g", Membership(1, (), b""))
+    assert store.reset("g", dead_letters[1].seq) == ("g", dead_letters[1].seq, 1)
+    fresh = store.states("g")
     for p in fresh:
-        assert fresh[p] == Document(
-            old[p].epoch + 1, old[p].revision + 1, None, letters[1].seq, (), (), (), old[p].generation + 1
+        assert fresh[p] == PartitionState(
+            old[p].epoch + 1, old[p].revision + 1, None, dead_letters[1].seq, (), (), (), old[p].generation + 1
         )
-    assert [letter.seq for letter in store.letters("g")] == [letter.seq for letter in letters[:2]]
-    assert store.view("g").number == 2
+    assert [dead_letter.seq for dead_letter in store.dead_letters("g")] == [
+        dead_letter.seq for dead_letter in dead_letters[:2]
+    ]
+    assert store.membership("g").number == 2
 
 
 # --- members
@@ -493,34 +497,34 @@ def test_a_reset_starts_a_generation_and_fences_everybody(store):
 
 def test_a_view_is_replaced_by_the_next_number_only(store):
     store.open_group("g", 0)
-    assert store.view("g") is None
-    first = View(1, (("a", Member(1, "p1", up=True)), ("b", Member(3, "p2", up=False, deaths=2))), b"\0router")
-    assert not store.change_view("g", first._replace(number=2))
-    assert store.change_view("g", first)
-    assert not store.change_view("g", first)
-    assert store.view("g") == first
-    second = View(2, (), b"")
-    assert store.change_view("g", second)
-    assert store.view("g") == second
-    assert not store.change_view("g", first)
+    assert store.membership("g") is None
+    first = Membership(1, (("a", Member(1, "p1", up=True)), ("b", Member(3, "p2", up=False, deaths=2))), b"\0router")
+    assert not store.change_membership("g", first._replace(number=2))
+    assert store.change_membership("g", first)
+    assert not store.change_membership("g", first)
+    assert store.membership("g") == first
+    second = Membership(2, (), b"")
+    assert store.change_membership("g", second)
+    assert store.membership("g") == second
+    assert not store.change_membership("g", first)
 
 
 def test_beats_are_counters(store):
     store.open_group("g", 0)
-    store.beat("g", {"a#1": 1, "b#1": 5})
-    store.beat("g", {"a#1": 2})
-    assert store.beats("g") == {"a#1": 2, "b#1": 5}
+    store.heartbeat("g", {"a#1": 1, "b#1": 5})
+    store.heartbeat("g", {"a#1": 2})
+    assert store.heartbeats("g") == {"a#1": 2, "b#1": 5}
 
 
 def test_a_new_view_takes_the_counters_of_those_who_are_gone_away(store):
     """They grew with every restart, and each tick read them all."""
     store.open_group("g", 0)
     up, down = Member(2, "p1", up=True), Member(3, "p2", up=False)
-    store.beat("g", {"a#1@p0": 7, "a#2@p1": 1, "b#3@p2": 5})
-    assert store.change_view("g", View(1, (("a", up), ("b", down)), b""))
-    assert store.beats("g") == {"a#2@p1": 1}
-    assert not store.change_view("g", View(1, (), b""))
-    assert store.beats("g") == {"a#2@p1": 1}
+    store.heartbeat("g", {"a#1@p0": 7, "a#2@p1": 1, "b#3@p2": 5})
+    assert store.change_membership("g", Membership(1, (("a", up), ("b", down)), b""))
+    assert store.heartbeats("g") == {"a#2@p1": 1}
+    assert not store.change_membership("g", Membership(1, (), b""))
+    assert store.heartbeats("g") == {"a#2@p1": 1}
 
 
 def test_a_store_knows_that_its_own_process_lives(store):
@@ -537,7 +541,7 @@ def test_a_closed_store_refuses(store):
     with pytest.raises(rw.StoreClosedError):
         fill(store, 1)
     with pytest.raises(rw.StoreClosedError):
-        store.documents("g")
+        store.states("g")
     store.close()
 
 

@@ -113,10 +113,10 @@ def test_takeovers_fences_and_failures_are_counted(observed, tmp_path):
     other = Observed()
     second = Processor(SqliteStore(tmp_path / "e.db"), hooks=other.hooks)
     with first, second:
-        options = {"lease_s": 0.3, "beat_s": 0.09}
+        options = {"lease_s": 0.3, "heartbeat_s": 0.09}
         first.consumer("g", members=["a"], **options)(lambda event: None)
         second.consumer("g", members=["b"], **options)(lambda event: None)
-        one, two = first._agent("g"), second._agent("g")
+        one, two = first._driver("g"), second._driver("g")
         one.tick(0.0)
         for step in range(10):
             two.tick(step * 0.1)

@@ -10,11 +10,15 @@ from types import SimpleNamespace
 import pytest
 from events.world import World
 
-from ringward.events import MemoryStore, Options, Processor, Stream, agent, group, holding, intake
-from ringward.events.crew import Crew, _Sleepers
-from ringward.events.troubles import Troubles
+from ringward.events import MemoryStore, Options, Processor, Stream
+from ringward.events.core import fetcher as intake
+from ringward.events.core import group
+from ringward.events.core import owned_partition as owned
+from ringward.events.engine import driver
+from ringward.events.engine.troubles import Troubles
+from ringward.events.engine.worker_pool import WorkerPool, _Sleepers
 
-FILES = {module.__file__ for module in (agent, group, holding, intake)}
+FILES = {module.__file__ for module in (driver, group, owned, intake)}
 
 
 def interrupted(call, at, traced):
@@ -66,11 +70,11 @@ def test_whatever_line_of_taking_in_is_interrupted_the_event_is_handled(told):
     world = World(lambda: store)
     process = world.process(store)
     process.work()
-    code, at, more = holding.Holding.fetched.__code__, 0, True
+    code, at, more = owned.OwnedPartition.fetched.__code__, 0, True
     while more:
         receipts = store.append("p", [store.stream.entry("key", b"x", None, None)])
         if told:
-            process.agent.appended([receipt[:2] for receipt in receipts], receipts.row)
+            process.driver.appended([receipt[:2] for receipt in receipts], receipts.row)
         else:
             process.tick()
         more = interrupted(process.work, at, lambda traced: traced is code)
@@ -88,16 +92,16 @@ def test_what_is_published_while_nobody_looks_is_bounded_in_memory_and_handled()
     process.work()
     for _ in range(10_000):
         receipts = store.append("p", [store.stream.entry("key", b"x", None, None)])
-        process.agent.appended([receipt[:2] for receipt in receipts], receipts.row)
-    assert len(process.agent._told) < 10_000
+        process.driver.appended([receipt[:2] for receipt in receipts], receipts.row)
+    assert len(process.driver._told) < 10_000
     process.tick()
     process.work()
     assert world.seqs() == list(range(1, 10_001))
 
 
 def new_crew(failed):
-    """A crew with a clock that stands still, and nothing else to do."""
-    return Crew(
+    """A worker pool with a clock that stands still, and nothing else to do."""
+    return WorkerPool(
         MemoryStore(), lambda: 0.0, Troubles(lambda: 0.0), upkeep=lambda _: None, failed=failed, abandon=lambda: None
     )
 
@@ -125,16 +129,16 @@ def test_whatever_line_of_rousing_is_interrupted_nobody_sleeps_on_for_ever():
 
 @pytest.fixture
 def post():
-    """A crew, and the post of its only group, which has no members here and so no threads of its own."""
-    crew = new_crew(lambda error: None)
+    """A worker pool, and the post of its only group, which has no members here and so no threads of its own."""
+    pool = new_crew(lambda error: None)
     one = SimpleNamespace(group=SimpleNamespace(name="g", options=Options(), batches={}))
-    crew.add(one, None, 0)
-    return crew, crew._posts["g"]
+    pool.add(one, None, 0)
+    return pool, pool._posts["g"]
 
 
 def test_slow_handlers_are_counted_while_workers_take_batches(post):
-    crew, of = post
-    batches = of.agent.group.batches
+    pool, of = post
+    batches = of.driver.group.batches
 
     class Busy:
         @property
@@ -144,15 +148,15 @@ def test_slow_handlers_are_counted_while_workers_take_batches(post):
             return False
 
     batches[Busy()] = None
-    crew._man(of)  # the dict had changed during iteration
+    pool._man(of)  # the dict had changed during iteration
     assert len(batches) == 2
     assert of.threads == set()
 
 
 def test_threads_are_counted_while_one_of_them_is_surplus(post):
-    crew, of = post
+    pool, of = post
     gone = []
-    surplus = threading.Thread(target=lambda: gone.append(crew._surplus(of)))
+    surplus = threading.Thread(target=lambda: gone.append(pool._surplus(of)))
 
     class Thread:
         def is_alive(self):
@@ -163,7 +167,7 @@ def test_threads_are_counted_while_one_of_them_is_surplus(post):
 
     left = Thread()
     of.threads = {left, surplus}
-    crew._man(of)  # the set had changed during iteration
+    pool._man(of)  # the set had changed during iteration
     surplus.join()
     assert gone == [True]
     assert of.threads == {left}
@@ -172,27 +176,29 @@ def test_threads_are_counted_while_one_of_them_is_surplus(post):
 def test_a_surplus_thread_that_is_roused_rouses_another():
     # It ended without a look, and the event waited for the next tick.
     looks = []
-    agent = SimpleNamespace(
-        group=SimpleNamespace(name="g", batches=[SimpleNamespace(slow=1)], options=SimpleNamespace(hung=0)),
+    driver = SimpleNamespace(
+        group=SimpleNamespace(
+            name="g", batches=[SimpleNamespace(slow=1)], options=SimpleNamespace(hung_handlers_max=0)
+        ),
         next=lambda _: looks.append(threading.current_thread()),
     )
-    crew = new_crew(lambda error: pytest.fail(repr(error)))
-    crew.add(agent, None, 1)
-    post = crew._posts["g"]
-    threads = [threading.Thread(target=crew._work, args=(post, crew._stopping), daemon=True) for _ in range(2)]
+    pool = new_crew(lambda error: pytest.fail(repr(error)))
+    pool.add(driver, None, 1)
+    post = pool._posts["g"]
+    threads = [threading.Thread(target=pool._work, args=(post, pool._stopping), daemon=True) for _ in range(2)]
     post.threads.update(threads)
     for number, thread in enumerate(threads):
         thread.start()
         while len(post.idle._gates) <= number:
             time.sleep(0.001)
-    agent.group.batches.clear()
+    driver.group.batches.clear()
     looks.clear()
-    crew.wake(1)
+    pool.wake(1)
     threads[0].join(0.1)
     while not looks:
         time.sleep(0.001)
     assert looks[0] is threads[1]
-    crew.stop(10)
+    pool.stop(10)
 
 
 def test_rounds_of_the_ticker_keep_no_worker_awake():
@@ -201,16 +207,16 @@ def test_rounds_of_the_ticker_keep_no_worker_awake():
 
     def look(_):
         looks.append(1)
-        crew._notify()  # a round ends while the worker looks
+        pool._notify()  # a round ends while the worker looks
 
-    group = SimpleNamespace(name="g", batches=[], options=SimpleNamespace(hung=0))
-    agent = SimpleNamespace(group=group, next=look)
-    crew = new_crew(lambda error: pytest.fail(repr(error)))
-    crew.add(agent, None, 1)
-    post = crew._posts["g"]
-    thread = threading.Thread(target=crew._work, args=(post, crew._stopping), daemon=True)
+    group = SimpleNamespace(name="g", batches=[], options=SimpleNamespace(hung_handlers_max=0))
+    driver = SimpleNamespace(group=group, next=look)
+    pool = new_crew(lambda error: pytest.fail(repr(error)))
+    pool.add(driver, None, 1)
+    post = pool._posts["g"]
+    thread = threading.Thread(target=pool._work, args=(post, pool._stopping), daemon=True)
     post.threads.add(thread)
     thread.start()
     time.sleep(0.1)
     assert len(looks) == 1
-    crew.stop(10)
+    pool.stop(10)

@@ -12,8 +12,8 @@ import pytest
 
 import ringward as rw
 from ringward.events import Hooks, Processor, Retry, SqliteStore
-from ringward.events.document import ERROR_MOST
 from ringward.events.health import Health
+from ringward.events.model.dead_letter import ERROR_MOST
 from ringward.events.texts import Texts
 from ringward.texts import neutral, shortened, shown
 

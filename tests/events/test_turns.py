@@ -1,4 +1,4 @@
-"""The write turn of transactional handlers, and what else is to be stored of their partitions meanwhile."""
+"""The write transaction of transactional handlers, and what else is to be stored of their partitions meanwhile."""
 
 from __future__ import annotations
 
@@ -63,29 +63,29 @@ def test_a_turn_lets_a_write_go_first_that_was_under_way_before(tmp_path):
     process = world.process(store, handler=handle)
     world.publish(store, 1)
     process.tick()
-    holding = process.group.holdings[0]
-    turn, turns = store.turn, []
+    owned = process.group.owned[0]
+    write_transaction, write_transactions = store.write_transaction, []
 
     def taken(group):
-        turns.append(holding.writing)
-        if len(turns) == 3:
-            holding.writing = False
-        return turn(group)
+        write_transactions.append(owned.writing)
+        if len(write_transactions) == 3:
+            owned.writing = False
+        return write_transaction(group)
 
     batch = process.take()
-    store.turn = taken
-    holding.writing = True
+    store.write_transaction = taken
+    owned.writing = True
     process.runner.run(batch)
     process.work()
-    assert (handled, turns) == ([1], [True, True, True])
+    assert (handled, write_transactions) == ([1], [True, True, True])
     assert store.lowest_unresolved("g") == 2
     store.close()
 
 
 def test_while_a_turn_lasts_nothing_of_its_partitions_is_taken_or_stored_and_then_all_is(tmp_path):
     store = SqliteStore(tmp_path / "store.db", Stream(partitions=1), transaction_timeout_s=60)
-    # When the first beat is due hangs on the name of the process: of long beats none falls into the turn.
-    world = World(lambda: store, slow_s=0.02, batch=4, beat_s=1000, lease_s=3000)
+    # When the first heartbeat is due hangs on the name of the process: of long heartbeats none falls into the write transaction.
+    world = World(lambda: store, slow_s=0.02, batch=4, heartbeat_s=1000, lease_s=3000)
     process = world.process(store, members=2, handler=lambda event: during(event) if event.seq == 1 else None)
     ticks = []
 
@@ -93,8 +93,8 @@ def test_while_a_turn_lasts_nothing_of_its_partitions_is_taken_or_stored_and_the
         event.transaction.execute("SELECT 1")
         for _ in range(3):
             world.clock += 0.05
-            process.agent.tick(world.clock)  # it would wait for this very turn
-            ticks.append((process.take(), process.group.holdings[0].writing))
+            process.driver.tick(world.clock)  # it would wait for this very turn
+            ticks.append((process.take(), process.group.owned[0].writing))
 
     world.publish(store, 8, keys=8)
     process.tick()

@@ -1,19 +1,19 @@
-"""Processes without threads or clocks: each drives an agent on one store, step by step."""
+"""Processes without threads or clocks: each drives a driver on one store, step by step."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 
-from ringward.events.agent import Agent
-from ringward.events.effects import Options
-from ringward.events.event import Delivery, Event
-from ringward.events.gate import Gate
-from ringward.events.group import Group
-from ringward.events.runner import Handling, Runner
+from ringward.events.core.group import Group
+from ringward.events.core.options import Options
+from ringward.events.core.suspect_gate import SuspectGate
+from ringward.events.engine.driver import GroupDriver
+from ringward.events.engine.handlers import Handling, Runner
+from ringward.events.model.event import Delivery, Event
 
 
 class Process:
-    """One process: a handle on the store, a group and its agent."""
+    """One process: a handle on the store, a group and its driver."""
 
     def __init__(
         self,
@@ -37,12 +37,12 @@ class Process:
             store.stream.middles(),
             options or world.options,
             router=router,
-            gate=gate or Gate(),
+            gate=gate or SuspectGate(),
             chance=chance,
             durable=True,
         )
-        self.agent = Agent(store, self.group)
-        self.runner = Runner(self.agent, handler or world.handle, world.now, None, Handling())
+        self.driver = GroupDriver(store, self.group)
+        self.runner = Runner(self.driver, handler or world.handle, world.now, None, Handling())
         if isinstance(members, int):
             self.group.members.join_unnamed(members)
         else:
@@ -50,11 +50,11 @@ class Process:
 
     def tick(self):
         """Let time be noticed."""
-        self.agent.tick(self.world.clock)
+        self.driver.tick(self.world.clock)
 
     def take(self):
         """Take a batch and begin nothing of it."""
-        return self.agent.next(self.world.clock)
+        return self.driver.next(self.world.clock)
 
     def step(self, more=lambda: False):
         """Handle one batch, and those that follow it while there is to be `more`; whether there was one."""

@@ -2,29 +2,32 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ringward.events.codecs import Codec, JsonCodec, MsgspecCodec
-from ringward.events.document import Document, Letter, Member, View
-from ringward.events.effects import GiveBack, Options, Retry
-from ringward.events.event import Event, Receipt
+from ringward.events.core.options import Options, Retry
+from ringward.events.core.outcomes import GiveBack
 from ringward.events.health import GroupHealth, Health, Reason, health_of
 from ringward.events.hooks import Hooks
-from ringward.events.notices import Claimed, Died, Fenced, Released, Retried
+from ringward.events.model.codecs import Codec, JsonCodec, MsgspecCodec
+from ringward.events.model.dead_letter import DeadLetter
+from ringward.events.model.event import Event, Receipt
+from ringward.events.model.membership import Member, Membership
+from ringward.events.model.notifications import Claimed, Died, Fenced, Released, Retried
+from ringward.events.model.partition_state import PartitionState
+from ringward.events.model.store import Abilities, Retention, Settings, Store, Totals
+from ringward.events.model.stream import Stream
 from ringward.events.processor import Processor
 from ringward.events.reports import DeadEvent, GroupStats, Stats
-from ringward.events.stores.memory import MemoryStore
-from ringward.events.stores.protocol import Abilities, Retention, Settings, Store, Totals
-from ringward.events.stream import Stream
+from ringward.events.stores.memory.store import MemoryStore
 
 if TYPE_CHECKING:
-    from ringward.events.stores.sqlite import SqliteStore
+    from ringward.events.stores.sqlite.store import SqliteStore
 
 __all__ = [
     "Abilities",
     "Claimed",
     "Codec",
     "DeadEvent",
+    "DeadLetter",
     "Died",
-    "Document",
     "Event",
     "Fenced",
     "GiveBack",
@@ -33,11 +36,12 @@ __all__ = [
     "Health",
     "Hooks",
     "JsonCodec",
-    "Letter",
     "Member",
+    "Membership",
     "MemoryStore",
     "MsgspecCodec",
     "Options",
+    "PartitionState",
     "Processor",
     "Reason",
     "Receipt",
@@ -51,7 +55,6 @@ __all__ = [
     "Store",
     "Stream",
     "Totals",
-    "View",
     "health_of",
 ]
 
@@ -60,7 +63,7 @@ def __getattr__(name: str) -> Any:
     """Import what needs apsw when it is asked for: the rest works without the extra."""
     if name == "SqliteStore":
         try:
-            from ringward.events.stores.sqlite import SqliteStore  # noqa: PLC0415 - see above
+            from ringward.events.stores.sqlite.store import SqliteStore  # noqa: PLC0415 - see above
         except ModuleNotFoundError as error:
             raise ImportError("SqliteStore needs apsw: pip install 'ringward[events]'") from error
         return SqliteStore

@@ -24,20 +24,21 @@ from ringward.errors import (
     UnsupportedError,
 )
 from ringward.events import processor
-from ringward.events.agent import Agent
-from ringward.events.callables import check_coroutine_handler, is_interrupt, never_ran
-from ringward.events.effects import Batch, GiveBack, Options
-from ringward.events.event import Delivery, Event, EventId, EventKey, Receipt, Row
+from ringward.events.core.batch import Batch
+from ringward.events.core.members import RouterLike
+from ringward.events.core.options import Options
+from ringward.events.core.outcomes import GiveBack
+from ringward.events.engine.callables import check_coroutine_handler, is_interrupt, never_ran
+from ringward.events.engine.driver import GroupDriver
+from ringward.events.engine.handlers import failure, misfit
+from ringward.events.engine.ticker import LONGEST_S, TICK_S, Ticker
+from ringward.events.engine.troubles import passes
 from ringward.events.health import Health
-from ringward.events.members import RouterLike
+from ringward.events.model.event import Delivery, Event, EventId, EventKey, Receipt, Row
+from ringward.events.model.store import READ_TIMEOUT_S, Compacted, Retention, Settings
 from ringward.events.processor import STOP_S, Start, checked_wait
 from ringward.events.registration import member_names
 from ringward.events.reports import DeadEvent, Stats
-from ringward.events.runner import failure, misfit
-from ringward.events.stores.protocol import READ_TIMEOUT_S, Retention, Settings
-from ringward.events.stores.sizes import Compacted
-from ringward.events.ticker import LONGEST_S, TICK_S, Ticker
-from ringward.events.troubles import passes
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -57,7 +58,7 @@ _CANCELLED = (
 CANCEL_S = 0.5  # what a stop may take beyond its time, until handlers that are cancelled have cleaned up
 
 
-class _Lane:
+class _HandlerTask:
     """A task that runs handlers; what they start knows of it by its context."""
 
     __slots__ = ("owner", "running")
@@ -67,7 +68,9 @@ class _Lane:
         self.running = True
 
 
-_lane: contextvars.ContextVar[_Lane | None] = contextvars.ContextVar("ringward_lane", default=None)
+_handler_task: contextvars.ContextVar[_HandlerTask | None] = contextvars.ContextVar(
+    "ringward_handler_task", default=None
+)
 
 
 class _Sleepers:
@@ -116,7 +119,7 @@ class Processor:
     """Publishes events durably, and hands them to coroutines: none is lost, and keys keep their order.
 
     All of it as in `ringward.events.Processor`, whose arguments it takes, but that `members` are tasks, and
-    that `event.transaction` is not available: a turn of the file must not wait for an `await`.
+    that `event.transaction` is not available: a write transaction of the file must not wait for an `await`.
 
     Parameters
     ----------
@@ -198,7 +201,7 @@ class Processor:
         self._inner._warn(self._failure)
         return receipts
 
-    async def _take(self, agent: Agent, work: Callable[[], Batch | None]) -> Batch | None:
+    async def _take(self, driver: GroupDriver, work: Callable[[], Batch | None]) -> Batch | None:
         """A batch that a thread takes; one that comes when nobody waits for it any more is given back."""
         if self._closed:
             raise StoreClosedError("the processor is closed")
@@ -206,14 +209,14 @@ class Processor:
         try:
             return await asyncio.wrap_future(taken)
         except asyncio.CancelledError:
-            taken.add_done_callback(partial(self._unwanted, agent))
+            taken.add_done_callback(partial(self._unwanted, driver))
             raise
 
-    def _unwanted(self, agent: Agent, taken: Future[Batch | None]) -> None:
+    def _unwanted(self, driver: GroupDriver, taken: Future[Batch | None]) -> None:
         if taken.cancelled() or taken.exception() is not None or (batch := taken.result()) is None:
             return
         with suppress(RuntimeError):  # it is closed
-            self._threads.submit(agent.finish, batch, self._inner._now())
+            self._threads.submit(driver.finish, batch, self._inner._now())
 
     def _call(self, act: Callable[..., None], *arguments: Any) -> None:
         """Do something in the loop in which it runs, from whatever thread or loop."""
@@ -235,9 +238,9 @@ class Processor:
         self._looks += 1
         self._waiting.rouse()
 
-    def _ticked(self, agent: Agent) -> None:
-        if queued := agent.queued:
-            self._call(self._wake, self._handlers[agent.group.name], queued)
+    def _ticked(self, driver: GroupDriver) -> None:
+        if queued := driver.queued:
+            self._call(self._wake, self._handlers[driver.group.name], queued)
 
     def _rounded(self) -> None:
         if self._waiting:
@@ -266,8 +269,8 @@ class Processor:
             except BaseException:
                 del self._handlers[group]
                 raise
-            self._inner._agent(group).group.concurrent = True
-            self._ticker.add(self._inner._agent(group))
+            self._inner._driver(group).group.concurrent = True
+            self._ticker.add(self._inner._driver(group))
             return handler
 
         return registered
@@ -297,7 +300,7 @@ class Processor:
         self._ticker.start()
         for group, handler in self._handlers.items():
             for _ in range(handler.members):
-                self._launch(self._work(self._inner._agent(group), handler))
+                self._launch(self._work(self._inner._driver(group), handler))
 
     def _end_start_before(self) -> None:
         """End what still runs of a start before, that was ended by an error or with its loop; the loop waits for it."""
@@ -334,15 +337,15 @@ class Processor:
     def _give_back(self) -> None:
         """What no task runs any more is delivered again; what it did is stored."""
         for group in self._handlers:
-            agent = self._inner._agent(group)
-            for batch in list(agent.group.batches):
-                agent.finish(batch, self._inner._now())
+            driver = self._inner._driver(group)
+            for batch in list(driver.group.batches):
+                driver.finish(batch, self._inner._now())
                 batch.events.clear()  # a handler that was left behind begins no other
 
     def _outside(self, call: str) -> None:
         """Refuse what waits for handlers where one waits for it, also by a task of its own."""
-        lane = _lane.get()
-        if lane is not None and lane.running and lane.owner is self:
+        mine = _handler_task.get()
+        if mine is not None and mine.running and mine.owner is self:
             raise InsideHandlerError(call)
 
     def ask_to_stop(self) -> None:
@@ -380,45 +383,45 @@ class Processor:
         self._troubled.rouse()
         self._notify()
 
-    async def _work(self, agent: Agent, handler: _Handler) -> None:
-        who = f"a worker of group {agent.group.name}"
+    async def _work(self, driver: GroupDriver, handler: _Handler) -> None:
+        who = f"a worker of group {driver.group.name}"
         while not self._stopping:
             try:
-                await self._take_turn(agent, handler, who)
+                await self._work_once(driver, handler, who)
             except Exception as error:
-                if await self._do(agent.misses, error):
+                if await self._do(driver.misses, error):
                     continue
                 if not passes(error):
                     raise
                 self._ticker.stir()
                 await self._troubled.sleep(self._inner._troubles.met(who, error))  # rounds do not rouse
 
-    async def _take_turn(self, agent: Agent, handler: _Handler, who: str) -> None:
+    async def _work_once(self, driver: GroupDriver, handler: _Handler, who: str) -> None:
         """Handle a batch and what follows it, or sleep until there may be one."""
         news = self._news
         full = len(self._events) >= self._concurrency
-        batch = None if full else await self._take(agent, lambda: agent.next(self._inner._now()))
+        batch = None if full else await self._take(driver, lambda: driver.next(self._inner._now()))
         if batch is None:
             if full or self._news == news:
                 await handler.idle.sleep()
             return
         while batch is not None:
             self._ticker.stir()
-            batch = await self._run(agent, handler, batch)
+            batch = await self._run(driver, handler, batch)
             self._inner._troubles.over(who)
         self._ticker.stir()
         self._notify()
 
-    async def _run(self, agent: Agent, handler: _Handler, batch: Batch) -> Batch | None:
+    async def _run(self, driver: GroupDriver, handler: _Handler, batch: Batch) -> Batch | None:
         """Run the keys of a batch at once, each one's events in order; the next batch. Goes on without those that are slow."""
-        delivery = Delivery(agent.group.name, batch.epochs, _no_transaction, self._inner._codec)
-        lanes: dict[tuple[int, bytes], list[tuple[Row, int]]] = {}
+        delivery = Delivery(driver.group.name, batch.epochs, _no_transaction, self._inner._codec)
+        by_key: dict[tuple[int, bytes], list[tuple[Row, int]]] = {}
         for row, attempt in batch.events:
-            lanes.setdefault((row[1], row[3]), []).append((row, attempt))
+            by_key.setdefault((row[1], row[3]), []).append((row, attempt))
         noted = asyncio.Event()
         tasks = [
-            asyncio.get_running_loop().create_task(self._run_lane(handler, batch, delivery, events, noted))
-            for events in lanes.values()
+            asyncio.get_running_loop().create_task(self._run_key(handler, batch, delivery, events, noted))
+            for events in by_key.values()
         ]
         self._events.update(tasks)
         batch.began = self._inner._now()
@@ -429,44 +432,44 @@ class Processor:
             batch.events.clear()
             batch.ended = self._inner._now()
             more = not self._stopping and len(self._events) - len(tasks) < self._concurrency
-            return await self._finish(agent, batch, tasks, more=more)
-        self._launch(self._finish_late(agent, batch, whole, tasks, noted))
+            return await self._finish(driver, batch, tasks, more=more)
+        self._launch(self._finish_late(driver, batch, whole, tasks, noted))
         return None
 
     async def _finish_late(
-        self, agent: Agent, batch: Batch, whole: Any, tasks: list[asyncio.Task[None]], noted: asyncio.Event
+        self, driver: GroupDriver, batch: Batch, whole: Any, tasks: list[asyncio.Task[None]], noted: asyncio.Event
     ) -> None:
         while not whole.done():
             await noted.wait()
             await asyncio.wait([whole], timeout=TICK_S)
             noted.clear()
             if batch.done or batch.failed:
-                await self._tried(agent.report, agent, batch)
+                await self._tried(driver.report, driver, batch)
         self._events.difference_update(tasks)
-        await self._tried(agent.finish, agent, batch)
-        self._wake(self._handlers[agent.group.name])
+        await self._tried(driver.finish, driver, batch)
+        self._wake(self._handlers[driver.group.name])
         self._notify()
 
-    async def _tried(self, work: Callable[[Batch, float], Any], agent: Agent, batch: Batch) -> None:
+    async def _tried(self, work: Callable[[Batch, float], Any], driver: GroupDriver, batch: Batch) -> None:
         """Store something; what may pass is left to whoever claims the partitions anew."""
         try:
             await self._do(work, batch, self._inner._now())
         except Exception as error:
-            if not (await self._do(agent.misses, error) or passes(error)):
+            if not (await self._do(driver.misses, error) or passes(error)):
                 raise
-            self._inner._troubles.met(f"a worker of group {agent.group.name}", error)
+            self._inner._troubles.met(f"a worker of group {driver.group.name}", error)
         self._ticker.stir()
 
     async def _finish(
-        self, agent: Agent, batch: Batch, tasks: list[asyncio.Task[None]], *, more: bool = False
+        self, driver: GroupDriver, batch: Batch, tasks: list[asyncio.Task[None]], *, more: bool = False
     ) -> Batch | None:
         self._events.difference_update(tasks)
-        following = await self._take(agent, lambda: agent.finish(batch, self._inner._now(), more=more))
+        following = await self._take(driver, lambda: driver.finish(batch, self._inner._now(), more=more))
         self._ticker.stir()
-        self._wake(self._handlers[agent.group.name], 1)  # there may be room again
+        self._wake(self._handlers[driver.group.name], 1)  # there may be room again
         return following
 
-    async def _run_lane(
+    async def _run_key(
         self,
         handler: _Handler,
         batch: Batch,
@@ -474,8 +477,8 @@ class Processor:
         events: list[tuple[Row, int]],
         noted: asyncio.Event,
     ) -> None:
-        lane = _Lane(self)
-        _lane.set(lane)  # in this task's own context
+        mine = _HandlerTask(self)
+        _handler_task.set(mine)  # in this task's own context
         try:
             for row, attempt in events:
                 try:
@@ -492,7 +495,7 @@ class Processor:
                     batch.stop_key(row)
                     return
         finally:
-            lane.running = False
+            mine.running = False
             noted.set()
 
     async def _attempt(self, handler: _Handler, event: Event) -> str | None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-from ringward.events.stores.protocol import Store
+from ringward.events.engine.troubles import Troubles
+from ringward.events.model.store import Store
 from ringward.events.texts import Texts
-from ringward.events.troubles import Troubles
 from ringward.texts import neutral, shortened
 
 __all__ = ["GroupHealth", "Health", "Reason", "State", "health_of", "health_within", "stored_of"]
@@ -169,7 +169,7 @@ def _now_ms() -> int:
 
 def _group_health(store: Store, name: str, tail: int) -> GroupHealth:
     dead, parked, lowest, since, up = stored_of(store, name, tail)
-    owners = [document.owner for document in store.documents(name).values()]
+    owners = [state.owner for state in store.states(name).values()]
     return GroupHealth(
         waiting_since_ms=since,
         lag_s=0.0 if since is None else max(0.0, (_now_ms() - since) / 1000),
@@ -182,7 +182,7 @@ def _group_health(store: Store, name: str, tail: int) -> GroupHealth:
 
 
 class _Stored(NamedTuple):
-    """What a store has of a group: letters, the lowest unresolved seq and its time, and lease → name of who is up."""
+    """What a store has of a group: dead letters, the lowest unresolved seq and its time, and lease → name of who is up."""
 
     dead: int
     parked: int
@@ -193,13 +193,13 @@ class _Stored(NamedTuple):
 
 def stored_of(store: Store, name: str, tail: int) -> _Stored:
     """How a group is, as far as the store can tell."""
-    view, letters, lowest = store.view(name), store.letters(name), store.lowest_unresolved(name)
+    membership, dead_letters, lowest = store.membership(name), store.dead_letters(name), store.lowest_unresolved(name)
     # What waits behind dead letters only is below the cursor.
     since = next((row[7] for row in store.rows([lowest])), None) if lowest <= tail else None
-    members = () if view is None else view.members
+    members = () if membership is None else membership.members
     up: dict[str | None, str] = {f"{name}#{member.incarnation}": name for name, member in members if member.up}
-    dead = sum(letter.state == "dead" for letter in letters)
-    return _Stored(dead, len(letters) - dead, lowest, since, up)
+    dead = sum(dead_letter.state == "dead" for dead_letter in dead_letters)
+    return _Stored(dead, len(dead_letters) - dead, lowest, since, up)
 
 
 def health_within(

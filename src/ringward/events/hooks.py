@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ringward.errors import ArgumentTypeError
-from ringward.events.callables import is_interrupt
-from ringward.events.event import Entry, Event, Receipt
+from ringward.events.engine.callables import is_interrupt
 from ringward.events.logs import log
-from ringward.events.notices import Claimed, Died, Fenced, Notice, Released, Retried
-from ringward.events.stream import added_headers
+from ringward.events.model.event import Entry, Event, Receipt
+from ringward.events.model.notifications import Claimed, Died, Fenced, Notification, Released, Retried
+from ringward.events.model.stream import added_headers
 from ringward.events.texts import Texts
 from ringward.texts import shown
 
@@ -110,12 +110,12 @@ class Observer:
         if texts.redact is not None and getattr(own, "redact", texts.redact) is None:
             own.redact = texts.redact  # hooks that tell of errors themselves
 
-    def tell(self, notice: Notice) -> None:
+    def notify(self, notification: Notification) -> None:
         """Tell what happened to a group."""
-        level, event, text = _said(notice)
-        log(level, text, event=event, **notice._asdict())
+        level, event, text = _said(notification)
+        log(level, text, event=event, **notification._asdict())
         if self.hooks is not None:
-            self._guarded(getattr(self.hooks, event), notice)
+            self._guarded(getattr(self.hooks, event), notification)
 
     def failed(self, error: BaseException) -> None:
         """Tell that the processor stops."""
@@ -223,9 +223,9 @@ class _Around(AbstractContextManager[Any]):
                     self._broken(self._hook, raised)
 
 
-def _said(notice: Notice) -> tuple[int, str, str]:
-    """Level, name of the hook and text of a notice."""
-    match notice:
+def _said(notification: Notification) -> tuple[int, str, str]:
+    """Level, name of the hook and text of a notification."""
+    match notification:
         case Retried(group, _, seq, attempts, error):
             return (
                 logging.DEBUG,

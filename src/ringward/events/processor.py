@@ -20,27 +20,26 @@ from ringward.errors import (
     StoreClosedError,
     UnknownGroupError,
 )
-from ringward.events.admission import UNRESOLVED_BYTES, UNRESOLVED_COUNT, Admission, check_bounds
-from ringward.events.agent import Agent
-from ringward.events.callables import check_handler
-from ringward.events.codecs import CodecLike, codec_from, encoded
-from ringward.events.crew import Crew
-from ringward.events.effects import Options
-from ringward.events.event import EventId, EventKey, Receipt, Receipts
-from ringward.events.gate import Gate
-from ringward.events.group import Group
+from ringward.events.core.group import Group
+from ringward.events.core.members import RouterLike
+from ringward.events.core.options import Options
+from ringward.events.core.suspect_gate import SuspectGate
+from ringward.events.engine.admission import UNRESOLVED_BYTES, UNRESOLVED_COUNT, Admission, check_bounds
+from ringward.events.engine.callables import check_handler
+from ringward.events.engine.driver import GroupDriver
+from ringward.events.engine.handlers import Handler, Handling, Runner
+from ringward.events.engine.troubles import Troubles
+from ringward.events.engine.worker_pool import WorkerPool
 from ringward.events.health import Health, health_within, stored_of
 from ringward.events.hooks import Hooks, Observer
-from ringward.events.members import RouterLike
+from ringward.events.model.codecs import CodecLike, codec_from, encoded
+from ringward.events.model.event import EventId, EventKey, Receipt, Receipts
+from ringward.events.model.store import READ_TIMEOUT_S, Compacted, Retention, Settings, Store
+from ringward.events.model.stream import Stream
 from ringward.events.registration import checked_seqs, member_names, options_from
 from ringward.events.reports import DeadEvent, GroupStats, Meter, Stats
-from ringward.events.runner import Handler, Handling, Runner
-from ringward.events.stores.memory import MemoryStore
-from ringward.events.stores.protocol import READ_TIMEOUT_S, Retention, Settings, Store
-from ringward.events.stores.sizes import Compacted
-from ringward.events.stream import Stream
+from ringward.events.stores.memory.store import MemoryStore
 from ringward.events.texts import Redact, Texts
-from ringward.events.troubles import Troubles
 from ringward.mutex import Mutex
 
 if TYPE_CHECKING:
@@ -139,14 +138,14 @@ class Processor:
         self._entry = self._texts.hiding(self.store.stream.entry)
         self._entries = self._texts.hiding(self.store.stream.entries)
         self._admission = Admission(self.store, unresolved_count, unresolved_bytes, now)
-        self._agents: dict[str, Agent] = {}
+        self._drivers: dict[str, GroupDriver] = {}
         self._lock = Mutex()
-        self._gate = Gate()
+        self._gate = SuspectGate()
         self._here = Handling()
         self._store_entries = self._observer.append(self._texts.hiding(partial(self.store.append, self.producer)))
         self._troubles = Troubles(chance, self._texts)
         failed = partial(self._in_hook, self._observer.failed)
-        self._crew = Crew(self.store, now, self._troubles, self._upkeep, failed, self._abandon)
+        self._pool = WorkerPool(self.store, now, self._troubles, self._upkeep, failed, self._abandon)
         self._accepted = Meter()
         self._handled: dict[str, Meter] = {}
         self._prune_due = 0.0
@@ -241,14 +240,14 @@ class Processor:
         size = sum([len(entry[4]) for entry in entries])
         self._admission.admit(len(entries), size, wait_s, inside=self._here.handler)
         receipts = self._store_entries(entries)
-        if self._here.turn:
+        if self._here.write_transaction:
             return receipts  # they are there when the handler's transaction is committed; a tick will see them
-        self._warn(self._crew.failure)
+        self._warn(self._pool.failure)
         heads = [(receipt[0], receipt[1]) for receipt in receipts]
         row = receipts.row if isinstance(receipts, Receipts) else None
-        for agent in list(self._agents.values()):
-            agent.appended(heads, row)
-        self._crew.wake(len(heads))
+        for driver in list(self._drivers.values()):
+            driver.appended(heads, row)
+        self._pool.wake(len(heads))
         return receipts
 
     def _warn(self, failure: BaseException | None) -> None:
@@ -296,7 +295,7 @@ class Processor:
             When this processor has a consumer for the group already.
         """
         group = checked_text("group", group)
-        if group in self._agents:
+        if group in self._drivers:
             raise ArgumentError("group", "one without a consumer in this processor", group)
         chosen = options_from(options, more)
         names, count = member_names(members)
@@ -314,13 +313,13 @@ class Processor:
                 durable=self.store.abilities.durable,
             )
             self.store.open_group(group, self._seq_of(start))
-            agent = Agent(self.store, machine, self._lock, partial(self._in_hook, self._observer.tell))
-            self._agents[group] = agent
+            driver = GroupDriver(self.store, machine, self._lock, partial(self._in_hook, self._observer.notify))
+            self._drivers[group] = driver
             self._handled[group] = Meter()
             run = self._observer.handler(handler)
-            self._crew.add(agent, Runner(agent, run, self._now, self._codec, self._here, self._texts), count)
+            self._pool.add(driver, Runner(driver, run, self._now, self._codec, self._here, self._texts), count)
             self._joins(machine, names, count)
-            self._crew.nudge()
+            self._pool.nudge()
             return handler
 
         return register
@@ -350,14 +349,14 @@ class Processor:
 
     def reroute(self, group: str, router: RouterLike) -> None:
         """Let another router decide from now on which member owns which partition."""
-        agent = self._agent(group)
+        driver = self._driver(group)
         with self._lock:
-            agent.group.members.reroute(router)
-        self._crew.nudge()
+            driver.group.members.reroute(router)
+        self._pool.nudge()
 
-    def _agent(self, group: str) -> Agent:
+    def _driver(self, group: str) -> GroupDriver:
         try:
-            return self._agents[group]
+            return self._drivers[group]
         except KeyError:
             raise UnknownGroupError(group) from None
 
@@ -368,36 +367,36 @@ class Processor:
         self._outside("start")
         if self._closed:
             raise StoreClosedError("the processor is closed")
-        if not self._crew.running:
-            self._crew.start(partial(self._rejoin, again=self._crew.failure is not None))
+        if not self._pool.running:
+            self._pool.start(partial(self._rejoin, again=self._pool.failure is not None))
 
     def _rejoin(self, *, again: bool) -> None:
         """Let all members join; `again`, when threads were ended by an error in the middle of something."""
         with self._lock:
-            for agent in self._agents.values():
-                agent.group.members.stay()
-        for agent in self._agents.values() if again else ():
-            agent.restart()
+            for driver in self._drivers.values():
+                driver.group.members.stay()
+        for driver in self._drivers.values() if again else ():
+            driver.restart()
 
     def _abandon(self) -> None:
         """Let others have what nobody works for any more; where that fails, the leases end by themselves."""
-        for agent in self._agents.values():
+        for driver in self._drivers.values():
             with suppress(Exception):
-                agent.abandon(self._now())
+                driver.abandon(self._now())
 
     def _leave_all(self) -> None:
         with self._lock:
-            for agent in self._agents.values():
-                agent.group.members.stay_away()
-                for name in list(agent.group.members.local):
-                    agent.group.leave(name)
+            for driver in self._drivers.values():
+                driver.group.members.stay_away()
+                for name in list(driver.group.members.local):
+                    driver.group.leave(name)
 
     def _left(self) -> bool:
         with self._lock:
             return not self._present()
 
     def _present(self) -> bool:  # apart from the lock: see `Mutex`
-        return any(agent.present for agent in self._agents.values())
+        return any(driver.present for driver in self._drivers.values())
 
     def _outside(self, call: str) -> None:
         """Refuse what waits for handlers where one, or a hook, waits for it."""
@@ -414,7 +413,7 @@ class Processor:
     def ask_to_stop(self) -> None:
         """Let `run` return soon, as if it were idle; may be called from a signal handler, also just before `run`."""
         self._asked = True
-        self._crew.nudge()
+        self._pool.nudge()
 
     def stop(self, timeout_s: float = STOP_S) -> bool:
         """Finish what is in flight, hand the partitions over, and end the threads.
@@ -432,19 +431,19 @@ class Processor:
         """
         self._outside("stop")
         checked_float("timeout_s", timeout_s, zero=True)
-        if not self._crew.started:
-            return self._crew.ended
+        if not self._pool.started:
+            return self._pool.ended
         self._leave_all()
-        rounds = self._crew.ticker.begun  # one that is under way may still store that members join
-        self._crew.nudge()
+        rounds = self._pool.ticker.begun  # one that is under way may still store that members join
+        self._pool.nudge()
         began = self._now()
         try:
-            done = self._crew.wait(lambda: self._crew.ticker.past(rounds) and self._left(), timeout_s)
+            done = self._pool.wait(lambda: self._pool.ticker.past(rounds) and self._left(), timeout_s)
         except (KeyboardInterrupt, SystemExit):
             timeout_s = 0.0  # whoever interrupts the stop wants to be gone now
             raise
         finally:
-            ended = self._crew.stop(max(0.0, timeout_s - (self._now() - began)))
+            ended = self._pool.stop(max(0.0, timeout_s - (self._now() - began)))
         return done and ended
 
     def running(self) -> list[tuple[str, int]]:
@@ -452,8 +451,8 @@ class Processor:
         with self._lock:
             return [
                 (name, seq)
-                for name, agent in self._agents.items()
-                for batch in agent.group.batches
+                for name, driver in self._drivers.items()
+                for batch in driver.group.batches
                 for seq in batch.running()
             ]
 
@@ -482,7 +481,7 @@ class Processor:
         checked_float("stop_timeout_s", stop_timeout_s, zero=True)
         try:
             self.start()
-            return self._crew.wait(lambda: self._asked or (until == "idle" and self._idle()), timeout_s)
+            return self._pool.wait(lambda: self._asked or (until == "idle" and self._idle()), timeout_s)
         finally:
             self._asked = False
             self.stop(stop_timeout_s)
@@ -491,20 +490,20 @@ class Processor:
         """Wait until all groups are idle, while the threads go on; False when the time was up."""
         self._outside("drain")
         checked_wait(timeout_s)
-        if not self._crew.started:  # one that has failed raises why
+        if not self._pool.started:  # one that has failed raises why
             raise ArgumentError("drain", "called while the processor runs", "stopped")
-        return self._crew.wait(self._idle, timeout_s)
+        return self._pool.wait(self._idle, timeout_s)
 
     def _idle(self) -> bool:
         with self._lock:
             if not self._quiet():
                 return False
         with suppress(UnknownGroupError):  # which was deleted just now: the ticker is about to see it
-            return all(agent.deleted or self._resolved(name) for name, agent in self._agents.items())
+            return all(driver.deleted or self._resolved(name) for name, driver in self._drivers.items())
         return False
 
     def _quiet(self) -> bool:  # apart from the lock: see `Mutex`
-        return all(agent.group.quiet for agent in self._agents.values())
+        return all(driver.group.quiet for driver in self._drivers.values())
 
     def _resolved(self, group: str) -> bool:
         """Whether nothing of a group is unresolved, in whatever process, but for what is parked."""
@@ -512,11 +511,11 @@ class Processor:
         if self.store.lowest_unresolved(group) <= tail:
             return False
         blocked: set[tuple[int, bytes]] = set()
-        for letter in self.store.letters(group):
-            name = (letter.partition, letter.key)
-            if letter.state == "dead":
+        for dead_letter in self.store.dead_letters(group):
+            name = (dead_letter.partition, dead_letter.key)
+            if dead_letter.state == "dead":
                 blocked.add(name)
-            elif letter.state == "redrive" or name not in blocked:
+            elif dead_letter.state == "redrive" or name not in blocked:
                 return name in blocked
         return True
 
@@ -524,10 +523,10 @@ class Processor:
         if self._accepted.due(now):
             self._accepted.sample(now, self.store.totals().tail)
             for name, meter in list(self._handled.items()):
-                meter.sample(now, self._agents[name].group.handled_count)
+                meter.sample(now, self._drivers[name].group.handled_count)
         if now >= self._prune_due:
             self._prune_due = now + PRUNE_S
-            far = (self.store.totals(), [agent.group.handled_count for agent in self._agents.values()])
+            far = (self.store.totals(), [driver.group.handled_count for driver in self._drivers.values()])
             if far == self._pruned_at[1] and now - self._pruned_at[0] < RELAXED_PRUNE_S:
                 return  # only time can have made more of it old
             self._pruned_at = (now, far)
@@ -538,9 +537,11 @@ class Processor:
 
     def dead(self, group: str) -> list[DeadEvent]:
         """The dead-letter queue of a group, by seq, with what is parked in it."""
-        letters = self.store.letters(checked_text("group", group))
-        rows = {row[0]: row for row in self.store.bodies(group, [letter.seq for letter in letters])}
-        return [DeadEvent.of(letter, rows[letter.seq]) for letter in letters if letter.seq in rows]
+        dead_letters = self.store.dead_letters(checked_text("group", group))
+        rows = {row[0]: row for row in self.store.bodies(group, [dead_letter.seq for dead_letter in dead_letters])}
+        return [
+            DeadEvent.of(dead_letter, rows[dead_letter.seq]) for dead_letter in dead_letters if dead_letter.seq in rows
+        ]
 
     def redrive(self, group: str, seqs: Sequence[int] | None = None) -> int:
         """Deliver dead events again, and what is parked behind them; all, unless told which.
@@ -552,11 +553,11 @@ class Processor:
         """
         group = checked_text("group", group)
         if seqs is None:
-            chosen = [letter.seq for letter in self.store.letters(group) if letter.state == "dead"]
+            chosen = [dead_letter.seq for dead_letter in self.store.dead_letters(group) if dead_letter.state == "dead"]
         else:
             chosen = checked_seqs(seqs)
         count = self.store.redrive(group, chosen)
-        self._crew.wake()
+        self._pool.wake()
         return count
 
     def drop(self, group: str, seqs: Sequence[int]) -> int:
@@ -568,7 +569,7 @@ class Processor:
             How many were deleted. A seq that is not in the queue of this group is passed over and not counted.
         """
         count = self.store.drop(checked_text("group", group), checked_seqs(seqs))
-        self._crew.wake()
+        self._pool.wake()
         return count
 
     def reset(self, group: str, to: Start) -> None:
@@ -583,7 +584,7 @@ class Processor:
             Where it goes on: an int is the seq after which.
         """
         self.store.reset(checked_text("group", group), self._seq_of(to, "to"))
-        self._crew.wake()
+        self._pool.wake()
 
     def delete_group(self, group: str) -> None:
         """Forget a group that nobody needs any more: where it was, its members, and its dead-letter queue.
@@ -602,7 +603,7 @@ class Processor:
         UnknownGroupError
         """
         group = checked_text("group", group)
-        if group in self._agents:
+        if group in self._drivers:
             raise ArgumentError("group", "one without a consumer in this processor", group)
         self.store.delete_group(group)
 
@@ -718,33 +719,33 @@ class Processor:
         return Stats(*totals, {state.name: self._group_stats(state.name, totals.tail) for state in groups}, rate)
 
     def _group_stats(self, name: str, tail: int) -> GroupStats:
-        agent, lag = self._agents.get(name), self.store.unresolved(name)
+        driver, lag = self._drivers.get(name), self.store.unresolved(name)
         dead, parked, lowest, since, up = stored_of(self.store, name, tail)
         stored = (lag, dead, parked, lowest, since, tuple(up.values()))
-        if agent is None:
+        if driver is None:
             return GroupStats(*stored)
         with self._lock:
-            group = agent.group
+            group = driver.group
             hung = sum(batch.abandoned for batch in group.batches)
             counts = (group.handled_count, group.retries, group.deaths, group.takeovers, group.fenced, hung)
             rate = self._handled[name].per_s(self._now(), group.handled_count)
-            return GroupStats(*stored, len(group.holdings), *counts, rate)
+            return GroupStats(*stored, len(group.owned), *counts, rate)
 
     def health(self) -> Health:
         """How the processor and its groups are, and why; it never raises, and works when all is over, too."""
-        return self._health(running=self._crew.running, failure=self._crew.failure)
+        return self._health(running=self._pool.running, failure=self._pool.failure)
 
     def _health(self, *, running: bool, failure: BaseException | None) -> Health:
-        groups = {name: partial(self._group_health, agent) for name, agent in list(self._agents.items())}
+        groups = {name: partial(self._group_health, driver) for name, driver in list(self._drivers.items())}
         return health_within(
             self.store, closed=self._closed, running=running, failure=failure, troubles=self._troubles, groups=groups
         )
 
-    def _group_health(self, agent: Agent) -> tuple[int, tuple[str, ...], bool]:
+    def _group_health(self, driver: GroupDriver) -> tuple[int, tuple[str, ...], bool]:
         """How many handlers hang, which members are damped, and whether the group was deleted."""
         with self._lock:
-            hung = sum(batch.abandoned for batch in agent.group.batches)
-            return hung, agent.group.members.damped(self._now()), agent.deleted
+            hung = sum(batch.abandoned for batch in driver.group.batches)
+            return hung, driver.group.members.damped(self._now()), driver.deleted
 
     @property
     def closed(self) -> bool:
@@ -781,7 +782,7 @@ def _after_fork() -> None:
     for each in list(_processors):
         each._closed = True
         each._lock = Mutex()
-        each._crew.forked()
+        each._pool.forked()
 
 
 if hasattr(os, "register_at_fork"):

@@ -9,7 +9,7 @@ from typing import Any
 
 from ringward.checks import checked_int, checked_text
 from ringward.errors import ArgumentError, ArgumentTypeError
-from ringward.events.effects import Options
+from ringward.events.core.options import Options
 
 __all__ = ["MEMBERS_MOST", "checked_seqs", "member_names", "options_from"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from ringward.events.document import Letter
-from ringward.events.event import EventId, EventKey, Row, headers_from, key_from_bytes
+from ringward.events.model.dead_letter import DeadLetter
+from ringward.events.model.event import EventId, EventKey, Row, headers_from, key_from_bytes
 
 __all__ = ["DeadEvent", "GroupStats", "Meter", "Stats"]
 
@@ -30,10 +30,10 @@ class DeadEvent(NamedTuple):
     attempts: int
 
     @classmethod
-    def of(cls, letter: Letter, row: Row) -> DeadEvent:
-        """A letter together with its body."""
+    def of(cls, dead_letter: DeadLetter, row: Row) -> DeadEvent:
+        """A dead letter together with its body."""
         seq, _, kind, key, id, payload, headers, _ = row
-        about = (letter.state, letter.error, letter.attempts)
+        about = (dead_letter.state, dead_letter.error, dead_letter.attempts)
         return cls(seq, key_from_bytes(kind, key), id, payload, headers_from(headers), *about)
 
 

@@ -16,9 +16,9 @@ except ModuleNotFoundError as error:
 
 import ringward
 from ringward.events import aio
-from ringward.events.event import Event, Receipt
 from ringward.events.hooks import Hooks
-from ringward.events.notices import Claimed, Died, Fenced, Released, Retried
+from ringward.events.model.event import Event, Receipt
+from ringward.events.model.notifications import Claimed, Died, Fenced, Released, Retried
 from ringward.events.processor import Processor
 from ringward.events.reports import GroupStats
 from ringward.events.texts import Redact, Texts

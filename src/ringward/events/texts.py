@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 from ringward.errors import ArgumentTypeError, RingwardError
-from ringward.events.document import ERROR_MOST
+from ringward.events.model.dead_letter import ERROR_MOST
 from ringward.texts import neutral, shortened, shown
 
 __all__ = ["Redact", "Texts"]

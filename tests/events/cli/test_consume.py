@@ -77,7 +77,7 @@ def test_a_signal_ends_consume_in_an_orderly_way(table, number):
         assert (running.returncode, out, err) == (0, b"", b"")
     assert sorted(event["seq"] for event in seen) == list(range(1, 31))
     with Processor("e.db") as p:
-        assert {document.owner for document in p.store.documents("g").values()} == {None}
+        assert {state.owner for state in p.store.states("g").values()} == {None}
         assert p.stats().groups["g"].members == ()
         assert p.stats().groups["g"].lag == {}
 

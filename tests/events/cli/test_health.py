@@ -14,7 +14,7 @@ from command import fails, run, run_json
 from event_commands import POSIX, Program, handlers, program
 
 from ringward.events import Processor, Retry, SqliteStore
-from ringward.events.stores import schema
+from ringward.events.stores.sqlite import schema
 
 LOCKED = """
 import sqlite3

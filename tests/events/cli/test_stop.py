@@ -59,7 +59,7 @@ def test_what_is_in_flight_is_finished_after_a_signal():
     assert out == f"g: {len(ended)} handled, 0 retried, 0 dead\n".encode()
     with Processor("e.db") as p:
         assert sum(p.stats().groups["g"].lag.values()) == 3 - len(ended)
-        assert {document.owner for document in p.store.documents("g").values()} == {None}
+        assert {state.owner for state in p.store.states("g").values()} == {None}
 
 
 @pytest.mark.parametrize(

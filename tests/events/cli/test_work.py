@@ -82,7 +82,7 @@ def test_work_goes_on_past_a_dead_event_when_told(filled):
     ]
     assert run_json("events", "work", "e.db", "--group", "g", *flags, "--member", "a")["deaths"] == 6
     with Processor("e.db") as p:
-        assert [name for name, _ in p.store.view("g").members] == ["a"]
+        assert [name for name, _ in p.store.membership("g").members] == ["a"]
 
 
 def test_work_decodes_payloads(filled):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 
-from ringward.events.document import NEW
+from ringward.events.model.partition_state import NEW
 
 
 class Violation(AssertionError):  # noqa: N818 - it is found, not made
@@ -36,45 +36,45 @@ class Generation:
 
 
 class Book:
-    """One group: its documents and letters as they were last seen, and what led there."""
+    """One group: its states and dead letters as they were last seen, and what led there."""
 
     def __init__(self, name, ledger, options):
         self.name = name
         self.ledger = ledger
         self.options = options
         self.parks = options.on_dead == "park"
-        self.documents = {}
-        self.letters = {}
+        self.states = {}
+        self.dead_letters = {}
         self.owners = {}  # (partition, epoch) → (process, generation)
         self.suspects = {}  # (partition, epoch) → seqs
         self.tried = {}  # (seq, epoch) → the last attempt
         self.running = {}  # delivery → (key, partition, epoch)
         self.generations = defaultdict(lambda: Generation(0))
         self.seen_beats = {}  # counter → (count, when)
-        self.view = None
+        self.membership = None
         self.effects = {}  # generation → seq → key: what transactional handlers committed
         self.attempts_before = {}  # of the partitions that the last write changed
 
     def now(self, partition):
         """The present generation of a partition."""
-        return self.generations[self.documents.get(partition, NEW).generation]
+        return self.generations[self.states.get(partition, NEW).generation]
 
     # --- what was written
 
-    def look(self, write, documents, letters):
+    def look(self, write, states, dead_letters):
         """Compare what is stored with what was: after each write."""
-        before = self.letters
-        if letters is not None:
-            self.letters = {letter.seq: letter for letter in letters}
+        before = self.dead_letters
+        if dead_letters is not None:
+            self.dead_letters = {dead_letter.seq: dead_letter for dead_letter in dead_letters}
             if write.name == "drop":
-                for seq in before.keys() - self.letters.keys():
+                for seq in before.keys() - self.dead_letters.keys():
                     self.now(before[seq].partition).dropped.add(seq)
-        changed = [p for p, document in documents.items() if document != self.documents.get(p)]
-        old, self.documents = self.documents, documents
+        changed = [p for p, state in states.items() if state != self.states.get(p)]
+        old, self.states = self.states, states
         self.attempts_before = {seq: count for p in changed if p in old for seq, count in old[p].attempts}
         for partition in changed:
-            self._replaced(write, partition, old.get(partition, NEW), documents[partition])
-        if letters is not None:
+            self._replaced(write, partition, old.get(partition, NEW), states[partition])
+        if dead_letters is not None:
             self._letters_changed(write, before)
 
     def _replaced(self, write, partition, before, after):
@@ -88,7 +88,7 @@ class Book:
             outcomes.start = max(outcomes.start, after.cursor, self.ledger.first - 1)
             return
         require(after.cursor >= before.cursor, "cursors are monotone", where)
-        if write.name in ("mark", "settle", "turn"):
+        if write.name in ("mark", "settle", "transaction"):
             require(after.epoch == before.epoch, "epochs rise", "by who may not raise them:", where)
             owner = self.owners.get((partition, after.epoch), (None, None))[0]
             require(owner == write.process, "fencing", "written by who does not own it:", where)
@@ -104,8 +104,10 @@ class Book:
         counts = dict(after.attempts)
         for seq, count in before.attempts:
             known = counts.get(seq, 0) >= count or after.resolved(seq)
-            if seq in self.letters:  # a redriven one has a count while it is tried
-                known |= self.letters[seq].state != "redrive" or seq in self.now(self.letters[seq].partition).good
+            if seq in self.dead_letters:  # a redriven one has a count while it is tried
+                known |= (
+                    self.dead_letters[seq].state != "redrive" or seq in self.now(self.dead_letters[seq].partition).good
+                )
             require(known, "attempts are bounded", f"the count of {seq} fell:", where)
         for seq, count in after.attempts:
             rise = count - self.attempts_before.get(seq, 0)
@@ -117,11 +119,15 @@ class Book:
         self.owners[partition, after.epoch] = (write.process, after.generation)
         if before.owner is not None and before.owner != after.owner:
             self.ledger.saw("takeover")
-            view = self.ledger.world.base.view(self.name)
-            up = [f"{name}#{member.incarnation}" for name, member in (view.members if view else ()) if member.up]
+            membership = self.ledger.world.base.membership(self.name)
+            up = [
+                f"{name}#{member.incarnation}"
+                for name, member in (membership.members if membership else ())
+                if member.up
+            ]
             require(before.owner not in up, "leases are respected", "claimed from who is up:", where)
         suspects = self.suspects[partition, after.epoch] = set()
-        for low, high in after.marked:
+        for low, high in after.in_flight:
             seqs = self.ledger.seqs_between(partition, max(low, after.cursor + 1), high)
             suspects |= {seq for seq in seqs if not after.resolved(seq)}
 
@@ -134,9 +140,9 @@ class Book:
             elif after.resolved(seq):
                 keys.add(self.ledger.rows[seq].key)
                 if after.epoch not in outcomes.good[seq]:
-                    letter = self.letters.get(seq)
+                    dead_letter = self.dead_letters.get(seq)
                     require(
-                        letter is not None or seq in outcomes.dropped,
+                        dead_letter is not None or seq in outcomes.dropped,
                         "resolved with a cause",
                         f"seq {seq} was neither handled under this epoch nor is it a letter:",
                         where,
@@ -149,51 +155,57 @@ class Book:
             )
 
     def _letters_changed(self, write, before):
-        for seq in before.keys() - self.letters.keys():
-            if write.name in ("settle", "turn"):
-                letter, document = before[seq], self.documents[before[seq].partition]
+        for seq in before.keys() - self.dead_letters.keys():
+            if write.name in ("settle", "transaction"):
+                dead_letter, state = before[seq], self.states[before[seq].partition]
                 require(
-                    document.epoch in self.now(letter.partition).good[seq],
+                    state.epoch in self.now(dead_letter.partition).good[seq],
                     "resolved with a cause",
                     f"letter {seq} went without being handled: {write}",
                 )
-                lower = [s for s, other in self.letters.items() if other.key == letter.key and s < seq]
+                lower = [s for s, other in self.dead_letters.items() if other.key == dead_letter.key and s < seq]
                 require(not lower or not self.parks, "commits of a key ascend", f"letter {seq} went before {lower}")
                 self.ledger.saw("a letter drained")
-        for seq, letter in self.letters.items():
-            if before.get(seq) != letter:
-                self._new_letter(seq, letter, before, write)
+        for seq, dead_letter in self.dead_letters.items():
+            if before.get(seq) != dead_letter:
+                self._new_letter(seq, dead_letter, before, write)
 
-    def _new_letter(self, seq, letter, before_all, write):
+    def _new_letter(self, seq, dead_letter, before_all, write):
         before = before_all.get(seq)
-        if letter.state == "redrive":
-            require(write.name == "redrive", "letters change by the rules", f"{before} → {letter} by {write}")
-            self.now(letter.partition).kills[seq] = 0
+        if dead_letter.state == "redrive":
+            require(write.name == "redrive", "letters change by the rules", f"{before} → {dead_letter} by {write}")
+            self.now(dead_letter.partition).kills[seq] = 0
             return
-        require(write.name in ("settle", "turn"), "letters change by the rules", f"{before} → {letter} by {write}")
-        if letter.state == "dead":
+        require(
+            write.name in ("settle", "transaction"),
+            "letters change by the rules",
+            f"{before} → {dead_letter} by {write}",
+        )
+        if dead_letter.state == "dead":
             self.ledger.saw("a letter died again" if before is not None else "a dead letter")
             require(
-                letter.attempts >= self.options.retry.attempts,
+                dead_letter.attempts >= self.options.retry.attempts,
                 "attempts are bounded",
-                f"dead before its last attempt: {letter}",
+                f"dead before its last attempt: {dead_letter}",
             )
-            rise = letter.attempts - self.attempts_before.get(seq, 0)
-            require(rise <= 1, "attempts are bounded", f"charged {rise} times at once: {letter}")
+            rise = dead_letter.attempts - self.attempts_before.get(seq, 0)
+            require(rise <= 1, "attempts are bounded", f"charged {rise} times at once: {dead_letter}")
         else:
             self.ledger.saw("parked")
-            ahead = [s for s, other in (before_all | self.letters).items() if other.key == letter.key and s < seq]
-            require(ahead, "letters change by the rules", f"parked behind nothing: {letter}")
+            ahead = [
+                s for s, other in (before_all | self.dead_letters).items() if other.key == dead_letter.key and s < seq
+            ]
+            require(ahead, "letters change by the rules", f"parked behind nothing: {dead_letter}")
 
     # --- members
 
-    def beaten(self, beats, now):
+    def beaten(self, heartbeats, now):
         """Leases were raised: not those of members whose handlers hang."""
-        for counter, count in beats.items():
+        for counter, count in heartbeats.items():
             if self.seen_beats.get(counter, (None,))[0] != count:
                 self.seen_beats[counter] = (count, now)
                 for delivery in self.running:
-                    owner = self.documents[delivery.partition].owner
+                    owner = self.states[delivery.partition].owner
                     if counter == f"{owner}@{delivery.host.name}" and self.current(delivery):
                         self._not_hanging(delivery, now)
 
@@ -203,10 +215,10 @@ class Book:
         most = self.options.handler_timeout_s + 6 * plan.tick_s
         require(lasted <= most or host.handle.upset, "hangs are noticed", f"{delivery} for {lasted} s")
 
-    def viewed(self, write, view, now, is_dead):
-        """A view was stored: who is declared dead must have been silent for the lease time."""
-        old, self.view = dict(self.view.members) if self.view is not None else {}, view
-        for name, member in view.members:
+    def viewed(self, write, membership, now, is_dead):
+        """A membership was stored: who is declared dead must have been silent for the lease time."""
+        old, self.membership = dict(self.membership.members) if self.membership is not None else {}, membership
+        for name, member in membership.members:
             before = old.get(name)
             if before is None or before.incarnation != member.incarnation:
                 self.seen_beats.setdefault(f"{name}#{member.incarnation}@{member.process}", (0, now))
@@ -220,25 +232,30 @@ class Book:
 
     def effect(self, seq, key, partition, epoch):
         """A transactional handler's effect was committed: once, in order, and with its acknowledgement."""
-        document = self.documents[partition]
+        state = self.states[partition]
         generation = self.owners.get((partition, epoch), (None, None))[1]
         effects = self.effects.setdefault(generation, {})
         what = f"seq {seq} of {key}, epoch {epoch}"
-        require(epoch == document.epoch, "fencing", f"the effect of {what}, but {document}")
+        require(epoch == state.epoch, "fencing", f"the effect of {what}, but {state}")
         require(seq not in effects, "one effect an event", what)
         later = [other for other, of in effects.items() if of == key and other > seq]
         require(not later or not self.parks, "effects of a key ascend", f"{what} after {later}")
-        require(document.resolved(seq) and seq not in self.letters, "effects are acknowledged", f"{what}: {document}")
+        require(state.resolved(seq) and seq not in self.dead_letters, "effects are acknowledged", f"{what}: {state}")
         effects[seq] = key
         self.ledger.saw("an effect")
 
-    def power_cut(self, documents, letters):
-        """The power was cut: claims, outcomes and letters are there."""
-        for partition, document in documents.items():
-            before = self.documents.get(partition, NEW)
-            require(document.epoch == before.epoch, "epochs rise", f"power cut: {before} → {document}")
-        require({each.seq: each for each in letters} == self.letters, "accepted is in the log", "power cut:", letters)
-        self.documents = documents
+    def power_cut(self, states, dead_letters):
+        """The power was cut: claims, outcomes and dead letters are there."""
+        for partition, state in states.items():
+            before = self.states.get(partition, NEW)
+            require(state.epoch == before.epoch, "epochs rise", f"power cut: {before} → {state}")
+        require(
+            {each.seq: each for each in dead_letters} == self.dead_letters,
+            "accepted is in the log",
+            "power cut:",
+            dead_letters,
+        )
+        self.states = states
         for generation in self.generations.values():
             generation.kills.clear()
 
@@ -246,15 +263,15 @@ class Book:
 
     def current(self, delivery):
         """Whether the epoch of a delivery is the stored one."""
-        return self.documents[delivery.partition].epoch == delivery.epoch
+        return self.states[delivery.partition].epoch == delivery.epoch
 
     def holds(self, delivery):
         """Whether the process of a delivery still has its partition, as far as is stored."""
-        owner = self.documents[delivery.partition].owner
-        if not self.current(delivery) or owner is None or self.view is None:
+        owner = self.states[delivery.partition].owner
+        if not self.current(delivery) or owner is None or self.membership is None:
             return False
         name, _, incarnation = owner.rpartition("#")
-        member = dict(self.view.members).get(name)
+        member = dict(self.membership.members).get(name)
         return member is not None and member.up and str(member.incarnation) == incarnation
 
     def began(self, delivery):
@@ -264,57 +281,55 @@ class Book:
         if not self.current(delivery):
             self.ledger.saw("a stale delivery")
         else:
-            self._dispatched(delivery, self.documents[partition], outcomes)
+            self._dispatched(delivery, self.states[partition], outcomes)
         self.tried[seq, epoch] = delivery.attempt
         self.running[delivery] = delivery
 
-    def _dispatched(self, delivery, document, outcomes):
+    def _dispatched(self, delivery, state, outcomes):
         """What rules 5 and 6 say of a delivery under the stored epoch."""
         seq, epoch, key = delivery.seq, delivery.epoch, delivery.key
-        letter, attempts = self.letters.get(seq), self.options.retry.attempts
+        dead_letter, attempts = self.dead_letters.get(seq), self.options.retry.attempts
         owner = self.owners.get((delivery.partition, epoch), (None, None))[0]
         require(owner == delivery.host.name, "one owner", f"{delivery} was claimed by {owner}")
         require(epoch not in outcomes.good[seq], "one effect an epoch", f"{delivery} was handled already")
         others = [other for other in self.running if other.key == key and self.current(other)]
-        if not self.parks:  # there, letters come late, beside the rest of their key
-            others = [other for other in others if (other.seq in self.letters) == (letter is not None)]
+        if not self.parks:  # there, dead letters come late, beside the rest of their key
+            others = [other for other in others if (other.seq in self.dead_letters) == (dead_letter is not None)]
         require(not others, "one in flight a key", f"{delivery} beside {others}")
-        room = self.options.letters < 1000  # at its bound an event is tried on
+        room = self.options.dead_letters_max < 1000  # at its bound an event is tried on
         require(delivery.attempt <= attempts or room, "attempts are bounded", delivery)
         before = self.tried.get((seq, epoch), 0)
         require(delivery.attempt > before, "attempts are bounded", f"{delivery} after attempt {before}")
-        if letter is None:
-            require(not document.resolved(seq), "resolved stays resolved", f"{delivery} is resolved")
-            marked = any(low <= seq <= high for low, high in document.marked)
-            require(marked, "marks come first", f"{delivery}, but {document}")
+        if dead_letter is None:
+            require(not state.resolved(seq), "resolved stays resolved", f"{delivery} is resolved")
+            in_flight = any(low <= seq <= high for low, high in state.in_flight)
+            require(in_flight, "marks come first", f"{delivery}, but {state}")
         else:
-            require(letter.state != "dead", "dispatch in order", f"{delivery} of the letter {letter}")
+            require(dead_letter.state != "dead", "dispatch in order", f"{delivery} of the letter {dead_letter}")
             self.ledger.saw("a letter delivered")
-        self._in_order(delivery, document, outcomes, letter)
+        self._in_order(delivery, state, outcomes, dead_letter)
         if seq in self.suspects.get((delivery.partition, epoch), ()):
             self.ledger.saw("a suspect alone")
-            counted = dict(document.attempts).get(seq) == delivery.attempt
-            require(counted, "suspects alone", f"{delivery} was not counted beforehand: {document}")
+            counted = dict(state.attempts).get(seq) == delivery.attempt
+            require(counted, "suspects alone", f"{delivery} was not counted beforehand: {state}")
             delivery.alone = True
 
-    def _in_order(self, delivery, document, outcomes, letter):
-        """Every lower seq of the key is resolved, or was handled under this epoch; and none is a letter."""
+    def _in_order(self, delivery, state, outcomes, dead_letter):
+        """Every lower seq of the key is resolved, or was handled under this epoch; and none is a dead letter."""
         seq, epoch, key = delivery.seq, delivery.epoch, delivery.key
         if self.parks:
             lower = [
                 s
-                for s, other in self.letters.items()
+                for s, other in self.dead_letters.items()
                 if s < seq and other.key == delivery.raw_key and epoch not in outcomes.good[s]
             ]
             require(not lower, "dispatch in order", f"{delivery} before the letters {lower}")
-        if letter is None:
+        if dead_letter is None:
             seqs = self.ledger.seqs_of_key[key]
-            for s in seqs[bisect_right(seqs, max(document.cursor, outcomes.start)) :]:
+            for s in seqs[bisect_right(seqs, max(state.cursor, outcomes.start)) :]:
                 if s >= seq:
                     break
-                require(
-                    document.resolved(s) or epoch in outcomes.good[s], "dispatch in order", f"{delivery} before {s}"
-                )
+                require(state.resolved(s) or epoch in outcomes.good[s], "dispatch in order", f"{delivery} before {s}")
 
     def ended(self, delivery, *, good):
         """A handler is over."""
@@ -327,7 +342,7 @@ class Book:
     def _outside(self, delivery, outcomes):
         """A system outside takes an effect: it refuses epochs below the highest it saw, and repeated seqs."""
         partition, key, seq = delivery.partition, delivery.key, delivery.seq
-        if self.owners.get((partition, delivery.epoch), (None, None))[1] != self.documents[partition].generation:
+        if self.owners.get((partition, delivery.epoch), (None, None))[1] != self.states[partition].generation:
             return  # of before a reset
         if delivery.epoch < outcomes.outside_epoch.get(partition, 0):
             self.ledger.saw("refused outside")
@@ -345,7 +360,7 @@ class Book:
         kills[delivery.seq] += 1
         bound = self.options.retry.attempts + 1
         require(
-            kills[delivery.seq] <= bound or self.options.letters < 1000,
+            kills[delivery.seq] <= bound or self.options.dead_letters_max < 1000,
             "attempts are bounded",
             f"{delivery} killed {kills[delivery.seq]} processes",
         )

@@ -143,10 +143,10 @@ class Sqlite:
             self._end_all()
 
     def _end_turn(self):
-        turn = self.world.open_turn
-        if turn is not None and turn.handle.host.dead:
-            turn.inner.cancel()
-            turn._over()
+        write_transaction = self.world.open_turn
+        if write_transaction is not None and write_transaction.handle.host.dead:
+            write_transaction.inner.cancel()
+            write_transaction._over()
 
     def _end_all(self):
         for handle in self.handles:

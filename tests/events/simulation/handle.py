@@ -42,13 +42,13 @@ class Handle:
                 raise Gone
             raise self.world.fault_error(point)
 
-    def turn(self, group):
-        """As `Store.turn`: others who write wait until it is over."""
+    def write_transaction(self, group):
+        """As `Store.write_transaction`: others who write wait until it is over."""
         self._enter()
         self.world.wait_for_turn()
         self.world.turn_of = self
         try:
-            return HandledTurn(self, self.base.turn(group), group)
+            return HandledTurn(self, self.base.write_transaction(group), group)
         except BaseException:
             self.world.turn_of = None
             raise
@@ -120,55 +120,55 @@ class Handle:
 
 
 class HandledTurn:
-    """The write turn of a store, as one process has it."""
+    """The write transaction of a store, as one process has it."""
 
-    def __init__(self, handle, turn, group):
+    def __init__(self, handle, write_transaction, group):
         self.handle = handle
-        self.inner = turn
+        self.inner = write_transaction
         self.group = group
-        self.transaction = turn.transaction
+        self.transaction = write_transaction.transaction
         self.begun = handle.world.clock
         handle.world.turn_actor = handle.world.current
         handle.world.open_turn = self
 
     @property
     def lost(self):
-        """As `Turn.lost`."""
+        """As `WriteTransaction.lost`."""
         return self.inner.lost
 
     def begin(self, partition, epoch):
-        """As `Turn.begin`."""
+        """As `WriteTransaction.begin`."""
         self._live()
         self.inner.begin(partition, epoch)
 
     def end(self, *, keep):
-        """As `Turn.end`."""
+        """As `WriteTransaction.end`."""
         self._live()
         self.inner.end(keep=keep)
 
     def over(self):
-        """As `Turn.over`, by the simulated clock, and sometimes sooner."""
+        """As `WriteTransaction.over`, by the simulated clock, and sometimes sooner."""
         world = self.handle.world
         return self.inner._events >= 4 or world.clock - self.begun >= 0.02 or world.random.random() < 0.2
 
     def settle(self, settlements):
-        """As `Turn.settle`; it may fail, or be the last of its process, at its own points."""
+        """As `WriteTransaction.settle`; it may fail, or be the last of its process, at its own points."""
         self._live()
         world, handle = self.handle.world, self.handle
-        fate = world.fate("turn")
+        fate = world.fate("transaction")
         if fate is not None:
             world.saw(f"turn {fate}")
             handle.waiting_fault = "inside dies" if "dies" in fate else "inside fails"
-        world.note(handle.process, "turn", settlements)
+        world.note(handle.process, "transaction", settlements)
         try:
             self.inner.settle(settlements)
         finally:
             handle.waiting_fault = None
             self._over()
-            world.wrote(handle, "turn", self.group, ())
+            world.wrote(handle, "transaction", self.group, ())
 
     def cancel(self):
-        """As `Turn.cancel`."""
+        """As `WriteTransaction.cancel`."""
         if self.handle.world.open_turn is self:
             self.inner.cancel()
             self._over()
@@ -199,10 +199,21 @@ def _writer(name):
     return write
 
 
-for _name in ("totals", "heads", "read", "rows", "bodies", "groups", "documents", "letters", "view", "beats"):
+for _name in (
+    "totals",
+    "heads",
+    "read",
+    "rows",
+    "bodies",
+    "groups",
+    "states",
+    "dead_letters",
+    "membership",
+    "heartbeats",
+):
     setattr(Handle, _name, _reader(_name))
 for _name in (
     *("append", "open_group", "delete_group", "claim", "mark", "settle", "redrive", "drop", "reset"),
-    *("change_view", "beat", "prune"),
+    *("change_membership", "heartbeat", "prune"),
 ):
     setattr(Handle, _name, _writer(_name))

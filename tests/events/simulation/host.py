@@ -6,7 +6,7 @@ from events.simulation.scheduler import Gone
 from events.world import Process
 
 import ringward as rw
-from ringward.events.gate import Gate
+from ringward.events.core.suspect_gate import SuspectGate
 
 
 class Host:
@@ -35,7 +35,7 @@ class Host:
         world, plan = self.world, self.world.plan
         world.wait_for_turn()
         self.handle = world.handle_for(self)
-        gate = Gate()
+        gate = SuspectGate()
         for group in plan.groups:
             post = Process(
                 world,
@@ -151,7 +151,7 @@ class Host:
         if fate == "slow":
             world.sleep(0.1 + 0.5 * world.random.random())
         elif fate == "hangs":
-            world.sleep(0.9 if world.plan.transactional else 8.0)  # a turn is ended after a second
+            world.sleep(0.9 if world.plan.transactional else 8.0)  # a write transaction is ended after a second
         elif fate == "publishes":
             world.publish(self.handle, 1)
 

@@ -101,11 +101,11 @@ class Ledger:
         for seq in range(self.first, first):
             partition = self.rows[seq].partition
             for book in books:
-                document = book.documents.get(partition)
+                state = book.states.get(partition)
                 require(
-                    document is None or document.resolved(seq),
+                    state is None or state.resolved(seq),
                     "accepted is in the log",
-                    f"{seq} was pruned before group {book.name} resolved it: {document}",
+                    f"{seq} was pruned before group {book.name} resolved it: {state}",
                 )
         self.first = first
         self.saw("prune")
@@ -142,15 +142,15 @@ class Ledger:
             self.look_at_log()
         if group is None:
             return
-        if name in ("beat", "change_view"):
+        if name in ("heartbeat", "change_membership"):
             book = self.books[group]
-            book.beaten(base.beats(group), self.world.clock)
-            if (view := base.view(group)) is not None and view != book.view:
-                book.viewed(write, view, self.world.clock, self.world.is_dead)
+            book.beaten(base.heartbeats(group), self.world.clock)
+            if (membership := base.membership(group)) is not None and membership != book.membership:
+                book.viewed(write, membership, self.world.clock, self.world.is_dead)
             return
         if not self._there(group):
-            if name == "turn":
-                self.world.engine.new_effects()  # not those of the documents that it will have then
+            if name == "transaction":
+                self.world.engine.new_effects()  # not those of the states that it will have then
             return  # deleted: its epochs are compared when it is there again
         self.look_at_log()
         if group not in self.books:
@@ -159,19 +159,19 @@ class Ledger:
         quick = name in ("claim", "mark") or (
             name == "settle" and not any(each.dead or each.parked or each.drained for each in args[1])
         )
-        book.look(write, base.documents(group), None if quick else base.letters(group))
-        if name == "turn":
+        book.look(write, base.states(group), None if quick else base.dead_letters(group))
+        if name == "transaction":
             for effect in self.world.engine.new_effects():
                 book.effect(*effect[1:])
 
     def power_cut(self):
-        """All processes ended, and what was not synced may be gone: marks and beats, and nothing else."""
+        """All processes ended, and what was not synced may be gone: marks and heartbeats, and nothing else."""
         base = self.world.base
         require(
             base.totals().tail == self.tail, "accepted is in the log", f"power cut: {base.totals()}, not {self.tail}"
         )
         for book in self._books():
-            book.power_cut(base.documents(book.name), base.letters(book.name))
+            book.power_cut(base.states(book.name), base.dead_letters(book.name))
 
     def closing(self):
         """What must be so once everything is healed, redriven and idle."""
@@ -180,12 +180,12 @@ class Ledger:
         for payload, seq in self.accepted.items():
             require(self.rows[seq].payload == payload, "accepted is in the log", seq)
         for name, book in self.books.items():
-            require(base.lowest_unresolved(name) > self.tail, "healed drains", base.documents(name))
+            require(base.lowest_unresolved(name) > self.tail, "healed drains", base.states(name))
             for seq, row in self.rows.items():
                 outcomes = book.now(row.partition)
                 handled = seq <= outcomes.start or outcomes.good.get(seq) or seq in outcomes.dropped
                 require(handled, "nothing is lost", f"group {name}: seq {seq} was never handled")
-                effects = book.effects.get(book.documents[row.partition].generation, {})
+                effects = book.effects.get(book.states[row.partition].generation, {})
                 written = not self.world.plan.transactional or seq in effects or not outcomes.good.get(seq)
                 require(written or seq <= outcomes.start, "nothing is lost", f"group {name}: no effect of seq {seq}")
         wrong = base.verify()

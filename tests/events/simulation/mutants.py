@@ -9,17 +9,17 @@ from unittest.mock import patch
 
 from events.simulation.run import run
 
-from ringward.events.account import Account
-from ringward.events.agent import Agent
-from ringward.events.document import Document
-from ringward.events.effects import Batch
-from ringward.events.gate import Gate
-from ringward.events.group import Group
-from ringward.events.holding import Holding
-from ringward.events.intake import Intake
-from ringward.events.lane import FREE
-from ringward.events.members import Members
-from ringward.events.stores.memory import MemoryStore, _Group
+from ringward.events.core.batch import Batch
+from ringward.events.core.fetcher import Fetcher
+from ringward.events.core.group import Group
+from ringward.events.core.key_queue import FREE
+from ringward.events.core.members import Members
+from ringward.events.core.offset_tracker import OffsetTracker
+from ringward.events.core.owned_partition import OwnedPartition
+from ringward.events.core.suspect_gate import SuspectGate
+from ringward.events.engine.driver import GroupDriver
+from ringward.events.model.partition_state import PartitionState
+from ringward.events.stores.memory.store import MemoryStore, _Group
 
 SEEDS_MOST = 300  # within so many a bug must be noticed
 MUTANTS = {}
@@ -62,7 +62,7 @@ def switched_on(name):
 
 
 def kill(name):
-    """Run seeds until one notices; None when none does."""
+    """Run seeds until one notifications; None when none does."""
     with switched_on(name):
         for seed in range(SEEDS_MOST):
             outcome = run(seed, **MUTANTS[name].plan)
@@ -78,9 +78,9 @@ def kill(name):
 def ack_without_the_epoch_check(right):
     """The store takes acknowledgements of any epoch."""
 
-    def replace(self, group, partition, document):
-        stored = group.documents[partition]
-        return right(self, group, partition, document._replace(epoch=stored.epoch, revision=stored.revision + 1))
+    def replace(self, group, partition, state):
+        stored = group.states[partition]
+        return right(self, group, partition, state._replace(epoch=stored.epoch, revision=stored.revision + 1))
 
     return replace
 
@@ -101,7 +101,7 @@ def claim_without_comparing_the_epoch(right):
     """A claim wins whoever claimed meanwhile."""
 
     def claim(self, group, owner, epochs):
-        stored = self.documents(group)
+        stored = self.states(group)
         return right(self, group, owner, {partition: stored[partition].epoch for partition in epochs})
 
     return claim
@@ -124,14 +124,14 @@ def mark_not_stored(right):
     """The store forgets what is with handlers."""
 
     def mark(self, group, marks):
-        return right(self, group, [(partition, document._replace(marked=())) for partition, document in marks])
+        return right(self, group, [(partition, state._replace(in_flight=())) for partition, state in marks])
 
     return mark
 
 
 @mutant(MemoryStore, "settle")
 def letters_not_stored(right):
-    """Parked events are resolved, and their letters lost."""
+    """Parked events are resolved, and their dead letters lost."""
 
     def settle(self, group, settlements):
         return right(self, group, [settlement._replace(parked=()) for settlement in settlements])
@@ -144,7 +144,7 @@ def prune_past_the_lowest_cursor(right):
     """Retention looks at the group that is ahead of all others."""
 
     def lowest(self, group):
-        return max(document.cursor for document in self.documents(group).values()) + 1
+        return max(state.cursor for state in self.states(group).values()) + 1
 
     return lowest
 
@@ -162,10 +162,10 @@ def a_gap_in_the_seqs(right):
     def append(self, producer, entries):
         receipts = right(self, producer, entries)
         if len(entries) > 1:
-            last, lane = receipts[-1], self._lanes[entries[-1][0]]
+            last, queue = receipts[-1], self._lanes[entries[-1][0]]
             receipts[-1] = last._replace(seq=last.seq + 1)
-            self._log[-1] = lane.rows[-1] = (last.seq + 1, *lane.rows[-1][1:])
-            lane.seqs[-1] += 1
+            self._log[-1] = queue.rows[-1] = (last.seq + 1, *queue.rows[-1][1:])
+            queue.seqs[-1] += 1
         return receipts
 
     return append
@@ -173,7 +173,7 @@ def a_gap_in_the_seqs(right):
 
 @mutant(MemoryStore, "redrive")
 def redrive_without_raising_the_epoch(right):
-    """A redrive leaves the owner its epoch, so nobody looks at the letters again."""
+    """A redrive leaves the owner its epoch, so nobody looks at the dead letters again."""
 
     def redrive(self, group, seqs):
         with patch.object(MemoryStore, "_changed", lambda self, group, partitions, count: count):
@@ -182,28 +182,28 @@ def redrive_without_raising_the_epoch(right):
     return redrive
 
 
-# --- the state machine: dispatch, attempts, letters
+# --- the state machine: dispatch, attempts, dead letters
 
 
-@mutant(Account, "next_document")
+@mutant(OffsetTracker, "next_state")
 def cursor_over_a_gap(right):
     """The cursor goes to what was read last, whatever is unresolved before."""
 
-    def next_document(self, owner):
+    def next_state(self, owner):
         right(self, owner)
-        self.document = self.document._replace(cursor=max(self.document.cursor, self.position))
-        return self.document
+        self.state = self.state._replace(cursor=max(self.state.cursor, self.position))
+        return self.state
 
-    return next_document
+    return next_state
 
 
-@mutant(Holding, "_sort_in")
+@mutant(OwnedPartition, "_sort_in")
 def a_parked_key_is_ignored(right):
     """Events of a key with a dead event are handed out."""
 
     def sort_in(self, row):
-        lane = self.lanes.get(row[3])
-        if lane is not None and lane.letters and not self.claimed.resolved(row[0]):
+        queue = self.queues.get(row[3])
+        if queue is not None and queue.dead_letters and not self.claimed.resolved(row[0]):
             self.order.append(row[0])
             self.ready.append(row)
         else:
@@ -212,13 +212,13 @@ def a_parked_key_is_ignored(right):
     return sort_in
 
 
-@mutant(Group, "_owes_letters")
+@mutant(Group, "_owes_dead_letters")
 def a_mark_before_its_letters(right):
-    """A mark says of parked events that they are resolved before their letters are stored."""
-    return lambda self, holding: False
+    """A mark says of parked events that they are resolved before their dead letters are stored."""
+    return lambda self, owned: False
 
 
-@mutant(Holding, "failed")
+@mutant(OwnedPartition, "failed")
 def attempts_are_not_counted(right):
     """Each retry is the first."""
 
@@ -230,7 +230,7 @@ def attempts_are_not_counted(right):
     return failed
 
 
-@mutant(Holding, "failed")
+@mutant(OwnedPartition, "failed")
 def dead_before_the_last_attempt(right):
     """An event is buried one attempt too soon."""
 
@@ -241,13 +241,13 @@ def dead_before_the_last_attempt(right):
     return failed
 
 
-@mutant(Account, "_in_suspect_range")
+@mutant(OffsetTracker, "_in_suspect_range")
 def suspects_are_not_suspected(right):
     """What a crash left behind is delivered with all others, and charged to nobody."""
     return lambda self, seq: False
 
 
-@mutant(Gate, "enter", fates={"kills": 20, "slow": 20}, chaos=1.0)
+@mutant(SuspectGate, "enter", fates={"kills": 20, "slow": 20}, chaos=1.0)
 def a_suspect_beside_others(right):
     """A suspect does not wait until it is alone in its process."""
 
@@ -258,7 +258,7 @@ def a_suspect_beside_others(right):
     return enter
 
 
-@mutant(Gate, "enter", fates={"kills": 20, "slow": 40}, chaos=1.0)
+@mutant(SuspectGate, "enter", fates={"kills": 20, "slow": 40}, chaos=1.0)
 def a_suspect_beside_another(right):
     """A suspect that takes long lets the next suspect in."""
 
@@ -269,7 +269,7 @@ def a_suspect_beside_another(right):
     return enter
 
 
-@mutant(Gate, "_let_others", fates={"kills": 20, "slow": 20}, chaos=1.0)
+@mutant(SuspectGate, "_let_others", fates={"kills": 20, "slow": 20}, chaos=1.0)
 def others_beside_a_suspect_at_once(right):
     """A suspect has the process to itself for no time."""
 
@@ -279,27 +279,27 @@ def others_beside_a_suspect_at_once(right):
     return let_others
 
 
-@mutant(Account, "next_document", fates={"kills": 40}, trouble=0.03, chaos=0.3, partitions=1)
+@mutant(OffsetTracker, "next_state", fates={"kills": 40}, trouble=0.03, chaos=0.3, partitions=1)
 def marks_forget_suspects(right):
     """A suspect that is not with a handler is not in the marks any more: a second crash clears it."""
 
-    def next_document(self, owner):
+    def next_state(self, owner):
         right(self, owner)
         if not self.flying:
-            self.document = self.document._replace(marked=())
-        return self.document
+            self.state = self.state._replace(in_flight=())
+        return self.state
 
-    return next_document
+    return next_state
 
 
-@mutant(Holding, "_adopt")
+@mutant(OwnedPartition, "_adopt")
 def letters_in_no_order(right):
-    """The last letter of a key is redriven first."""
+    """The last dead letter of a key is redriven first."""
 
-    def adopt(self, letter):
-        right(self, letter)
-        for lane in self.lanes.values():
-            lane.seqs = deque(sorted(lane.seqs, reverse=True))
+    def adopt(self, dead_letter):
+        right(self, dead_letter)
+        for queue in self.queues.values():
+            queue.seqs = deque(sorted(queue.seqs, reverse=True))
 
     return adopt
 
@@ -310,7 +310,7 @@ def the_key_of_a_failed_event_goes_on(right):
     return lambda self, row: None
 
 
-@mutant(Holding, "slow", fates={"slow": 30}, partitions=1)
+@mutant(OwnedPartition, "slow", fates={"slow": 30}, partitions=1)
 def given_back_in_the_wrong_order(right):
     """What a slow batch has not begun goes behind what was read since."""
 
@@ -321,22 +321,22 @@ def given_back_in_the_wrong_order(right):
     return slow
 
 
-@mutant(Holding, "slow")
+@mutant(OwnedPartition, "slow")
 def a_slow_key_is_free(right):
     """The key of a slow handler is handed out again."""
 
     def slow(self, open_rows, rest):
         right(self, open_rows, rest)
         for row in open_rows:
-            lane = self.lanes.get(row[3])
-            if lane is not None and not lane.letters:
-                lane.state, lane.busy = FREE, 0
-                self._free(row[3], lane)
+            queue = self.queues.get(row[3])
+            if queue is not None and not queue.dead_letters:
+                queue.state, queue.busy = FREE, 0
+                self._free(row[3], queue)
 
     return slow
 
 
-@mutant(Holding, "take")
+@mutant(OwnedPartition, "take")
 def marks_up_to_the_last_row(right):
     """Marks go from the row that is handed out first to the last, not from the lowest to the highest."""
 
@@ -354,7 +354,7 @@ def a_zombie_is_believed(right):
     """What a handler of an older claim says counts for the present one."""
 
     def take_off(self, batch, partition):
-        self._holding_of = lambda batch, partition: self.holdings.get(partition)
+        self._owned_of = lambda batch, partition: self.owned.get(partition)
 
     return take_off
 
@@ -364,9 +364,9 @@ def released_while_in_flight(right):
     """Partitions are handed over without waiting for handlers."""
 
     def releases(self):
-        for holding in self.holdings.values():
-            if holding.draining:
-                holding.flying = 0
+        for owned in self.owned.values():
+            if owned.draining:
+                owned.flying = 0
         return right(self)
 
     return releases
@@ -374,54 +374,54 @@ def released_while_in_flight(right):
 
 @mutant(Group, "surveyed")
 def who_was_fenced_goes_on(right):
-    """A look at the documents gives nothing up, so what was redriven is not seen."""
+    """A look at the states gives nothing up, so what was redriven is not seen."""
 
-    def surveyed(self, documents):
-        held = dict(self.holdings)
+    def surveyed(self, states):
+        held = dict(self.owned)
         same = {
-            p: d if p not in held else Document(*d)._replace(epoch=held[p].document.epoch) for p, d in documents.items()
+            p: d if p not in held else PartitionState(*d)._replace(epoch=held[p].state.epoch) for p, d in states.items()
         }
         return right(self, same)
 
     return surveyed
 
 
-@mutant(Group, "relieved")
+@mutant(Group, "finish_and_take")
 def the_next_batch_is_not_marked(right):
     """What follows a batch is handed out, and the marks of it are left out of the commit."""
 
-    def relieved(self, batch, done, *more):
+    def finish_and_take(self, batch, done, *more):
         settlements, following = right(self, batch, done, *more)
         if following is not None and settlements:
             left = {partition for partition, _ in following.marks} - {row[1] for row in done}
             for partition in left:
-                self.holdings[partition].document = self.holdings[partition].document._replace(
-                    revision=self.holdings[partition].document.revision - 1
+                self.owned[partition].state = self.owned[partition].state._replace(
+                    revision=self.owned[partition].state.revision - 1
                 )
             settlements = [each for each in settlements if each.partition not in left]
         return settlements, following
 
-    return relieved
+    return finish_and_take
 
 
-@mutant(Group, "relieved")
+@mutant(Group, "finish_and_take")
 def the_next_batch_begins_before_letters_are_stored(right):
-    """What follows a batch is marked while its partition owes letters."""
+    """What follows a batch is marked while its partition owes dead letters."""
 
-    def relieved(self, batch, done, *more):
-        with patch.object(Group, "_owes_letters", lambda self, holding: False):
+    def finish_and_take(self, batch, done, *more):
+        with patch.object(Group, "_owes_dead_letters", lambda self, owned: False):
             return right(self, batch, done, *more)
 
-    return relieved
+    return finish_and_take
 
 
-@mutant(Agent, "lose", trouble=0.03)
+@mutant(GroupDriver, "lose", trouble=0.03)
 def an_unknown_outcome_is_taken_for_known(right):
     """After a write that failed, the state machine goes on as if it knew what is stored."""
     return lambda self, partitions: None
 
 
-@mutant(Intake, "fetched", trouble=0.05)
+@mutant(Fetcher, "fetched", trouble=0.05)
 def what_was_not_read_is_forgotten(right):
     """When a read of the store is refused, what else was to be read is not asked for again."""
 
@@ -438,8 +438,8 @@ def what_was_not_read_is_forgotten(right):
 def leases_never_end(right):
     """Only a process whose lock is free is taken for dead."""
 
-    def dead(self, now, beats, alive):
-        right(self, now, beats, alive)
+    def dead(self, now, heartbeats, alive):
+        right(self, now, heartbeats, alive)
         return [name for name, member in self.members.items() if member.up and alive(member.process) is False]
 
     return dead
@@ -449,9 +449,9 @@ def leases_never_end(right):
 def leases_end_too_early(right):
     """A member is dead after a third of the lease time."""
 
-    def dead(self, now, beats, alive):
+    def dead(self, now, heartbeats, alive):
         with patch.object(self, "options", _Less(self.options)):
-            return right(self, now, beats, alive)
+            return right(self, now, heartbeats, alive)
 
     return dead
 
@@ -459,16 +459,16 @@ def leases_end_too_early(right):
 class _Less:
     def __init__(self, options):
         self.lease_s = options.lease_s / 3
-        self.beat_s = options.beat_s
+        self.heartbeat_s = options.heartbeat_s
 
 
-@mutant(Members, "beats")
+@mutant(Members, "heartbeats")
 def a_hang_hides_behind_its_beat(right):
     """A member whose handler hangs goes on raising its lease."""
 
-    def beats(self, now):
+    def heartbeats(self, now):
         for local in self.local.values():
             local.hung = False
         return right(self, now)
 
-    return beats
+    return heartbeats

@@ -5,7 +5,7 @@ from __future__ import annotations
 from events.simulation.host import Host
 
 import ringward as rw
-from ringward.events.stores import Retention
+from ringward.events.model.settings import Retention
 
 
 class Outsider(Host):
@@ -53,7 +53,9 @@ def publish(world, host, entries):
         world.saw(f"publish: {type(error).__name__}")
         world.must_reopen(host)
         return None
-    if world.turn_actor is None or world.turn_actor is not world.current:  # else it is stored when the turn is
+    if (
+        world.turn_actor is None or world.turn_actor is not world.current
+    ):  # else it is stored when the write transaction is
         world.ledger.check(world.ledger.receipts, entries, receipts)
     return receipts
 
@@ -111,7 +113,7 @@ def _group(world):
 def redrive(world, host):
     """Redrive one dead event, or all."""
     group = _group(world)
-    dead = [letter.seq for letter in host.handle.letters(group) if letter.state == "dead"]
+    dead = [dead_letter.seq for dead_letter in host.handle.dead_letters(group) if dead_letter.state == "dead"]
     if dead:
         chosen = dead if world.random.random() < 0.5 else [world.random.choice(dead)]
         if world.random.random() < 0.5:
@@ -122,11 +124,11 @@ def redrive(world, host):
 
 
 def drop(world, host):
-    """Drop a letter."""
+    """Drop a dead letter."""
     group = _group(world)
-    letters = host.handle.letters(group)
-    if letters:
-        host.handle.drop(group, [world.random.choice(letters).seq])
+    dead_letters = host.handle.dead_letters(group)
+    if dead_letters:
+        host.handle.drop(group, [world.random.choice(dead_letters).seq])
         world.saw("drop")
 
 

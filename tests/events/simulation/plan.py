@@ -70,15 +70,15 @@ def options(random):
     """The options of the groups: short times, small sizes, so that all bounds are met."""
     batch = random.choice((1, 3, 8, 20))
     return Options(
-        retry=Retry(attempts=random.choice((1, 2, 3, 4)), base_s=random.choice((0.05, 0.3)), most_s=0.6),
+        retry=Retry(attempts=random.choice((1, 2, 3, 4)), base_s=random.choice((0.05, 0.3)), wait_s_max=0.6),
         on_dead=random.choice(("park", "park", "park", "skip")),
         lease_s=2.4,
-        beat_s=0.75,
+        heartbeat_s=0.75,
         handler_timeout_s=3.0,
         slow_s=0.15,
         batch=batch,
         window=random.choice((batch, 4 * batch, 1000)),
-        letters=random.choice((3, 1000, 1000, 1000)),
+        dead_letters_max=random.choice((3, 1000, 1000, 1000)),
         batch_least=random.choice((1, batch)),
         prefetch_bytes=random.choice((1, 5, 1000, 1000)),
     )

@@ -16,8 +16,8 @@ from events.simulation.scheduler import Scheduler
 
 import ringward as rw
 from ringward.events import MemoryStore, Stream
-from ringward.events.event import Receipts
-from ringward.events.gate import ALONE_S
+from ringward.events.core.suspect_gate import ALONE_S
+from ringward.events.model.event import Receipts
 
 HEAL_S = 200.0  # by then everything is done: a member that died often waits for up to 30 s before it joins
 _START_MS = 1_000_000.0
@@ -103,7 +103,7 @@ class Simulation(Scheduler):
         return self.engine.handle_for(host)
 
     def wait_for_turn(self):
-        """Wait while another actor has the write turn."""
+        """Wait while another actor has the write transaction."""
         while self.turn_of is not None and self.turn_actor is not self.current:
             self.sleep(0.01)
 
@@ -225,7 +225,7 @@ class Simulation(Scheduler):
             host = self.random.choice(living)
             row = receipts.row if isinstance(receipts, Receipts) else None
             for post in host.posts:
-                post.agent.appended([(receipt.seq, receipt.partition) for receipt in receipts], row)
+                post.driver.appended([(receipt.seq, receipt.partition) for receipt in receipts], row)
             self.wake(host)
 
     # --- the run
@@ -260,7 +260,7 @@ class Simulation(Scheduler):
         people.stay(self, None)
         for round_ in range(3):
             self._drain(round_)
-            dead = {group: [each.seq for each in self.base.letters(group)] for group in self.plan.groups}
+            dead = {group: [each.seq for each in self.base.dead_letters(group)] for group in self.plan.groups}
             if not any(dead.values()):
                 break
             for group, seqs in dead.items():
@@ -271,20 +271,23 @@ class Simulation(Scheduler):
 
     def _drain(self, round_):
         if not self.run_until(self.idle, HEAL_S):
-            states = {group: self.base.documents(group) for group in self.plan.groups}
-            letters = {group: self.base.letters(group) for group in self.plan.groups}
-            raise Violation("healed drains", f"round {round_}, tail {self.ledger.tail}: {states} {letters}")
+            states = {group: self.base.states(group) for group in self.plan.groups}
+            dead_letters = {group: self.base.dead_letters(group) for group in self.plan.groups}
+            raise Violation("healed drains", f"round {round_}, tail {self.ledger.tail}: {states} {dead_letters}")
 
     def idle(self):
         """Whether everything is done, dead or parked behind a dead event, as the store says."""
         if len(self.base.groups()) < len(self.plan.groups):
             return False  # the keeper opens them again
         for group in self.plan.groups:
-            letters = self.base.letters(group)
-            if len(letters) < self.options.letters and self.base.lowest_unresolved(group) <= self.ledger.tail:
+            dead_letters = self.base.dead_letters(group)
+            if (
+                len(dead_letters) < self.options.dead_letters_max
+                and self.base.lowest_unresolved(group) <= self.ledger.tail
+            ):
                 return False
-            dead = {letter.key for letter in letters if letter.state == "dead"}
-            if any(letter.state == "redrive" or letter.key not in dead for letter in letters):
+            dead = {dead_letter.key for dead_letter in dead_letters if dead_letter.state == "dead"}
+            if any(dead_letter.state == "redrive" or dead_letter.key not in dead for dead_letter in dead_letters):
                 return False
         return not any(book.running for book in self.ledger.books.values())
 

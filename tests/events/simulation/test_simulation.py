@@ -27,7 +27,7 @@ INTERESTING = {
     *(f"an event {fate}" for fate in ("fails", "poison", "kills", "slow", "hangs", "publishes")),
     *(
         f"{write} {fate}"
-        for write in ("append", "mark", "settle", "claim", "change_view", "beat")
+        for write in ("append", "mark", "settle", "claim", "change_membership", "heartbeat")
         for fate in ("fails", "fails after", "dies", "dies after", "torn")
     ),
     *(f"inside dies at {point}" for point in ("append", "settle", "claimed")),

@@ -30,7 +30,7 @@ def delete_group(*, file: str, stream: Stream | None, group: str, yes: bool, as_
         if busy := _at_work(processor, group):
             raise click.ClickException(f"{group}: {', '.join(busy)} are at work: stop them first")
         waiting = sum(processor.store.unresolved(group).values())
-        letters = len(processor.store.letters(group))
+        letters = len(processor.store.dead_letters(group))
         if not yes and sys.stdin is not None and sys.stdin.isatty():
             left = f"{waiting:,} events that wait and {letters:,} dead and parked ones"
             click.confirm(f"{group}: delete it, with {left}?", abort=True, err=True)
@@ -43,6 +43,6 @@ def delete_group(*, file: str, stream: Stream | None, group: str, yes: bool, as_
 
 def _at_work(processor: Processor, group: str) -> list[str]:
     """Members that are up in processes that live."""
-    view = processor.store.view(group)
+    view = processor.store.membership(group)
     members = () if view is None else view.members
     return [name for name, member in members if member.up and processor.store.alive(member.process)]

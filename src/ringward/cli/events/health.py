@@ -125,7 +125,7 @@ def _look(file: str, stream: Stream | None, group: str | None) -> tuple[Health, 
             return found.with_reason("failed", f"no group is named {group!r}"), {}
         waiting = {name: sum(store.unresolved(name).values()) for name in found.groups}
         for name in found.groups:
-            view = store.view(name)
+            view = store.membership(name)
             up = [] if view is None else [(member, about.process) for member, about in view.members if about.up]
             # Others notice within milliseconds: who is still there now, nobody is left to take over from.
             gone = [member for member, process in up if store.alive(process) is False]

@@ -124,7 +124,7 @@ def streamed(
         outcome.handled = run.handled()
         victim = workers[killed].process.pid
         _check(outcome, rows, keys, victim, died_ns)
-        outcome.checks["nothing is in the dead-letter queue"] = not processor.store.letters(GROUP)
+        outcome.checks["nothing is in the dead-letter queue"] = not processor.store.dead_letters(GROUP)
         outcome.checks["the file is whole: digests, chain, SQLite's own check"] = not processor.verify()
     return outcome
 
@@ -170,14 +170,14 @@ def _until(so: Callable[[], bool], workers: Any) -> None:
 
 def _owners(processor: Processor) -> dict[int, str]:
     """Partition → member that has claimed it."""
-    documents = processor.store.documents(GROUP)
+    documents = processor.store.states(GROUP)
     return {partition: held.owner.rpartition("#")[0] for partition, held in documents.items() if held.owner is not None}
 
 
 def _joined(processor: Processor, members: Sequence[str]) -> bool:
     try:
         owners = _owners(processor)
-        view = processor.store.view(GROUP)
+        view = processor.store.membership(GROUP)
     except rw.UnknownGroupError:  # no worker has come so far
         return False
     up = set() if view is None else {name for name, member in view.members if member.up}

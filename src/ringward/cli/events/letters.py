@@ -12,8 +12,8 @@ from ringward.cli.events.records import PAYLOADS, as_dict, event_of, plain
 from ringward.cli.events.store import file_options, group_option, json_option, opened
 from ringward.cli.output import echo_json, echo_table, plain_name
 from ringward.cli.sources import InputError
-from ringward.events import Letter, Processor, Stream
-from ringward.events.event import Row
+from ringward.events import DeadLetter, Processor, Stream
+from ringward.events.model.event import Row
 
 __all__ = ["dead", "drop", "redrive"]
 
@@ -35,7 +35,7 @@ def dead(
     With --json: a line for each.
     """
     with opened(file, stream) as processor:
-        letters = processor.store.letters(group)
+        letters = processor.store.dead_letters(group)
         chosen = [letter for letter in letters if seq in (None, letter.seq)][:limit]
         if seq is not None and not chosen:
             raise InputError(file, f"seq {seq} is not in the dead-letter queue of {group}")
@@ -52,12 +52,12 @@ def dead(
         _list(group, letters, entries)
 
 
-def _described(letter: Letter, row: Row, payload: str) -> dict[str, Any]:
+def _described(letter: DeadLetter, row: Row, payload: str) -> dict[str, Any]:
     about = {"state": letter.state, "attempts": letter.attempts, "error": letter.error}
     return {**as_dict(event_of(row), payload), **about}
 
 
-def _list(group: str, letters: list[Letter], entries: list[tuple[Letter, Row]]) -> None:
+def _list(group: str, letters: list[DeadLetter], entries: list[tuple[DeadLetter, Row]]) -> None:
     count = sum(letter.state == "dead" for letter in letters)
     click.echo(f"{group}: {count:,} dead, {len(letters) - count:,} parked behind them or to be delivered again")
     rows = []
@@ -78,7 +78,7 @@ def _chosen(processor: Processor, group: str, seqs: tuple[int, ...], every: bool
     """The seqs that are meant; all must be there."""
     if bool(seqs) == every:
         raise click.UsageError("give --seq, or --all")
-    there = [letter.seq for letter in processor.store.letters(group) if state in (None, letter.state)]
+    there = [letter.seq for letter in processor.store.dead_letters(group) if state in (None, letter.state)]
     if missing := sorted(set(seqs).difference(there)):
         raise click.ClickException(f"{group}: seq {missing[0]} is not {state or 'in the dead-letter queue'}")
     return there if every else list(seqs)

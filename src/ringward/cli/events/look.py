@@ -14,7 +14,7 @@ from ringward.cli.events.store import file_options, json_option, opened
 from ringward.cli.output import echo_json, echo_table, plain_name
 from ringward.errors import UnknownGroupError
 from ringward.events import Processor, Stats, Stream
-from ringward.events.work import until_told
+from ringward.events.worker import until_told
 
 __all__ = ["lag", "tail", "verify"]
 

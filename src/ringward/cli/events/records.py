@@ -11,7 +11,7 @@ from typing import Any
 
 from ringward.cli.written import delimited
 from ringward.events import Event
-from ringward.events.event import Delivery, Row
+from ringward.events.model.event import Delivery, Row
 from ringward.texts import neutral
 
 __all__ = ["CSV_COLUMNS", "PAYLOADS", "as_csv", "as_dict", "beginning", "event_of", "iso_time", "json_line", "plain"]

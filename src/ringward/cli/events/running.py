@@ -15,7 +15,7 @@ from ringward.cli.events.store import Seconds, start_from
 from ringward.cli.output import CutOffError, DeadError
 from ringward.errors import StopTimeoutError
 from ringward.events import Processor
-from ringward.events.work import WORK_STOP_S, handle, until_told
+from ringward.events.worker import WORK_STOP_S, handle, until_told
 
 __all__ = ["Leaving", "Within", "finished", "leaving", "run_options"]
 
@@ -68,7 +68,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(*, until: Any, timeout_s: float | None, stop_timeout_s: float, lease_s: float, **options: Any) -> Any:
         within = Within(until, timeout_s, stop_timeout_s)
-        lease = {"lease_s": lease_s, "beat_s": min(1.0, lease_s / 5)}
+        lease = {"lease_s": lease_s, "heartbeat_s": min(1.0, lease_s / 5)}
         return command(within=within, lease=lease, **options)
 
     return wrapped
@@ -117,5 +117,5 @@ def finished(processor: Processor, group: str, within: Within, *, alive: bool = 
     if waiting:
         wait = f"1 event of {group} waits" if waiting == 1 else f"{waiting:,} events of {group} wait"
         raise click.ClickException(f"not idle after {within.timeout_s:g} s: {wait}")
-    if alive and (dead := sum(letter.state == "dead" for letter in processor.store.letters(group))):
+    if alive and (dead := sum(letter.state == "dead" for letter in processor.store.dead_letters(group))):
         raise DeadError(f"{dead:,} dead in group {group}: see ringward events dead")

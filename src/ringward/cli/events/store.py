@@ -34,7 +34,7 @@ _OPTIONS = {  # argument of the library → what it is called here, where that d
     "start": ("--start",),
     "members": ("--member", "--members"),
     "lease_s": ("--lease",),
-    "beat_s": ("--lease",),
+    "heartbeat_s": ("--lease",),
     "hash": ("--hash-key-file",),
 }
 
@@ -111,8 +111,8 @@ def opened(
 ) -> Iterator[Processor]:
     """A processor on a file, which must be there unless it may be `new`; `path` is the file's, if it has another."""
     try:
-        from ringward.events.stores.paths import resolved_path  # noqa: PLC0415 - the extra is looked for here
-        from ringward.events.stores.sqlite import SqliteStore  # noqa: F401, PLC0415 - needs the extra
+        from ringward.events.stores.sqlite.paths import resolved_path  # noqa: PLC0415 - the extra is looked for here
+        from ringward.events.stores.sqlite.store import SqliteStore  # noqa: F401, PLC0415 - needs the extra
     except ImportError as error:
         raise click.ClickException(NEEDED) from error
     path = path or file

@@ -15,10 +15,10 @@ from ringward.cli.events.watch import watched
 from ringward.cli.output import echo_json, note, plain_name, tidy
 from ringward.errors import ArgumentError, ArgumentTypeError
 from ringward.events import Hooks, Processor, Retry, Stream
-from ringward.events.notices import Died
+from ringward.events.engine.handlers import Handler
+from ringward.events.model.notifications import Died
 from ringward.events.processor import Start
-from ringward.events.runner import Handler
-from ringward.events.work import load_handler
+from ringward.events.worker import load_handler
 
 __all__ = ["work"]
 

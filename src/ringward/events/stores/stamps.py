@@ -113,7 +113,7 @@ class LogTime(NamedTuple):
         time_ms = stamp if not at else knots[at - 1][0] + stamp - knots[at - 1][1]
         return time_ms if at == len(knots) else min(time_ms, knots[at][0])
 
-    def mended(self, first: int, last: int, now_ms: int) -> LogTime:
+    def repaired(self, first: int, last: int, now_ms: int) -> LogTime:
         """Itself, or what is right now that a clock says `now_ms` and the log has stamps from `first` to `last`."""
         knots = self.knots
         if last < PLAUSIBLE_MS <= now_ms and self.time_of(last) < PLAUSIBLE_MS:

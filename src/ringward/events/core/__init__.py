@@ -1,0 +1,1 @@
+"""The state machines of a group: pure, without I/O, clocks or threads."""

@@ -1,0 +1,98 @@
+"""`Batch`: the events that one thread or task handles, and what became of them so far."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from ringward.events.model.event import Row
+from ringward.events.model.partition_state import PartitionState
+
+__all__ = ["Batch"]
+
+
+class Batch:
+    """A dispatch: events of one member's partitions, in the order in which one thread handles them.
+
+    Attributes
+    ----------
+    member : str
+    events : deque of (Row, int)
+        Rows, and the attempt that this delivery is. Whoever handles one takes it off first: `left_to_run`.
+    done : deque of Row
+        Where handled ones go.
+    failed : deque of (Row, str)
+        Where go those whose handler raised, with the error.
+    epochs : dict of int to int
+        partition → epoch.
+    marks : list of (int, PartitionState)
+        To be stored with `Store.mark` before the first handler runs.
+    open : dict of int to Row
+        What is not settled, by seq.
+    alone : bool
+        Whether it is one suspect that nothing else runs beside.
+    count, size : int
+        How many events it had at first, and the bytes of payload that it still holds.
+    began, ended : float or None
+        When its first handler was called, and when the last was over, as far as whoever runs it says so.
+    waited_s : float
+        Of the time between: what was spent waiting for the store.
+    waits : bool
+        Whether a handler waits for the store at this moment.
+    """
+
+    __slots__ = (
+        *("_stopped", "abandoned", "alone", "began", "count", "done", "ended", "epochs", "events", "failed", "gated"),
+        *("hung", "left", "marks", "member", "open", "since", "size", "slow", "waited_s", "waits"),
+    )
+
+    def __init__(self, member: str, *, alone: bool, now: float) -> None:
+        self.member = member
+        self.events: deque[tuple[Row, int]] = deque()
+        self.done: deque[Row] = deque()
+        self.failed: deque[tuple[Row, str]] = deque()
+        self.epochs: dict[int, int] = {}
+        self.marks: list[tuple[int, PartitionState]] = []
+        self.open: dict[int, Row] = {}
+        self.alone = alone
+        self.gated = True  # whether it counts at the gate
+        self.slow = False
+        self.hung = False
+        self.abandoned = False
+        self.left = -1  # how many events were left when it was last looked at, and since when
+        self.since = now
+        self.count = self.size = 0
+        self.began: float | None = None
+        self.ended: float | None = None
+        self.waited_s = 0.0
+        self.waits = False
+        self._stopped: set[tuple[int, bytes]] = set()
+
+    def left_to_run(self) -> Iterator[tuple[Row, int]]:
+        """Take off one event after the other, but for those behind a failed one of their key."""
+        events, stopped = self.events, self._stopped
+        while events:
+            try:
+                event = events.popleft()
+            except IndexError:  # taken back between the two
+                return
+            if not stopped or (event[0][1], event[0][3]) not in stopped:
+                yield event
+
+    def running(self) -> list[int]:
+        """The seqs that a handler is with: taken off, and without an outcome."""
+        over = {row[0] for row, _ in [*self.events, *self.failed]}.union(row[0] for row in list(self.done))
+        return [
+            seq for seq, row in list(self.open.items()) if seq not in over and (row[1], row[3]) not in self._stopped
+        ]
+
+    def stop_key(self, row: Row) -> None:
+        """An event failed: what follows of its key has to wait."""
+        self._stopped.add((row[1], row[3]))
+
+    def note(self, row: Row, error: str | None) -> None:
+        """Say what became of an event."""
+        if error is None:
+            self.done.append(row)
+        else:
+            self.failed.append((row, error))

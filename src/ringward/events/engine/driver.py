@@ -1,0 +1,508 @@
+"""`GroupDriver`: takes a `Group` through a `Store`. No threads, no clock: whoever has those calls it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from ringward.errors import TransactionError, UnknownGroupError
+from ringward.events.core.batch import Batch
+from ringward.events.core.effects import ChangeMembership, Claim, Read, Release
+from ringward.events.core.group import Group
+from ringward.events.logs import log
+from ringward.events.model.event import Row, size_of
+from ringward.events.model.membership import Membership
+from ringward.events.model.notifications import Notification
+from ringward.events.model.store import Settlement, Store, WriteTransaction
+from ringward.mutex import Mutex
+
+__all__ = ["GroupDriver"]
+
+T = TypeVar("T")
+
+_HEADS = 100_000
+_TOLD_BYTES = 4096  # of a payload that is kept until somebody looks; a larger one is read from the store
+_TOLD = 4096  # what is appended here beyond these, while nobody looks, is found in the store
+_MEMBERSHIP_CHANGES = 4  # in one tick: joining, and what follows from it
+
+
+class GroupDriver:
+    """The glue between the state machine of a group and a store.
+
+    Parameters
+    ----------
+    store : Store
+    group : Group
+    lock : Mutex, optional
+        Held while the group is asked, never while the store works. Groups that share a gate share it.
+    notify : callable, optional
+        Is told each notification of the group at the end of a tick, without the lock.
+
+    Notes
+    -----
+    `tick` is to be called by one thread at a time; the others by any.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        group: Group,
+        lock: Mutex | None = None,
+        notify: Callable[[Notification], None] | None = None,
+    ) -> None:
+        self.store = store
+        self.group = group
+        self.lock = lock or Mutex()
+        self._notify = notify
+        self._seen = store.totals().tail
+        self._told: deque[tuple[Sequence[tuple[int, int]], Row | None]] = deque(maxlen=_TOLD)
+        self._next_first = 0
+        self.deleted = False  # whether the store has no such group any more
+        self._survey_due = True
+        self._claims: deque[Claim] = deque()  # what is left to do of the last survey
+        self._write_transactions: dict[
+            Batch, WriteTransaction
+        ] = {}  # those that handlers have, or have lost while they run on
+        self._claiming = threading.Lock()  # a survey or a claim is under way; nobody waits for it
+
+    # --- time
+
+    def tick(self, now: float) -> None:
+        """Look at the store and at the time, and do what follows; nothing while the group is deleted."""
+        if self.deleted and not self._exists():
+            return
+        try:
+            self._tick(now)
+        except UnknownGroupError as error:
+            if not self.misses(error):
+                raise
+
+    def _tick(self, now: float) -> None:
+        group, store, name = self.group, self.store, self.group.name
+        self._end_lost_write_transactions()
+        for batch in list(group.batches):
+            if batch.done or batch.failed:
+                self.report(batch, now)
+        with self.lock:
+            heartbeats = group.members.heartbeats(now)
+        if heartbeats:
+            store.heartbeat(name, heartbeats)
+        for _ in range(_MEMBERSHIP_CHANGES):
+            membership = store.membership(name)
+            if membership is None and group.members.membership is not None and not self._exists():
+                return
+            if not self._look(now, membership):
+                break
+        self._survey()
+        self._catch_up()
+        self.settle_pending()
+        self.notify()
+
+    def due(self, now: float) -> float:
+        """When `tick` has something to do next, unless something is stored or a batch begins or ends before."""
+        with self.lock:
+            if self.deleted:
+                return math.inf
+            if self._survey_due or self._claims or self._write_transactions:
+                return now
+            group = self.group
+            due = group.members.due(now)
+            for batch in group.batches:
+                if batch.abandoned:
+                    continue
+                if not batch.slow or batch.done or batch.failed:
+                    return now
+                timeout = batch.since + group.options.handler_timeout_s
+                due = due if timeout <= now else min(due, timeout)  # what was late is seen
+            retry = group.next_due
+            return due if retry is None else min(due, retry)
+
+    @property
+    def queued(self) -> int:
+        """For how many workers there may be something to do, at most."""
+        with self.lock:
+            return self.group.queued + len(self._claims) + bool(self._told)
+
+    @property
+    def present(self) -> bool:
+        """Whether members of this process are in the membership; of a group that was deleted none is."""
+        return self.group.members.present and not self.deleted
+
+    def misses(self, error: BaseException) -> bool:
+        """Whether an error says that the group is not there: then it is looked for, and nothing is done until it is."""
+        if not isinstance(error, UnknownGroupError) or error.group != self.group.name:
+            return False
+        self._exists()
+        return True
+
+    def _exists(self) -> bool:
+        """Whether the store has the group. What is held of one that was deleted is forgotten."""
+        name = self.group.name
+        deleted = all(state.name != name for state in self.store.groups())
+        with self.lock:
+            changed, self.deleted = deleted != self.deleted, deleted
+        if changed:
+            self.lose(list(self.group.owned))
+            what = "was deleted: its consumer has nothing to do" if deleted else "is there again: its consumer goes on"
+            log(logging.WARNING, f"group {name} {what}", event="group_deleted" if deleted else "group_back", group=name)
+        return not deleted
+
+    def restart(self) -> None:
+        """Whoever worked for this group has stopped in the middle of it: what it held is claimed anew."""
+        self.lose(list(self.group.owned))
+        with self.lock:
+            for local in self.group.members.local.values():
+                local.hung = False
+
+    def abandon(self, now: float) -> None:
+        """Let others have at once what nobody works for any more; as if this process had died, but for the wait."""
+        group, store = self.group, self.store
+        with self.lock:
+            group.lost(list(group.owned))
+            for name in group.members.local:
+                group.leave(name)
+        for _ in range(_MEMBERSHIP_CHANGES):
+            membership = store.membership(group.name)
+            with self.lock:
+                effects = group.tick(now, membership, {}, {})
+            changes = [effect for effect in effects if isinstance(effect, ChangeMembership)]
+            if not changes or store.change_membership(group.name, changes[0].membership):
+                return
+
+    def notify(self) -> None:
+        """Tell what happened to the group since the last time."""
+        with self.lock:
+            notifications = self.group.notifications()
+        if self._notify is not None:
+            for notification in notifications:
+                self._notify(notification)
+
+    def _look(self, now: float, membership: Membership | None) -> bool:
+        """One tick of the group; whether the membership changed by it."""
+        heartbeats = self.store.heartbeats(self.group.name)
+        others = (
+            self.group.members.strangers(member for _, member in membership.members) if membership is not None else ()
+        )
+        alive = {process: self.store.alive(process) for process in others}
+        changed = False
+        with self.lock:
+            before = self.group.members.membership
+            effects = self.group.tick(now, membership, heartbeats, alive)
+            self._survey_due |= self.group.members.membership is not before or self.group.wanted
+        for effect in effects:
+            if isinstance(effect, Release):
+                self._release(effect)
+            elif isinstance(effect, ChangeMembership) and self.store.change_membership(
+                self.group.name, effect.membership
+            ):
+                changed = True
+                with self.lock:
+                    self.group.changed_membership(effect.membership)
+                self._survey_due = True
+        return changed
+
+    def _release(self, effect: Release) -> None:
+        settlements = [Settlement(partition, state) for partition, state in effect.states.items()]
+        try:
+            stale = self.store.settle(self.group.name, settlements)
+        except BaseException:
+            self.lose(effect.states)
+            raise
+        with self.lock:
+            self.group.released(effect.states, stale)
+
+    def _survey(self) -> None:
+        """Find what is to be claimed, and claim the first of it; the rest follows between batches.
+
+        Where nothing is held yet there is nobody to wait for it, and all is claimed.
+        """
+        nothing_held = not self.group.owned
+        if self._survey_due and self._claiming.acquire(blocking=False):
+            try:
+                self._survey_due = False
+                states = self.store.states(self.group.name)
+                membership = self.store.membership(self.group.name)
+                with self.lock:
+                    # Who owns has joined before. In an older membership it would look like one that is gone.
+                    self._survey_due = membership != self.group.members.membership
+                    self._claims = deque([] if self._survey_due else self.group.surveyed(states))
+            except BaseException:
+                self._survey_due = True
+                raise
+            finally:
+                self._claiming.release()
+        while self._claim_next() and nothing_held:
+            pass
+
+    def _claim_next(self) -> bool:
+        """Claim some of what the last survey found; whether anything was claimed."""
+        if not self._claims or not self._claiming.acquire(blocking=False):
+            return False
+        try:
+            if not self._claims:
+                return False
+            claim = self._claims.popleft()
+            states = self.store.claim(self.group.name, claim.owner, claim.epochs)
+            dead_letters = self.store.dead_letters(self.group.name, states)
+            with self.lock:
+                self.group.claimed(claim, states, dead_letters)
+        except BaseException:
+            self._survey_due = True
+            raise
+        finally:
+            self._claiming.release()
+        return True
+
+    def _catch_up(self) -> None:
+        """Learn what was appended, here and by others."""
+        with self.lock:
+            self._hear()
+        while heads := self.store.heads(self._seen, _HEADS):
+            with self.lock:
+                self.group.appended(heads)
+                self._seen = max(self._seen, heads[-1][0])
+
+    def appended(self, heads: Sequence[tuple[int, int]], row: Row | None = None) -> None:
+        """(seq, partition) of events that were appended; the row of a single one, if it is at hand.
+
+        Whoever publishes may be interrupted anywhere, so it changes nothing of the group: it leaves word.
+        """
+        self._told.append((heads, row if row is not None and len(row[5]) <= _TOLD_BYTES else None))
+
+    def _hear(self) -> None:
+        """Let the group know what was appended here; with the lock. What is not heard the next tick finds."""
+        while self._told:
+            heads, row = self._told.popleft()
+            following = heads[0][0] == self._seen + 1 and heads[-1][0] - heads[0][0] + 1 == len(heads)
+            if row is not None and following:  # all before are known, or it might not be the next of its partition
+                self.group.accepted(row)
+            else:
+                self.group.appended(heads)
+            if following:
+                self._seen = heads[-1][0]
+
+    # --- work
+
+    def next(self, now: float) -> Batch | None:
+        """A batch to run, its marks stored; None when there is nothing for now."""
+        while True:
+            for name in self._members():
+                self._fill(name)
+                with self.lock:
+                    batch = self.group.take(name, now)
+                if batch is not None:
+                    self._mark(batch)
+                    return batch
+            if not self.settle_pending() and not self._claim_next():
+                return None
+
+    def _members(self) -> list[str]:
+        """The members of this process for whom there may be something to do, each time beginning with another."""
+        with self.lock:
+            self._hear()
+            names = list(filter(self.group.members.is_in, self.group.busy()))
+        self._next_first += 1
+        at = self._next_first % len(names) if names else 0
+        return names[at:] + names[:at]
+
+    def _fill(self, member: str) -> None:
+        """Read what the member waits for, until there is a batch; before, go on with a takeover."""
+        self._claim_next()
+        room = self.group.options.batch
+        while room > 0:
+            with self.lock:
+                self._hear()
+                reads, rows, dead_letters, size = self.group.waits(member, room)
+            try:
+                if rows or dead_letters:
+                    self._recall(rows, dead_letters)
+            except BaseException:
+                with self.lock:  # what was not read is asked for again
+                    self.group.fetched(reads, [])
+                raise
+            if not reads:
+                return
+            room = self._read(reads, room, size)
+
+    def _read(self, reads: list[Read], room: int, size: int | None) -> int:
+        """Read until there are so many rows, or bytes of them; how many more rows there is room for."""
+        found: list[list[Row]] = []
+        try:
+            for at, (partition, after, limit, known) in enumerate(reads):
+                rows = self.store.read(partition, after, limit, size)
+                found.append(rows)
+                room -= len(rows)
+                if size is not None:
+                    size -= size_of(rows)
+                    if size <= 0:  # there may be more than it gave
+                        reads[at] = (partition, after, len(rows), known)
+                        room = 0
+                if room <= 0:
+                    break
+        finally:  # what was not read is asked for again
+            with self.lock:
+                self.group.fetched(reads, found)
+        return room
+
+    def _recall(self, rows: dict[int, list[int]], dead_letters: dict[int, list[int]]) -> None:
+        recalled: dict[int, list[Row]] = {partition: [] for partition in {**rows, **dead_letters}}
+        try:
+            for partition, found in recalled.items():
+                if partition in rows:
+                    found.extend(self.store.rows(rows[partition]))
+                if partition in dead_letters:
+                    found.extend(self.store.bodies(self.group.name, dead_letters[partition]))
+        finally:  # what was not read, of any of them, is asked for again at the next tick
+            with self.lock:
+                for partition, found in recalled.items():
+                    self.group.recalled(partition, found)
+
+    def _mark(self, batch: Batch) -> None:
+        if batch.marks:
+            try:
+                stale = self.store.mark(self.group.name, batch.marks)
+            except BaseException:
+                self.lose(batch.epochs)
+                with self.lock:
+                    self.group.finished(batch)
+                raise
+            with self.lock:
+                self.group.marks_stored(batch, stale)
+
+    def report(self, batch: Batch, now: float) -> None:
+        """Store the outcomes that a batch has so far."""
+        with self.lock:  # the ticker reports while the worker may finish
+            done, failed = _drained(batch.done), _drained(batch.failed)
+            settlements = self.group.handled(batch, done, failed, now)
+        self._settle(settlements)
+
+    def finish(self, batch: Batch, now: float, *, more: bool = False) -> Batch | None:
+        """Store the outcomes of a batch that nobody runs any more, and give back the rest.
+
+        Whoever asks for `more` gets the next batch to run, if there is one: its marks are stored in the same commit.
+        """
+        members = self._filled(batch, now) if more else []
+        with self.lock:  # the ticker reports while the worker may finish
+            self._write_transactions.pop(batch, None)
+            done, failed = _drained(batch.done), _drained(batch.failed)
+            settlements, following = self.group.finish_and_take(batch, done, failed, now, members)
+        try:
+            if settlements:
+                self._settle(settlements)
+            elif following is not None:
+                self._mark(following)
+            self.settle_pending()
+        except BaseException:
+            if following is not None:
+                with self.lock:
+                    self.group.finished(following)
+            raise
+        return following
+
+    def _filled(self, batch: Batch, now: float) -> list[str]:
+        """Read what the next batch needs while this one is not finished; the members that may have it."""
+        members = self._members()
+        if batch.member not in members:
+            members.append(batch.member)  # what waits for this very batch is in no queue yet
+        try:
+            for at, name in enumerate(members):
+                self._fill(name)
+                if self.group.has_some(name):
+                    return members[at:]
+        except BaseException:
+            self.finish(batch, now)
+            raise
+        return members
+
+    def write_transaction(self, batch: Batch) -> WriteTransaction:
+        """The write transaction, for the handlers of a batch; `commit` ends it, or `finish`."""
+        with self.lock:
+            self.group.begin_write_transaction(batch)
+        try:
+            while True:
+                write_transaction = self.store.write_transaction(self.group.name)
+                with self.lock:
+                    if not self.group.in_writing(batch):
+                        self._write_transactions[batch] = write_transaction
+                        return write_transaction
+                write_transaction.cancel()  # that write goes first
+        except BaseException:
+            with self.lock:
+                self.group.end_write_transaction(batch)
+            raise
+
+    def _end_lost_write_transactions(self) -> None:
+        """Let what waits for write transactions go on that were taken from handlers, which may be at it for long yet."""
+        for batch in [
+            batch for batch, write_transaction in list(self._write_transactions.items()) if write_transaction.lost
+        ]:
+            with self.lock:
+                self._write_transactions.pop(batch, None)
+                self.group.end_write_transaction(batch)
+
+    def commit(
+        self,
+        batch: Batch,
+        write_transaction: WriteTransaction,
+        done: Sequence[Row],
+        failed: Sequence[tuple[Row, str]],
+        now: float,
+    ) -> None:
+        """Commit a turn together with the acknowledgement of its events.
+
+        When that fails nothing of it is there; the events are delivered again, each alone.
+        """
+        with self.lock:
+            self._write_transactions.pop(batch, None)
+            settlements = self.group.handled_in_transaction(batch, done, failed, now)
+        partitions = {row[1] for row in done} | {row[1] for row, _ in failed}
+        try:
+            if partitions != {settlement.partition for settlement in settlements}:
+                raise TransactionError("a partition was taken over")
+            write_transaction.settle(settlements)
+        except BaseException:
+            write_transaction.cancel()
+            self.lose(partitions)
+            raise
+        with self.lock:
+            self.group.settled(settlements, ())
+
+    def lose(self, partitions: Iterable[int]) -> None:
+        """What was under way in these partitions is undone, or unknown: claim them anew."""
+        self._survey_due = True
+        with self.lock:
+            self.group.lost(partitions)
+
+    def settle_pending(self) -> bool:
+        """Store what has to be stored without a batch; whether there was anything."""
+        found = False
+        while True:
+            with self.lock:
+                settlements = self.group.pending()
+            if not settlements:
+                return found
+            self._settle(settlements)
+            found = True
+
+    def _settle(self, settlements: Sequence[Settlement]) -> None:
+        if not settlements:
+            return
+        try:
+            stale = self.store.settle(self.group.name, settlements)
+        except BaseException:
+            self.lose(settlement.partition for settlement in settlements)
+            raise
+        with self.lock:
+            self.group.settled(settlements, stale)
+
+
+def _drained(queue: deque[T]) -> list[T]:
+    """Take all off, also while another thread adds."""
+    taken: list[T] = []
+    while queue:
+        taken.append(queue.popleft())
+    return taken

@@ -1,0 +1,1 @@
+"""What is published, stored and told: values and protocols, and nothing that acts."""

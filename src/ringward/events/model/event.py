@@ -1,0 +1,248 @@
+"""`Event` and `Receipt`: what handlers get and producers keep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from ringward.errors import ArgumentTypeError, KeyTypeError, KeyValueError, StoreFormatError, UnsupportedError
+
+if TYPE_CHECKING:
+    from ringward.events.model.transaction import Transaction
+
+__all__ = [
+    "ADDED",
+    "OVER",
+    "TEXT",
+    "Delivery",
+    "Entry",
+    "Event",
+    "EventId",
+    "EventKey",
+    "Receipt",
+    "Receipts",
+    "Row",
+    "headers_from",
+    "key_from_bytes",
+    "key_to_bytes",
+    "payload_of",
+    "size_of",
+]
+
+EventKey: TypeAlias = str | bytes | int
+EventId: TypeAlias = str | bytes | int
+
+# A row of the log: seq, partition, kind of the key, key as bytes, id, payload, headers as JSON, milliseconds since 1970.
+# A plain tuple: a batch has hundreds of them, and most are looked at once.
+Row: TypeAlias = tuple[int, int, int, bytes, EventId | None, bytes, str | None, int]
+
+payload_of = itemgetter(5)
+
+# What is appended: a row without its seq and time.
+Entry: TypeAlias = tuple[int, int, bytes, EventId | None, bytes, str | None]
+
+
+def size_of(rows: Sequence[Row]) -> int:
+    """Payload bytes of rows."""
+    return sum(map(len, map(payload_of, rows)))
+
+
+# What is to be done about a transaction that is asked for too late, or by somebody else.
+OVER = (
+    "event.transaction is there until its event's handler ends, and for that alone: write before it returns; afterwards"
+    " p.query reads, and p.publish hands on work"
+)
+ADDED = "\n"  # between the producer's headers and those that hooks added; JSON text has none
+TEXT, _BYTES, _POSITIVE, _NEGATIVE = range(4)
+_LEAST, _MOST = -(2**63), 2**64 - 1
+
+
+def key_to_bytes(key: EventKey) -> tuple[int, bytes]:
+    """The kind of a key, and the bytes that it is hashed as; keys with the same bytes are one key."""
+    if isinstance(key, str):
+        try:
+            return TEXT, str.encode(key)  # the text it holds, whatever a subclass makes of it
+        except UnicodeEncodeError:
+            raise KeyValueError("key must be text without lone surrogates") from None
+    if isinstance(key, bytes | bytearray | memoryview):
+        return _BYTES, bytes(key)
+    if isinstance(key, bool | np.bool_) or not isinstance(key, int | np.integer):
+        raise KeyTypeError(f"key must be str, bytes or int (was {type(key).__name__})")
+    number = int(key)
+    if not _LEAST <= number <= _MOST:
+        raise KeyValueError(f"key must be at least -2**63 and at most 2**64 - 1 (was int {number})")
+    return (_POSITIVE if number >= 0 else _NEGATIVE), (number & _MOST).to_bytes(8, "little")
+
+
+def key_from_bytes(kind: int, data: bytes) -> EventKey:
+    """The key that `key_to_bytes` took apart."""
+    if kind == TEXT:
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            raise StoreFormatError("a stored key that is text must be UTF-8: the file is damaged") from None
+    if kind == _BYTES:
+        return data
+    return int.from_bytes(data, "little", signed=kind == _NEGATIVE)
+
+
+def headers_from(text: str | None) -> dict[str, str]:
+    """The headers of a row; the producer's own win over added ones."""
+    if not text:
+        return {}
+    own, _, added = text.partition(ADDED)
+    try:
+        headers: dict[str, str] = json.loads(added) if added else {}
+        headers.update(json.loads(own) if own else {})
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        headers = {"": None}  # type: ignore[dict-item]
+    for value in headers.values():
+        if type(value) is not str:
+            raise StoreFormatError("stored headers must be a JSON object of texts: the file is damaged")
+    return headers
+
+
+class Receipt(NamedTuple):
+    """That an event is stored, and where.
+
+    Attributes
+    ----------
+    seq : int
+        Its number in the stream: dense, from 1.
+    partition : int
+    duplicate : bool
+        Whether this id was published before; `seq` is then that event's.
+    """
+
+    seq: int
+    partition: int
+    duplicate: bool = False
+
+
+class Receipts(list[Receipt]):
+    """What a store says of events that it has appended: the receipts; of a single one that is new also its row."""
+
+    __slots__ = ("row",)
+
+    def __init__(self, receipts: Iterable[Receipt], row: Row | None = None) -> None:
+        super().__init__(receipts)
+        self.row = row
+
+
+class Delivery:
+    """What the events of one delivery have in common; a store's driver sets `transaction`."""
+
+    __slots__ = ("codec", "epochs", "group", "transaction_of")
+
+    def __init__(self, group: str, epochs: Mapping[int, int], transaction_of: Any = None, codec: Any = None) -> None:
+        self.group = group
+        self.epochs = epochs  # partition → epoch
+        self.transaction_of = transaction_of
+        self.codec = codec
+
+
+class Event(tuple[Any, ...]):
+    """One event, as a handler gets it. Immutable.
+
+    Events that are handed to a group's handler carry the fencing token `(group, partition, epoch, seq)`:
+    an outside system that keeps the highest epoch it saw for (group, partition), and refuses lower
+    ones, cannot be written to by a consumer that was taken over.
+
+    Examples
+    --------
+    >>> from ringward.events import Processor
+    >>> with Processor() as p:
+    ...     @p.consumer("billing")
+    ...     def bill(event):
+    ...         print(event.seq, event.key, event.payload, event.attempt)
+    ...     receipt = p.publish("user:42", b"19.90", id="order-1")
+    ...     idle = p.run(until="idle")
+    1 user:42 b'19.90' 1
+    """
+
+    # A tuple of (row, attempt, delivery): as quick to make as can be, and nothing can be set.
+    __slots__ = ()
+
+    @property
+    def seq(self) -> int:
+        """Its number in the stream."""
+        seq: int = self[0][0]
+        return seq
+
+    @property
+    def partition(self) -> int:
+        """The partition of its key."""
+        partition: int = self[0][1]
+        return partition
+
+    @property
+    def key(self) -> EventKey:
+        """The key, as it was published."""
+        return key_from_bytes(self[0][2], self[0][3])
+
+    @property
+    def id(self) -> EventId | None:
+        """The producer's id, if it gave one."""
+        name: EventId | None = self[0][4]
+        return name
+
+    @property
+    def payload(self) -> Any:
+        """The payload: bytes, or what the codec makes of them."""
+        codec = self[2].codec
+        return self[0][5] if codec is None else codec.decode(self[0][5])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers."""
+        return headers_from(self[0][6])
+
+    @property
+    def at_ms(self) -> int:
+        """When it was accepted: milliseconds since 1970 of the store's clock, never falling."""
+        at_ms: int = self[0][7]
+        return at_ms
+
+    @property
+    def attempt(self) -> int:
+        """Which delivery this is that counts, from 1."""
+        attempt: int = self[1]
+        return attempt
+
+    @property
+    def group(self) -> str:
+        """The group that it is delivered to."""
+        group: str = self[2].group
+        return group
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under which its partition is owned: the fencing token."""
+        epoch: int = self[2].epochs[self[0][1]]
+        return epoch
+
+    @property
+    def transaction(self) -> Transaction:
+        """A handle on the store's own file: what it writes commits together with the acknowledgement.
+
+        Raises
+        ------
+        UnsupportedError
+            When the store has no transactions, and in coroutines. The event is dead then, without another attempt.
+        TransactionError
+            When the event's handler is over.
+        """
+        if self[2].transaction_of is None:
+            raise UnsupportedError("this store has no transactions: event.transaction needs a SqliteStore")
+        transaction: Transaction = self[2].transaction_of(self)
+        return transaction
+
+    def __repr__(self) -> str:
+        return f"<Event seq={self.seq} partition={self.partition} attempt={self.attempt} group={self.group!r}>"
+
+    def __reduce__(self) -> Any:
+        raise ArgumentTypeError("event", "used where it is delivered; pickle its payload", self)
