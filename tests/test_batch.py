@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 import ringward as rw
-from ringward import batch
-from ringward.frames import frames_of
+from ringward.engines import assign_batch as batch
+from ringward.engines.frames import frames_of
 
 KEYS = ["N14228", "", "é", "event 1", "N619AA", "N619AA", "x" * 300]
 NAMES = ["node1", "node2", "node3", "node4"]

@@ -13,8 +13,8 @@ Of whole columns and frames: `assign_batch`. Of a router for other processes: `S
 
 from ringward import errors
 from ringward._core import NO_NODE, cpu
-from ringward.batch import assign_batch
 from ringward.cluster import Cluster, Node
+from ringward.engines.assign_batch import assign_batch
 from ringward.errors import (
     ArgumentError,
     ArgumentTypeError,

@@ -27,8 +27,8 @@ from ringward._core import (
     point_moves,
     table_index,
 )
+from ringward.engines.frames import Library, NameArray, names_of
 from ringward.errors import ArgumentError, ArgumentTypeError
-from ringward.frames import Library, NameArray, names_of
 from ringward.markup import ROWS_MOST, escaped
 from ringward.texts import brief, percent
 

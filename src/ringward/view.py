@@ -11,9 +11,9 @@ import numpy.typing as npt
 from ringward._core import ListTable, Reader, State, Table, adopt_methods
 from ringward.checks import text_of
 from ringward.cluster import Cluster, Node
+from ringward.engines.frames import Library, NameArray, names_of
 from ringward.errors import ArgumentTypeError, UnknownNodeError
 from ringward.explanation import Explanation
-from ringward.frames import Library, NameArray, names_of
 from ringward.report import Report
 from ringward.tables import kind_of
 

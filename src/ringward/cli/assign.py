@@ -10,7 +10,6 @@ import click
 import numpy as np
 
 import ringward as rw
-from ringward.batch import BatchAssigner
 from ringward.cli.columnar import LINE, Columns, RecordRows, TextColumns, batch_ids, needed_pyarrow
 from ringward.cli.helping import examples
 from ringward.cli.inputs import TYPED_KINDS, Batch, Layout, Rows, kind_by_name, kind_of
@@ -19,6 +18,7 @@ from ringward.cli.progress import progress
 from ringward.cli.sinks import record_sink
 from ringward.cli.sources import PACKERS, ByteSource, InputError, byte_source, listed
 from ringward.cli.written import STDOUT, delimited, written
+from ringward.engines.assign_batch import BatchAssigner
 from ringward.texts import shown
 
 __all__ = ["assign"]

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 import ringward as rw
-from ringward.batch import BatchAssigner
 from ringward.cli.inputs import BATCH_ROWS, Batch, Layout, Rows
 from ringward.cli.sources import DAMAGED, ByteSource, InputError, listed
+from ringward.engines.assign_batch import BatchAssigner
 from ringward.texts import shown
 
 __all__ = ["LINE", "Columns", "RecordRows", "TextColumns", "batch_ids", "needed_pyarrow"]

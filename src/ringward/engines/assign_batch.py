@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 from ringward._core import COUNT_MOST, refuse_queries
 from ringward.advice import advice_on
 from ringward.checks import checked_int, checked_text, text_of
+from ringward.engines.frames import Form, Ids, frames_of
 from ringward.errors import ArgumentError, ArgumentTypeError
-from ringward.frames import Form, Ids, frames_of
 from ringward.keys import Family
 from ringward.router import Router
 from ringward.snapshot import Snapshot
