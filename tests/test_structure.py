@@ -6,6 +6,7 @@ import ast
 import importlib.metadata
 import inspect
 import pydoc
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,17 @@ import ringward.events
 
 SOURCE = Path(__file__).parent.parent / "src" / "ringward"
 BENCH = SOURCE.parents[1] / "bench"
+EXT = SOURCE.parents[1] / "ext"
+FOLDERS = (
+    "base",
+    "hash",
+    "kernels",
+    "keys",
+    "tables",
+    "balance",
+    "routing",
+    "events",
+)  # each builds on those before it
 
 
 def test_exports_are_all_there_and_sorted_once() -> None:
@@ -131,6 +143,30 @@ def test_compiled_code_has_one_door() -> None:
                 assert not (node.module or "").startswith("ringward._core."), path
             if isinstance(node, ast.Import):
                 assert not any(alias.name.startswith("ringward._core.") for alias in node.names), path
+
+
+def test_compiled_modules_build_on_folders_before_their_own() -> None:
+    """Keys and tables know nothing of each other, and events nothing of routing."""
+    sources = [path for path in EXT.rglob("*.p*") if path.suffix in {".pyx", ".pxd"}]
+    folder_of = {path.stem: path.parent.name for path in sources}
+    assert {*folder_of.values()} == {*FOLDERS}
+    used: dict[str, set[str]] = {folder: set() for folder in FOLDERS}
+    for path in sources:
+        for match in re.finditer(
+            r"^from (?:\.|ringward\._core\.)(\w+) c?import", path.read_text("utf-8"), re.MULTILINE
+        ):
+            used[path.parent.name].add(folder_of[match[1]])
+    for place, folder in enumerate(FOLDERS):
+        assert used[folder] <= {*FOLDERS[: place + 1]}, folder
+    assert "keys" not in used["tables"]
+    assert used["events"] <= {"base", "hash", "events"}
+
+
+def test_every_compiled_source_is_listed_under_its_folder() -> None:
+    """What is not listed is not compiled, or not rebuilt when it changes."""
+    sources = [path for path in EXT.rglob("*.p*") if path.suffix in {".pyx", ".pxd"}]
+    listed = {*re.findall(r"\b(\w+/\w+)\b", (EXT / "CMakeLists.txt").read_text("utf-8"))}
+    assert {f"{path.parent.name}/{path.stem}" for path in sources} <= listed
 
 
 def test_subclasses_have_the_compiled_methods_as_their_own() -> None:

@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 cdef enum:
+    TURN = 1 << 14    # rows between two looks at the clock
     MIX_SWEEPS = 4    # swaps tried per entry of a first table; one already looks random, but tight zones reject some
     DEAL_TRIES = 48   # draws from the urn before a slot is left to the augmenting paths
     OWNER_TRIES = 12  # of these, draws that insist on a node that may still own more

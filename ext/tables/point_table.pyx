@@ -19,11 +19,11 @@ import numpy as np
 
 from libc.stdint cimport int64_t
 from .cpu cimport kernels
-from .kernels cimport AHEAD_HASHES, LINE_POINTS, MIXED, MOST_AT_ONCE, Rows
+from .kernels cimport AHEAD_HASHES, BLOCK, LINE_POINTS, MIXED, MOST_AT_ONCE, Rows
 from .lanes cimport rw_rank16
 from .mix cimport mul_high, rw_mul128, rw_prefetch, rw_publish, rw_published
 from .pause cimport pause
-from .table cimport BLOCK, FETCHED, NO_NODE
+from .table cimport FETCHED, NO_NODE
 from .thinned cimport Thinned, walk_thinned
 
 cimport numpy as cnp

@@ -16,10 +16,10 @@ import numpy as np
 from libc.math cimport INFINITY, frexp, ldexp
 from libc.stdint cimport int64_t
 from .cpu cimport kernels
-from .kernels cimport AHEAD_HASHES
+from .kernels cimport AHEAD_HASHES, BLOCK
 from .mix cimport mul_high
 from .pause cimport pause
-from .table cimport BLOCK, NO_NODE
+from .table cimport NO_NODE
 from .xxh3 cimport finish_9to16, flip_9to16_high, flip_9to16_low
 
 cimport numpy as cnp

@@ -5,6 +5,7 @@
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
+    BLOCK = 1024  # keys hashed, then looked up, at a time: their hashes, 8 KiB, stay in the first cache
     MIXED = 0xFFFF  # no owner here: ask the exact points
     LINE_POINTS = 15  # the 16th pair closes the line
     MOST_AT_ONCE = 1024  # keys a call of `look_up` or `look_up_padded`

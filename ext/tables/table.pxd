@@ -10,7 +10,6 @@ cdef extern from *:
 
 cdef enum:
     FETCHED = 64  # keys whose places in a large table, two or three cache lines each, are on their way together
-    BLOCK = 1024  # keys hashed, then looked up, at a time: their hashes, 8 KiB, stay in the first cache
 
 
 cdef class Table:

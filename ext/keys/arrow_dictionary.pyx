@@ -6,8 +6,8 @@ from .arrow cimport OwnedArray
 from .arrow_abi cimport ArrowArray
 from .arrow_columns cimport IN_DICTIONARY, ArrowColumn, Layout, integer_t, load
 from .hashing cimport HashSpec
+from .kernels cimport BLOCK
 from .pause cimport pause
-from .table cimport BLOCK
 
 cimport numpy as cnp
 

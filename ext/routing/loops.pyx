@@ -13,11 +13,11 @@ from libc.string cimport memset
 from .columns cimport key_source
 from .cpu cimport kernels
 from .hashing cimport Hasher
-from .kernels cimport MOST_AT_ONCE, Rows
+from .kernels cimport BLOCK, MOST_AT_ONCE, Rows
 from .parallel cimport Loop, checked_threads
 from .pause cimport rw_clock_ms
 from .sources cimport plain_array
-from .table cimport BLOCK, FETCHED, NO_NODE
+from .table cimport FETCHED, NO_NODE
 
 cnp.import_array()
 
