@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ringward._core import Hasher, Reader, State
+from ringward.change import Change, Operation, adding, marking, removing, reweighing
 from ringward.checks import checked_text
 from ringward.cluster import Cluster, Node, Nodes, as_nodes
 from ringward.errors import ArgumentError, ArgumentTypeError, ChangeError, RingwardError, SnapshotError
@@ -22,12 +22,9 @@ from ringward.transfer import Transfer
 from ringward.view import Placed, View, effective_table
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
 __all__ = ["Change", "Placed", "Router"]
-
-Operation = Callable[[Cluster], Cluster]
 
 _KINDS: WeakValueDictionary[str, type[Router]] = WeakValueDictionary()  # the placements, by what snapshots call them
 
@@ -160,7 +157,7 @@ class Router(View, metaclass=ABCMeta):
         >>> ring.route("event1"), ring.mark_down("node2").share, ring.route("event1")
         ('node2', 0.3502328843141868, 'node3')
         """
-        return self._change(_marking(names, down=True))
+        return self._change(marking(names, down=True))
 
     def mark_up(self, *names: str) -> Transfer:
         """Take nodes for live again: exactly the keys that left them come back.
@@ -179,7 +176,7 @@ class Router(View, metaclass=ABCMeta):
         UnknownNodeError, ArgumentError
             As `mark_down`.
         """
-        return self._change(_marking(names, down=False))
+        return self._change(marking(names, down=False))
 
     def add(self, *nodes: Node | str) -> Transfer:
         """Take in new members, live.
@@ -198,7 +195,7 @@ class Router(View, metaclass=ABCMeta):
         DuplicateNodeError
             When a name is a member already.
         """
-        return self._change(_adding(nodes))
+        return self._change(adding(nodes))
 
     def remove(self, *names: str) -> Transfer:
         """Let members go for good.
@@ -217,7 +214,7 @@ class Router(View, metaclass=ABCMeta):
         UnknownNodeError
             When a name is no member's.
         """
-        return self._change(_removing(names))
+        return self._change(removing(names))
 
     def reweigh(self, name: str, weight: float) -> Transfer:
         """Give a member another weight; 0 drains it.
@@ -237,7 +234,7 @@ class Router(View, metaclass=ABCMeta):
         UnknownNodeError, ArgumentError
             For no member's name, or a weight that is none.
         """
-        return self._change(_reweighing(name, weight))
+        return self._change(reweighing(name, weight))
 
     def change(self) -> Change:
         """Several changes as one: one epoch, one Transfer, all or nothing.
@@ -330,95 +327,3 @@ def _forked() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
-
-
-class Change:
-    """Changes that are recorded and applied together at the end of a `with` block.
-
-    Attributes
-    ----------
-    transfer : Transfer
-        What they moved; there after the block.
-    """
-
-    def __init__(self, router: Router) -> None:
-        self._router = router
-        self._operations: list[Operation] = []
-        self._thread: int | None = None  # that entered it; another one may leave it
-        self._open = False
-        self.transfer: Transfer
-
-    def __enter__(self) -> Self:
-        thread = threading.get_ident()
-        if thread in self._router._changing:
-            raise ChangeError("a change() of this router is open in this thread already")
-        if self._thread is not None:
-            raise ChangeError("a change() serves one with block")
-        self._thread = thread
-        self._open = True
-        self._router._changing.add(thread)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._open = False
-        self._router._changing -= {self._thread}
-        if kind is None:
-            self.transfer = self._router._change(self._all)
-
-    def _all(self, cluster: Cluster) -> Cluster:
-        for operation in self._operations:
-            cluster = operation(cluster)
-        return cluster
-
-    def _record(self, operation: Operation) -> None:
-        if not self._open:  # it would be recorded, and never applied
-            raise ChangeError("a change() takes operations inside its with block, and applies them at its end")
-        self._operations.append(operation)
-
-    def mark_down(self, *names: str) -> None:
-        """As `Router.mark_down`."""
-        self._record(_marking(names, down=True))
-
-    def mark_up(self, *names: str) -> None:
-        """As `Router.mark_up`."""
-        self._record(_marking(names, down=False))
-
-    def add(self, *nodes: Node | str) -> None:
-        """As `Router.add`."""
-        self._record(_adding(nodes))
-
-    def remove(self, *names: str) -> None:
-        """As `Router.remove`."""
-        self._record(_removing(names))
-
-    def reweigh(self, name: str, weight: float) -> None:
-        """As `Router.reweigh`."""
-        self._record(_reweighing(name, weight))
-
-
-def _some(argument: str, given: tuple[Any, ...]) -> None:
-    if not given:
-        raise ArgumentError(argument, "at least one", given)
-
-
-def _marking(names: tuple[str, ...], *, down: bool) -> Operation:
-    _some("names", names)
-    return lambda cluster: cluster.mark(names, down=down)
-
-
-def _adding(nodes: tuple[Node | str, ...]) -> Operation:
-    _some("nodes", nodes)
-    fresh = as_nodes(nodes)
-    return lambda cluster: cluster.add(fresh)
-
-
-def _removing(names: tuple[str, ...]) -> Operation:
-    _some("names", names)
-    return lambda cluster: cluster.remove(names)
-
-
-def _reweighing(name: str, weight: float) -> Operation:
-    checked = Node("weight", weight).weight  # the bound is the node's
-    return lambda cluster: cluster.reweigh(name, checked)
