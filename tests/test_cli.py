@@ -708,7 +708,7 @@ DEMO_ROUTERS = {
 @pytest.fixture
 def _routing_alone(monkeypatch):
     """Leave out the second part of the demo, which has its tests in tests/events."""
-    monkeypatch.setattr("ringward.cli.demo._streamed", lambda flights, *, quiet: None)
+    monkeypatch.setattr("ringward.cli.demo.command._streamed", lambda flights, *, quiet: None)
 
 
 @pytest.mark.usefixtures("_routing_alone")
@@ -744,7 +744,7 @@ def test_the_demos_figures_are_those_of_routing_each_event(nodes):
 def test_the_demo_tells_its_figures_in_tables(monkeypatch):
     """Who owns how many events, what moved, who took over, and each check's result."""
     text = run("demo")
-    monkeypatch.setattr("ringward.cli.demo._streamed", lambda flights, *, quiet: None)
+    monkeypatch.setattr("ringward.cli.demo.command._streamed", lambda flights, *, quiet: None)
     for outcome in run_json("demo")["strategies"]:
         lines = [line for line in text.splitlines() if line.startswith(outcome["strategy"])]
         assert all(f"{count:,}" in lines[0] for count in outcome["owners"].values())

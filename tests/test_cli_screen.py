@@ -60,7 +60,7 @@ def test_the_demo_fits_a_terminal(width):
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     code = (
-        "import sys; import ringward.cli.demo as demo; demo._streamed = lambda *_, **__: None;"
+        "import sys; import ringward.cli.demo.command as demo; demo._streamed = lambda *_, **__: None;"
         "sys.argv = ['ringward', 'demo']; import ringward.cli; ringward.cli.main()"
     )
     env = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}

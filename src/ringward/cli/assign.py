@@ -14,10 +14,10 @@ from ringward.cli.columnar import LINE, Columns, RecordRows, TextColumns, batch_
 from ringward.cli.helping import examples
 from ringward.cli.inputs import TYPED_KINDS, Batch, Layout, Rows, kind_by_name, kind_of
 from ringward.cli.options import key_options, membership_options
+from ringward.cli.output_file import STDOUT, delimited, output_file
 from ringward.cli.progress import progress
 from ringward.cli.sinks import record_sink
 from ringward.cli.sources import PACKERS, ByteSource, InputError, byte_source, listed
-from ringward.cli.written import STDOUT, delimited, written
 from ringward.engines.assign_batch import BatchAssigner
 from ringward.texts import shown
 
@@ -112,7 +112,7 @@ def _assign_records(
     _check_names(source, rows.schema.names, added, unique=True)
     schema = assigner.joined(rows.schema.empty_table(), assigner.ids([])).schema
     with (
-        written(output) as target,
+        output_file(output) as target,
         record_sink(output, target, schema, rows.key, added, as_json=as_json) as sink,
         progress(source, rows.rows_total, quiet=_on_terminal(output)) as advance,
     ):
@@ -129,7 +129,7 @@ def _assign_text(rows: Rows, assigner: BatchAssigner, source: ByteSource, output
     if columns is None and own is None and delimiter is not None:
         columns = [LINE]  # lines become a table
     _check_names(source, rows.columns or [], assigner.added, unique=as_json)
-    with written(output) as target, progress(source, None, quiet=_on_terminal(output)) as advance:
+    with output_file(output) as target, progress(source, None, quiet=_on_terminal(output)) as advance:
         if columns is not None and not as_json:
             target.write(delimited([[*columns, *assigner.added]], delimiter))
         for batch in rows.batches():

@@ -12,7 +12,7 @@ import click
 
 import ringward as rw
 from ringward.cli.assign import assign
-from ringward.cli.demo import demo
+from ringward.cli.demo.command import demo
 from ringward.cli.helping import ListedGroup
 from ringward.cli.inspect import explain, report
 from ringward.cli.output import INTERRUPTED, tidy

@@ -11,7 +11,7 @@ from typing import Any
 import click
 import numpy as np
 
-from ringward.cli.guesses import LINES_LOOKED_AT, document_of
+from ringward.cli.mistaken_input import LINES_LOOKED_AT, document_of
 from ringward.cli.sources import PACKERS, ByteSource, InputError, beginning, decoded_lines, listed, table_rows
 from ringward.texts import shown
 

@@ -15,11 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
-from ringward.cli.leftovers import cleaned_on_signals
+from ringward.cli.cleanup import cleaned_on_signals
 from ringward.cli.sources import InputError, lzma_module
 from ringward.texts import neutral
 
-__all__ = ["STDOUT", "delimited", "written"]
+__all__ = ["STDOUT", "delimited", "output_file"]
 
 STDOUT = (None, "-", "/dev/stdout", "/dev/fd/1")
 _DEVICES = (
@@ -32,7 +32,7 @@ _FILE_MODE = 0o666  # before the umask, as the shell makes files
 
 
 @contextmanager
-def written(path: str | None) -> Iterator[IO[bytes]]:
+def output_file(path: str | None) -> Iterator[IO[bytes]]:
     """Stdout, or a file that takes its place once all is written: an error leaves no half of one, and what was there."""
     if path in STDOUT:
         target = sys.stdout.buffer

@@ -12,12 +12,12 @@ import numpy as np
 import ringward as rw
 from ringward.cli.helping import examples
 from ringward.cli.inputs import Layout
-from ringward.cli.moved import key_batches
 from ringward.cli.nodes import read_nodes
 from ringward.cli.options import Choice, key_options, strategy_options
 from ringward.cli.output import echo, echo_json, echo_table, percent
+from ringward.cli.output_file import STDOUT
+from ringward.cli.plan_keys import key_batches
 from ringward.cli.sources import byte_source
-from ringward.cli.written import STDOUT
 
 __all__ = ["plan"]
 

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import ringward as rw
 from ringward.cli.columnar import Columns, needed_pyarrow
 from ringward.cli.inputs import TYPED_KINDS, Batch, Layout, Rows, kind_by_name, kind_of
+from ringward.cli.output_file import delimited, output_file
 from ringward.cli.sinks import record_sink
 from ringward.cli.sources import ByteSource, InputError
-from ringward.cli.written import delimited, written
 from ringward.keys import Family
 from ringward.texts import shown
 
@@ -66,7 +66,7 @@ def _of_text(rows: Rows, source: ByteSource, hash: Family, moved_file: str | Non
         write = None
         if moved_file is not None:
             _refuse_taken(source, rows.columns or [])
-            target = stack.enter_context(written(moved_file))
+            target = stack.enter_context(output_file(moved_file))
             if rows.columns is not None:
                 target.write(delimited([[*rows.columns, *_ADDED]], rows.delimiter))
 
@@ -109,7 +109,7 @@ def _of_columns(
             schema = columns.schema
             for name in _ADDED:
                 schema = schema.append(pa.field(name, pa.string()))
-            target = stack.enter_context(written(moved_file))
+            target = stack.enter_context(output_file(moved_file))
             added = list(_ADDED)
             sink = stack.enter_context(record_sink(moved_file, target, schema, columns.key, added, as_json=False))
 

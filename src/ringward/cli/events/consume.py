@@ -15,8 +15,8 @@ from ringward.cli.events.logs import logged
 from ringward.cli.events.records import CSV_COLUMNS, PAYLOADS, as_csv, json_line
 from ringward.cli.events.running import Within, finished, leaving, run_options
 from ringward.cli.events.store import file_options, group_option, opened
+from ringward.cli.output_file import delimited
 from ringward.cli.sources import InputError
-from ringward.cli.written import delimited
 from ringward.events import Event, GiveBack, Stream
 from ringward.events.processor import Start
 from ringward.mutex import Mutex

@@ -18,8 +18,8 @@ import apsw
 import click
 
 import ringward as rw
+from ringward.cli.cleanup import cleaned_on_signals
 from ringward.cli.events import logbook
-from ringward.cli.leftovers import cleaned_on_signals
 from ringward.events import Processor
 
 __all__ = ["Streamed", "streamed"]

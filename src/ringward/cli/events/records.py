@@ -9,7 +9,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from ringward.cli.written import delimited
+from ringward.cli.output_file import delimited
 from ringward.events import Event
 from ringward.events.model.event import Delivery, Row
 from ringward.texts import neutral

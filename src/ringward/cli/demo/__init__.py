@@ -1,0 +1,1 @@
+"""`ringward demo`: the whole job on real events, with every claim checked."""
