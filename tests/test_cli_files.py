@@ -21,7 +21,7 @@ import pytest
 from command import fails, process, run, run_json
 
 import ringward as rw
-from ringward.cli import inputs, written
+from ringward.cli import inputs, output_file
 
 NAMES = ["node1", "node2", "node3", "node4"]
 ASSIGN = ["--key", "tail", "--nodes", "nodes.txt"]
@@ -417,28 +417,28 @@ def test_an_output_is_written_under_a_name_that_nobody_can_foresee(monkeypatch):
     """A link that was planted under the predictable name was followed, and the file it led to was cut to nothing."""
     Path("victim").write_text("PRECIOUS")
     made = []
-    token = written.secrets.token_hex
+    token = output_file.secrets.token_hex
 
     def planted(size):
         Path(f".out.csv.{os.getpid()}.part").symlink_to("victim")
         made.append(token(size))
         return made[0]
 
-    monkeypatch.setattr(written.secrets, "token_hex", planted)
-    give = written._give_mode
+    monkeypatch.setattr(output_file.secrets, "token_hex", planted)
+    give = output_file._give_mode
 
     def seen(partial, found):
         assert made[0] in partial.name
         assert stat.S_IMODE(partial.stat().st_mode) == 0o600
         give(partial, found)
 
-    monkeypatch.setattr(written, "_give_mode", seen)
+    monkeypatch.setattr(output_file, "_give_mode", seen)
     run("assign", "-", "--nodes", "nodes.txt", "--output", "out.csv", stdin="a\n")
     assert Path("victim").read_text() == "PRECIOUS"
     assert Path("out.csv").read_text().startswith("line,owner\na,")
     assert not [path for path in Path().iterdir() if made[0] in path.name]
     Path(f".ringward.{made[0]}.part").symlink_to("victim")  # if it were foreseen all the same
-    monkeypatch.setattr(written.secrets, "token_hex", lambda _size: made[0])
+    monkeypatch.setattr(output_file.secrets, "token_hex", lambda _size: made[0])
     assert "cannot be written" in fails("assign", "-", "--nodes", "nodes.txt", "--output", "out.csv", stdin="a\n")
     assert Path("victim").read_text() == "PRECIOUS"
 
@@ -501,10 +501,10 @@ def test_a_link_as_the_output_stays_and_its_file_is_replaced(monkeypatch):
     assert Path("folder/real").read_text().startswith("a\t")
     Path().chmod(0o1777)
     run(*args, stdin="b\n")
-    monkeypatch.setattr(written.os, "geteuid", lambda: 12345)
+    monkeypatch.setattr(output_file.os, "geteuid", lambda: 12345)
     lstat = Path.lstat
     changed = lambda path: os.stat_result((*lstat(path)[:4], 999, *lstat(path)[5:]))  # noqa: E731
-    monkeypatch.setattr(written.Path, "lstat", changed)
+    monkeypatch.setattr(output_file.Path, "lstat", changed)
     assert fails(*args, stdin="c\n") == "out: is a link that another user made, in a folder that all may write to"
     assert Path("folder/real").read_text().startswith("b\t")
 
