@@ -90,7 +90,7 @@ def test_what_verify_says_is_bounded(path):
         ("UPDATE ringward_documents SET done = 'x' WHERE partition = 1", "partition 1, column done: must be JSON"),
         ("UPDATE ringward_documents SET epoch = 9223372036854775807", "column epoch: must be an integer from 0"),
         ("UPDATE ringward_documents SET cursor = 5000 WHERE partition = 1", "partition 1: cursor 5000 is above"),
-        ("DELETE FROM ringward_documents WHERE partition = 2", "partition 2: its document is missing"),
+        ("DELETE FROM ringward_documents WHERE partition = 2", "partition 2: its state is missing"),
         ("UPDATE ringward_letters SET state = 'lost'", "column state: must be dead, parked or redrive"),
         ("UPDATE ringward_views SET members = '[[1]]'", "table ringward_views, group 1, column members"),
         ("UPDATE ringward_views SET router = x'00ff'", "column router: must be a router's snapshot"),

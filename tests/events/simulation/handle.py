@@ -177,7 +177,7 @@ class HandledTurn:
         if self.handle.host.dead:
             raise Gone
         if self.handle.world.open_turn is not self:
-            raise rw.TransactionError("the turn is over")
+            raise rw.TransactionError("the write transaction is over")
 
     def _over(self):
         world = self.handle.world

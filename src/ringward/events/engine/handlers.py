@@ -193,8 +193,8 @@ class Runner:
             text = self._texts.line(error)
             log(
                 logging.WARNING,
-                f"group {delivery.group}: a turn is lost, its events are delivered again: {text}",
-                event="turn_lost",
+                f"group {delivery.group}: a write transaction is lost, its events are delivered again: {text}",
+                event="transaction_lost",
                 group=delivery.group,
                 error=text,
             )

@@ -220,7 +220,7 @@ class WorkerPool:
             for _ in range(missing):
                 self._add_thread(post, name)
         except RuntimeError as error:  # the system gives no more threads: those that are there go on
-            self._troubles.met(f"the crew of group {post.driver.group.name}", error)
+            self._troubles.met(f"the workers of group {post.driver.group.name}", error)
 
     def _add_thread(self, post: _Post, name: str) -> None:
         thread = threading.Thread(target=self._work, args=(post, self._stopping), name=name, daemon=True)

@@ -174,7 +174,7 @@ class Repair:
 
             if not _is_right(check, right) or seq > self._most:
                 self._execute("DELETE FROM ringward_letters WHERE grp = ? AND seq = ?", (number, seq))
-                self._lost.append(f"group {name!r}: letter {seq} is lost")
+                self._lost.append(f"group {name!r}: dead letter {seq} is lost")
 
     def _repair_states(self, number: int, name: str, start: int, generation: int) -> None:
         wrong = set(range(self._stream.partitions))

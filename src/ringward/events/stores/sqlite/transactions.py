@@ -109,7 +109,7 @@ class Watchdog:
                     watched[1]()
                 except Exception as error:  # noqa: BLE001 - the next one is watched all the same
                     text = f"a handler's transaction could not be ended: {_TEXTS.line(error)}"
-                    log(logging.ERROR, text, event="turn_stuck", trace=_TEXTS.trace(error), error=_TEXTS.line(error))
+                    log(logging.ERROR, text, event="transaction_stuck", trace=_TEXTS.trace(error), error=_TEXTS.line(error))
 
 
 class SqliteTransaction:
@@ -256,7 +256,7 @@ class SqliteWriteTransaction:
             self._lose()
             self.transaction.over = self.transaction.over or "a statement ended the whole transaction"
         if self.lost:
-            raise TransactionError(self.transaction.over or "the turn is over")
+            raise TransactionError(self.transaction.over or "the write transaction is over")
 
     def _shut(self) -> None:
         """Let the handle be dead; when this returns, nothing is interrupted any more."""

@@ -149,7 +149,7 @@ class Verification:
                     same = False
                 if not same:
                     self._say(
-                        f"letter {seq} of group {group!r}, partition {partition}: "
+                        f"dead letter {seq} of group {group!r}, partition {partition}: "
                         "the event is not the one that was appended"
                     )
 
@@ -169,7 +169,7 @@ class Verification:
                             f" {self._tail}"
                         )
             for partition in sorted({*range(partitions)} - {row[0] for row in rows}):
-                self._say(f"group {name!r}, partition {partition}: its document is missing")
+                self._say(f"group {name!r}, partition {partition}: its state is missing")
             for partition in sorted(repr(row[0]) for row in rows if row[0] not in range(partitions)):
                 self._say(f"group {name!r}, partition {partition}: there is no such partition")
 
