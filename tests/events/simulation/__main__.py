@@ -30,7 +30,7 @@ def replay(seeds, *, sqlite, trace):
 
 
 def write_kills():
-    """Write which invariant notifications which mutant into the page on reliability."""
+    """Write which invariant notices which mutant into the page on reliability."""
     rows = []
     for name, mutant in MUTANTS.items():
         killed = kill(name)

@@ -173,12 +173,12 @@ class Book:
     def _new_letter(self, seq, dead_letter, before_all, write):
         before = before_all.get(seq)
         if dead_letter.state == "redrive":
-            require(write.name == "redrive", "letters change by the rules", f"{before} → {dead_letter} by {write}")
+            require(write.name == "redrive", "dead letters change by the rules", f"{before} → {dead_letter} by {write}")
             self.now(dead_letter.partition).kills[seq] = 0
             return
         require(
             write.name in ("settle", "transaction"),
-            "letters change by the rules",
+            "dead letters change by the rules",
             f"{before} → {dead_letter} by {write}",
         )
         if dead_letter.state == "dead":
@@ -195,7 +195,7 @@ class Book:
             ahead = [
                 s for s, other in (before_all | self.dead_letters).items() if other.key == dead_letter.key and s < seq
             ]
-            require(ahead, "letters change by the rules", f"parked behind nothing: {dead_letter}")
+            require(ahead, "dead letters change by the rules", f"parked behind nothing: {dead_letter}")
 
     # --- members
 
