@@ -7,7 +7,7 @@ import re
 import pytest
 from command import fails, run_json
 
-from ringward.cli.events import killed
+from ringward.cli.demo import stream
 
 
 def test_the_demo_kills_a_process_and_loses_nothing():
@@ -28,7 +28,7 @@ def test_the_demo_kills_a_process_and_loses_nothing():
 def test_the_demo_finds_out_what_went_wrong(spoil):
     """Each check fails on rows that are not as they should be."""
     keys = ["a", "b", "a", "b", "a", "b"]
-    rows = [killed._Row(seq, keys[seq - 1], seq % 2, 1, 1 if seq % 2 else 2, seq) for seq in range(1, 7)]
+    rows = [stream._Row(seq, keys[seq - 1], seq % 2, 1, 1 if seq % 2 else 2, seq) for seq in range(1, 7)]
     rows[4] = rows[4]._replace(pid=2, epoch=2, at_ns=50)
     names = {
         "lost": "every event was handled",
@@ -37,8 +37,8 @@ def test_the_demo_finds_out_what_went_wrong(spoil):
         "other": "each is the one that was published",
         "late": "node2 wrote nothing after it was taken over",
     }
-    good = killed.Streamed("node2", 6)
-    killed._check(good, rows, keys, 1, 10)
+    good = stream.Streamed("node2", 6)
+    stream._check(good, rows, keys, 1, 10)
     assert all(good.checks.values()), good.checks
     assert good.takeover_ms == 0.0
     spoiled = {
@@ -48,14 +48,14 @@ def test_the_demo_finds_out_what_went_wrong(spoil):
         "other": [rows[0]._replace(key="b"), *rows[1:]],
         "late": [*rows, rows[0]._replace(seq=7, at_ns=99)],
     }[spoil]
-    outcome = killed.Streamed("node2", 6)
-    killed._check(outcome, spoiled, [*keys, "a"] if spoil == "late" else keys, 1, 10)
+    outcome = stream.Streamed("node2", 6)
+    stream._check(outcome, spoiled, [*keys, "a"] if spoil == "late" else keys, 1, 10)
     assert outcome.checks[names[spoil]] is False
 
 
 def test_a_worker_of_the_demo_that_ends_is_one_line_of_error(monkeypatch):
     """What it said last is told."""
-    monkeypatch.setattr(killed.logbook, "__name__", "no_such_module")
+    monkeypatch.setattr(stream.logbook, "__name__", "no_such_module")
     message = fails("demo", "--json")
     assert re.match(r"the worker node\d ended: ", message)
     assert "no_such_module" in message

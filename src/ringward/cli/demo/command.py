@@ -15,7 +15,7 @@ from ringward.cli.helping import examples
 from ringward.cli.output import echo_json
 
 if TYPE_CHECKING:
-    from ringward.cli.events.killed import Streamed
+    from ringward.cli.demo.stream import Streamed
 
 __all__ = ["demo"]
 
@@ -54,7 +54,7 @@ def demo(ctx: click.Context, as_json: bool) -> None:
 def _streamed(flights: list[Flight], *, quiet: bool) -> Streamed | None:
     """The second part; None, and a word about it, where apsw is missing."""
     try:
-        from ringward.cli.events.killed import streamed  # noqa: PLC0415 - needs the extra `events`
+        from ringward.cli.demo.stream import streamed  # noqa: PLC0415 - needs the extra `events`
     except ImportError as error:
         if error.name != "apsw":
             raise

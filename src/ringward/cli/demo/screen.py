@@ -14,7 +14,7 @@ from ringward.cli.demo.strategies import FAILING, ZONES, Outcome
 from ringward.cli.output import echo_prose, echo_table, percent
 
 if TYPE_CHECKING:
-    from ringward.cli.events.killed import Streamed
+    from ringward.cli.demo.stream import Streamed
 
 __all__ = ["echo_strategies", "echo_stream", "progress_bars"]
 

@@ -8,12 +8,14 @@ from ringward.cli.events.backup import backup
 from ringward.cli.events.compact import compact
 from ringward.cli.events.configure import configure
 from ringward.cli.events.consume import consume
+from ringward.cli.events.dead_letters import dead, drop, redrive
 from ringward.cli.events.delete_group import delete_group
 from ringward.cli.events.health import health
-from ringward.cli.events.letters import dead, drop, redrive
-from ringward.cli.events.look import lag, tail, verify
+from ringward.cli.events.lag import lag
 from ringward.cli.events.publish import publish
 from ringward.cli.events.reset import reset
+from ringward.cli.events.tail import tail
+from ringward.cli.events.verify import verify
 from ringward.cli.events.work import work
 from ringward.cli.helping import ListedGroup, examples
 

@@ -11,8 +11,8 @@ from typing import IO, Any
 
 import click
 
+from ringward.cli.events.event_text import CSV_COLUMNS, PAYLOADS, as_csv, json_line
 from ringward.cli.events.logs import logged
-from ringward.cli.events.records import CSV_COLUMNS, PAYLOADS, as_csv, json_line
 from ringward.cli.events.running import Within, finished, leaving, run_options
 from ringward.cli.events.store import file_options, group_option, opened
 from ringward.cli.output_file import delimited

@@ -10,8 +10,8 @@ import click
 
 from ringward.cli.events.logs import logged
 from ringward.cli.events.running import Leaving, Within, finished, leaving, run_options
+from ringward.cli.events.status_line import watched
 from ringward.cli.events.store import file_options, group_option, json_option, opened
-from ringward.cli.events.watch import watched
 from ringward.cli.output import echo_json, note, plain_name, tidy
 from ringward.errors import ArgumentError, ArgumentTypeError
 from ringward.events import Hooks, Processor, Retry, Stream

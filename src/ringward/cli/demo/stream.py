@@ -19,7 +19,7 @@ import click
 
 import ringward as rw
 from ringward.cli.cleanup import cleaned_on_signals
-from ringward.cli.events import logbook
+from ringward.cli.demo import logbook
 from ringward.events import Processor
 
 __all__ = ["Streamed", "streamed"]
@@ -170,17 +170,17 @@ def _until(so: Callable[[], bool], workers: Any) -> None:
 
 def _owners(processor: Processor) -> dict[int, str]:
     """Partition → member that has claimed it."""
-    documents = processor.store.states(GROUP)
-    return {partition: held.owner.rpartition("#")[0] for partition, held in documents.items() if held.owner is not None}
+    states = processor.store.states(GROUP)
+    return {partition: state.owner.rpartition("#")[0] for partition, state in states.items() if state.owner is not None}
 
 
 def _joined(processor: Processor, members: Sequence[str]) -> bool:
     try:
         owners = _owners(processor)
-        view = processor.store.membership(GROUP)
+        membership = processor.store.membership(GROUP)
     except rw.UnknownGroupError:  # no worker has come so far
         return False
-    up = set() if view is None else {name for name, member in view.members if member.up}
+    up = set() if membership is None else {name for name, member in membership.members if member.up}
     return up == set(members) == set(owners.values()) and len(owners) == processor.store.stream.partitions
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ringward.cli.events.records import PAYLOADS, as_dict, event_of, plain
+from ringward.cli.events.event_text import PAYLOADS, as_dict, event_of, plain
 from ringward.cli.events.store import file_options, group_option, json_option, opened
 from ringward.cli.output import echo_json, echo_table, plain_name
 from ringward.cli.sources import InputError
