@@ -5,6 +5,7 @@ Compiled because it is asked before and after each commit: in Python it would ta
 import os
 
 from libc.string cimport memcmp, memcpy, memset
+from .frame_writes cimport RW_PREAD, RW_PWRITE
 
 cdef extern from *:
     """
@@ -162,6 +163,19 @@ cdef extern from *:
             if (file->users && file->path && !strcmp(file->path, path)) file->users--;
         pthread_mutex_unlock(&rw_changing);
     }
+    static int rw_open(const char *path, int flags, int mode)
+    {
+        int fd = open(path, flags, mode);
+        struct rw_file *file, *found = NULL;
+        size_t size = strlen(path);
+        pthread_mutex_lock(&rw_changing);
+        if (size > 4 && !strcmp(path + size - 4, "-wal"))
+            for (file = rw_ours; file && !found; file = file->next)
+                if (file->users && strlen(file->path) == size && !strncmp(file->path, path, size - 4)) found = file;
+        rw_log_is(fd, found);
+        pthread_mutex_unlock(&rw_changing);
+        return fd;
+    }
     static void rw_opened(int fd)
     {
         struct rw_file *file, *found = NULL;
@@ -190,6 +204,11 @@ cdef extern from *:
                 if (command == F_GETLK && lock.l_start == RW_INDEX_OPENED) rw_opened(fd); /* it begins with that */
                 if (rw_index[fd]) {
                     int done;
+                    if (lock.l_type == F_UNLCK && lock.l_start == RW_INDEX_LOCKS) { /* the lock of who writes */
+                        pthread_mutex_lock(&rw_changing);
+                        rw_frames_dropped(rw_index[fd]);
+                        pthread_mutex_unlock(&rw_changing);
+                    }
                     lock.l_pid = 0;
                     done = fcntl(fd, command == F_SETLK ? F_OFD_SETLK : command == F_GETLK ? F_OFD_GETLK : F_OFD_SETLKW, &lock);
                     if (done == 0 || errno != EINVAL) {
@@ -205,6 +224,11 @@ cdef extern from *:
     static int rw_close(int fd)
     {
         if (fd >= 0 && fd < RW_DESCRIPTORS) rw_index[fd] = NULL;
+        if (fd >= 0 && fd < RW_LOGS && rw_logs[fd]) {
+            pthread_mutex_lock(&rw_changing);
+            rw_log_is(fd, NULL);
+            pthread_mutex_unlock(&rw_changing);
+        }
         return close(fd);
     }
     static void *rw_mmap(void *where, size_t size, int protection, int flags, int fd, off_t offset)
@@ -242,6 +266,7 @@ cdef extern from *:
         long long shape[RW_SHAPE];
         int fd, at;
         pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+        rw_frames_dropped(NULL);  /* a thread of the parent writes them */
         for (fd = 0; fd <= rw_most; fd++) {
             int anew;
             if (!rw_index[fd]) continue;
@@ -280,6 +305,7 @@ cdef extern from *:
             if (rw_index[fd] && !rw_stat("", fd, 0, found, shape) && found[0] == place[0] && found[1] == place[1]) return 1;
         return 0;
     }
+    #define RW_OPEN ((size_t)(void *)rw_open)
     #define RW_FCNTL ((size_t)(void *)rw_fcntl)
     #define RW_CLOSE ((size_t)(void *)rw_close)
     #define RW_MMAP ((size_t)(void *)rw_mmap)
@@ -292,13 +318,14 @@ cdef extern from *:
     static void rw_disown(const char *path) {}
     static int rw_kept(unsigned long long *place) { return 0; }
     static void rw_watch_forks(void) {}
+    #define RW_OPEN 0
     #define RW_FCNTL 0
     #define RW_CLOSE 0
     #define RW_MMAP 0
     #define RW_MUNMAP 0
     #endif
     """
-    size_t RW_FCNTL, RW_CLOSE, RW_MMAP, RW_MUNMAP
+    size_t RW_OPEN, RW_FCNTL, RW_CLOSE, RW_MMAP, RW_MUNMAP
     bint rw_own(const char *path) nogil
     void rw_disown(const char *path) nogil
     bint rw_kept(unsigned long long *place) nogil
@@ -339,7 +366,10 @@ def system_calls():
     if not RW_OFD:
         return {}
     rw_watch_forks()
-    return {"fcntl": RW_FCNTL, "close": RW_CLOSE, "mmap": RW_MMAP, "munmap": RW_MUNMAP}
+    return {
+        "open": RW_OPEN, "fcntl": RW_FCNTL, "close": RW_CLOSE, "mmap": RW_MMAP, "munmap": RW_MUNMAP,
+        "pread": RW_PREAD, "pread64": RW_PREAD, "pwrite": RW_PWRITE, "pwrite64": RW_PWRITE,
+    }
 
 
 def own(bytes path):
