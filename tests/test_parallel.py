@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracle import LAST, Member
 from strategies import KINDS, MANY, SOME, Kind
-from test_threads import START, change_number, run_together
+from together import START, change_number, run_together
 
 import ringward as rw
 from ringward._core.parallel import usable_cores

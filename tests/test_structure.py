@@ -255,3 +255,15 @@ def test_what_benchmarks_import_of_each_other_is_there() -> None:
                 assert not missing, f"{path.name} imports {missing} of {source.name}"
                 checked += 1
     assert checked > 50
+
+
+def test_tests_do_not_import_tests() -> None:
+    """What several tests need has a module of its own, so that a test can be moved or split by itself."""
+    tests = Path(__file__).parent
+    importing = re.compile(r"^ *(?:from|import) (?:[\w.]*\.)?test_\w+", re.MULTILINE)
+    found = [
+        str(file.relative_to(tests))
+        for file in sorted(tests.rglob("*.py"))
+        if importing.search(file.read_text("utf-8"))
+    ]
+    assert found == []

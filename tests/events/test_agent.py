@@ -7,8 +7,7 @@ import threading
 from collections import deque
 
 import pytest
-from events.test_rules import append, key_in, pair
-from events.world import World
+from events.stepwise import World, append, key_in, pair
 
 from ringward.errors import BackpressureError
 from ringward.events import MemoryStore, Options

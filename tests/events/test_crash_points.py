@@ -17,7 +17,7 @@ import apsw
 import pytest
 from events import crash_child
 from events.crash_child import GONE, STREAM, entries
-from events.world import World
+from events.stepwise import World
 
 from ringward.events import Processor, Retention, SqliteStore
 from ringward.events.stores.sqlite import schema

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from events.test_rules import append, in_order, key_in, two_keys
-from events.world import World
+from events.stepwise import World, append, in_order, key_in, two_keys
 
 import ringward as rw
 from ringward.events import Options, SqliteStore, Stream

@@ -8,8 +8,7 @@ import time
 
 import pytest
 from events.recovery_child import work
-from events.test_rules import append, key_in, successor, two_keys
-from events.world import World
+from events.stepwise import World, append, key_in, successor, two_keys
 
 from ringward.events import GiveBack, MemoryStore, Options, Processor, Retry, SqliteStore, Stream
 from ringward.events.core.fetcher import Fetcher

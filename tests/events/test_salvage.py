@@ -7,7 +7,7 @@ import shutil
 
 import apsw
 import pytest
-from events.world import World
+from events.stepwise import World
 
 import ringward as rw
 from ringward.events import Retry, SqliteStore, Stream

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import apsw
 import pytest
-from events.world import World
+from events.stepwise import World
 
 import ringward as rw
 from ringward.events import Processor, SqliteStore, Stream

@@ -8,7 +8,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from events.world import World
+from events.stepwise import World
 
 from ringward.events import MemoryStore, Options, Processor, Stream
 from ringward.events.core import fetcher as intake

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 
 import pytest
-from events.world import World
+from events.stepwise import World
 
 import ringward as rw
 from ringward.events import Processor, Retry, SqliteStore, Stream, aio

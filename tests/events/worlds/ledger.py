@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from typing import NamedTuple
 
-from events.simulation.book import Book, Violation, require
+from events.worlds.book import Book, Violation, require
 
 
 class Logged(NamedTuple):

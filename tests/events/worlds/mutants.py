@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 from unittest.mock import patch
 
-from events.simulation.run import run
+from events.worlds.run import run
 
 from ringward.events.core.batch import Batch
 from ringward.events.core.fetcher import Fetcher
@@ -62,7 +62,7 @@ def switched_on(name):
 
 
 def kill(name):
-    """Run seeds until one notifications; None when none does."""
+    """Run seeds until one notices; None when none does."""
     with switched_on(name):
         for seed in range(SEEDS_MOST):
             outcome = run(seed, **MUTANTS[name].plan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from events.simulation.host import Host
+from events.worlds.host import Host
 
 import ringward as rw
 from ringward.events.model.settings import Retention

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from events.simulation.mutants import MUTANTS, kill
+from events.worlds.mutants import MUTANTS, kill
 
 
 @pytest.mark.parametrize("name", MUTANTS)

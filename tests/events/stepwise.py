@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from ringward.events import Member, Membership
 from ringward.events.core.group import Group
 from ringward.events.core.options import Options
 from ringward.events.core.suspect_gate import SuspectGate
@@ -142,3 +143,108 @@ class World:
         for key, seq, _ in self.effects:
             keys[key].append(seq)
         return dict(keys)
+
+
+def in_order(world):
+    """Check that each key's events were handled in order, and return how many handlings there were."""
+    for seqs in world.by_key().values():
+        assert seqs == sorted(seqs)
+    return len(world.effects)
+
+
+def key_in(store, partition, prefix="k"):
+    """Find a key of a partition."""
+    return next(key for key in (f"{prefix}{i}" for i in range(10_000)) if store.stream.partition_of(key) == partition)
+
+
+def two_keys(store):
+    """Two keys of one partition."""
+    return key_in(store, 3, "a"), key_in(store, 3, "b")
+
+
+def append(store, *keys):
+    """Append an event for each key; their seqs."""
+    return [r.seq for r in store.append("p", [store.stream.entry(key, b"x", None, None) for key in keys])]
+
+
+def pair(world, **options):
+    """Two processes that share the partitions of one group."""
+    if world.make.kind == "memory":
+        store = world.make()
+        store.alive = lambda process: None
+        stores = [store, Other(store)]
+    else:
+        stores = [world.make(), world.make()]
+    first = world.process(stores[0], **options)
+    second = world.process(stores[1], **options)
+    for _ in range(3):
+        world.advance(0.1, first, second)
+    return first, second
+
+
+class Other:
+    """The same store in memory, as another process would see it."""
+
+    count = 0
+
+    def __init__(self, store):
+        self._store = store
+        Other.count += 1
+        self.process = f"other{self.count}"
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def alive(self, process):
+        """Know nothing of others."""
+        return
+
+
+def deleted_and_opened(world):
+    """Two processes whose group was deleted and is there again; nobody knows yet."""
+    world.options = Options(batch=20, lease_s=6.0, heartbeat_s=2.0)
+    first, second = pair(world)
+    first.store.alive = second.store.alive = lambda process: None
+    for _ in range(15):
+        world.advance(0.1, first, second)
+    first.store.delete_group("g")
+    first.store.open_group("g", 0)
+    return first, second
+
+
+def often_dead(world, store, name):
+    """Let the membership say that a member of a process that is gone died often."""
+    membership = store.membership("g")
+    members = {**dict(membership.members), name: Member(9, "gone", up=False, deaths=9)}
+    assert store.change_membership(
+        "g", Membership(membership.number + 1, tuple(sorted(members.items())), membership.router)
+    )
+
+
+def crash(process):
+    """Let a process be gone, as the others see it."""
+    if process.world.make.kind == "sqlite":
+        process.store.close()
+
+
+def successor(world, process, **options):
+    """Start a process after another one died."""
+    crash(process)
+    store = world.make() if world.make.kind == "sqlite" else Other(process.store)
+    dead = process.store.process
+    alive = store.alive
+    store.alive = lambda name: False if name == dead else alive(name)
+    fresh = world.process(store, **options)
+    fresh.tick()
+    assert set(fresh.group.owned) == set(range(8))
+    return fresh
+
+
+def bury(world, count=3, **options):
+    """Make a dead event with `count - 1` parked behind it, and another key that goes on."""
+    process = world.process(**options)
+    one, two = two_keys(process.store)
+    seqs = append(process.store, *[one] * count, two)
+    world.fails[seqs[0]] = 5
+    world.settle(process, seconds=5)
+    return process, one, two, seqs

@@ -7,12 +7,12 @@ import logging
 from dataclasses import dataclass, field
 from random import Random
 
-from events.simulation import people, plan
-from events.simulation.book import Violation, require
-from events.simulation.handle import FATES, Handle
-from events.simulation.host import Host
-from events.simulation.ledger import Ledger
-from events.simulation.scheduler import Scheduler
+from events.worlds import people, plan
+from events.worlds.book import Violation, require
+from events.worlds.handle import FATES, Handle
+from events.worlds.host import Host
+from events.worlds.ledger import Ledger
+from events.worlds.scheduler import Scheduler
 
 import ringward as rw
 from ringward.events import MemoryStore, Stream

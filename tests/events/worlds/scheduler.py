@@ -1,4 +1,4 @@
-"""Actors that take write transactions as a seed decides, and a clock that moves only when all of them wait."""
+"""Actors that take turns as a seed decides, and a clock that moves only when all of them wait."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from events.simulation.scheduler import Gone
+from events.worlds.scheduler import Gone
 
 import ringward as rw
 

@@ -3,7 +3,7 @@
 | file | what is there |
 |---|---|
 | `plan.py` | what a seed decides beforehand: sizes, options, how much trouble |
-| `scheduler.py` | actors that take write transactions, and a clock that moves when all of them wait |
+| `scheduler.py` | actors that take turns, and a clock that moves when all of them wait |
 | `handle.py` | one process's way to the store: where it meets others, errors and its death |
 | `host.py` | a process: its ticker, its workers, its handlers |
 | `people.py` | everybody else: who publishes, operates, and pulls plugs |

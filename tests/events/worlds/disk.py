@@ -8,9 +8,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import apsw
-from events.simulation.handle import Handle
-from events.simulation.run import run
-from events.simulation.scheduler import Gone
+from events.worlds.handle import Handle
+from events.worlds.run import run
+from events.worlds.scheduler import Gone
 
 from ringward.events import SqliteStore
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from events.simulation.scheduler import Gone
-from events.world import Process
+from events.stepwise import Process
+from events.worlds.scheduler import Gone
 
 import ringward as rw
 from ringward.events.core.suspect_gate import SuspectGate

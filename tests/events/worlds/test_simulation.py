@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from events.simulation.run import run
-from events.simulation.seeds import run_seeds
+from events.worlds.run import run
+from events.worlds.seeds import run_seeds
 
 SEEDS = int(os.environ.get("RINGWARD_SEEDS", "600"))
 
@@ -43,7 +43,7 @@ def many():
 def test_the_invariants_hold_in_every_seed(many):
     _, failed = many
     shown = "\n".join(f"  seed {seed}: {text[:500]}" for seed, text in failed[:5])
-    replay = f"\nreplay, in the folder tests: python -m events.simulation {failed[0][0]}" if failed else ""
+    replay = f"\nreplay, in the folder tests: python -m events.worlds {failed[0][0]}" if failed else ""
     assert not failed, f"{len(failed)} of {SEEDS} seeds failed:\n{shown}{replay}"
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from multiprocessing import get_context
 
-from events.simulation.run import run
+from events.worlds.run import run
 
 CHUNK = 50
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from events.simulation.disk import run_on_sqlite
-from events.simulation.handle import FATES
-from events.simulation.run import run
+from events.worlds.disk import run_on_sqlite
+from events.worlds.handle import FATES
+from events.worlds.run import run
 
 # Two processes; events that fail, one that is poison, one that kills; nothing else happens.
 COURSE = {

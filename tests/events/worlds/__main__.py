@@ -1,4 +1,4 @@
-"""Replay seeds, in the folder `tests`: `python -m events.simulation 1234`."""
+"""Replay seeds, in the folder `tests`: `python -m events.worlds 1234`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 import traceback
 from pathlib import Path
 
-from events.simulation.disk import run_on_sqlite
-from events.simulation.mutants import MUTANTS, kill
-from events.simulation.run import run
+from events.worlds.disk import run_on_sqlite
+from events.worlds.mutants import MUTANTS, kill
+from events.worlds.run import run
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reliability.md"
 HEAD = "| the bug | found by the invariant | seeds |\n|---|---|---|\n"
@@ -44,7 +44,7 @@ def write_kills():
 
 def main():
     """Do what is asked for."""
-    parser = argparse.ArgumentParser(prog="python -m events.simulation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m events.worlds", description=__doc__)
     parser.add_argument("seed", type=int, nargs="?", default=0)
     parser.add_argument("through", type=int, nargs="?", help="the last seed, of several")
     parser.add_argument("--sqlite", action="store_true", help="on a SqliteStore, on a failing disk")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from events.simulation.disk import run_on_sqlite
+from events.worlds.disk import run_on_sqlite
 
 SEEDS = int(os.environ.get("RINGWARD_SEEDS", "1500")) // 50
 
@@ -18,6 +18,6 @@ def test_the_invariants_hold_on_a_failing_disk(tmp_path):
         seen.update(outcome.seen)
         if outcome.error is not None:
             failed.append(f"seed {seed}: {outcome.error!r}"[:500])
-    replay = "\nreplay, in the folder tests: python -m events.simulation --sqlite SEED"
+    replay = "\nreplay, in the folder tests: python -m events.worlds --sqlite SEED"
     assert not failed, f"{len(failed)} of {SEEDS} seeds failed:\n" + "\n".join(failed[:5]) + replay
     assert sorted(INTERESTING - seen.keys()) == []
