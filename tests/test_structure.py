@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import inspect
+import itertools
 import pydoc
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -267,3 +269,61 @@ def test_tests_do_not_import_tests() -> None:
         if importing.search(file.read_text("utf-8"))
     ]
     assert found == []
+
+
+ARCHITECTURE = (SOURCE.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def rows_under(heading: str) -> list[list[str]]:
+    """The cells of the table in docs/architecture.md whose first heading this is."""
+    lines = ARCHITECTURE.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {heading} |")) + 2
+    rows = itertools.takewhile(lambda line: line.startswith("|"), lines[start:])
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
+
+
+def named(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_the_list_of_rooms_is_that_of_the_folders() -> None:
+    """Every module and folder of the package stands in one row, in the order that the import contract holds."""
+    rows = [named(row[0]) for row in rows_under("room in `src/ringward/`")]
+    listed = [name for row in rows for name in row]
+    there = {path.name + "/" * path.is_dir() for path in SOURCE.iterdir()}
+    there -= {"__init__.py", "__pycache__/", "py.typed", "engines/"}
+    there |= {f"engines/{path.name}" for path in (SOURCE / "engines").glob("*.py") if path.name != "__init__.py"}
+    assert sorted(listed) == sorted(there)
+    contracts = tomllib.loads((EXT.parent / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = [re.findall(r"[\w.]+", layer) for layer in reversed(contracts[0]["layers"])]
+    level = {module.removeprefix("ringward."): i for i, layer in enumerate(layers) for module in layer}
+    levels = [{level[name.removesuffix("/").removesuffix(".py").replace("/", ".")] for name in row if name != "data/"}
+              for row in rows]  # fmt: skip
+    assert all(max(below) < min(above) for below, above in itertools.pairwise(levels))
+    assert set().union(*levels) == set(level.values())
+
+
+def test_the_list_of_compiled_folders_is_that_of_the_sources() -> None:
+    """Each folder stands there in the order in which they build on one another, with all its files."""
+    rows = rows_under("folder in `ext/`")
+    assert [named(folder) for folder, _ in rows] == [[f"{folder}/"] for folder in FOLDERS]
+    for folder, told in zip(FOLDERS, (row[1] for row in rows), strict=True):
+        assert {*named(told)} == {path.stem for path in (EXT / folder).iterdir()}, folder
+
+
+def test_room_is_left_where_the_architecture_says_so() -> None:
+    """Once something is there, it belongs into the list of rooms."""
+    for name, _, above in rows_under("name in `src/ringward/`"):
+        assert not (SOURCE / named(name)[0]).exists()
+        assert named(above)
+
+
+def test_what_the_architecture_names_is_there() -> None:
+    """Paths of files in docs/architecture.md, relative to the repository, the package or its parent."""
+    left = {named(row[0])[0] for row in rows_under("name in `src/ringward/`")} | {"probes/"}
+    prose = re.sub(r"^```.*?^```", "", ARCHITECTURE, flags=re.MULTILINE | re.DOTALL)
+    paths = {name for name in named(prose) if re.fullmatch(r"[\w./*]+(/|\.(py|pyx|pxd|toml|md|json))", name)}
+    assert len(paths) > 50
+    roots = (EXT.parent, SOURCE, SOURCE.parent, EXT)
+    missing = [path for path in paths - left if not any([*root.glob(path)] for root in roots)]
+    assert missing == []
