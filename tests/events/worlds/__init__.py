@@ -10,5 +10,5 @@
 | `ledger.py`, `book.py` | what must always hold, checked after every write and delivery |
 | `run.py`, `seeds.py` | all of these together: `run` a seed, or many over all cores |
 | `disk.py` | files for `SqliteStore` that fail, tear and lose what was not synced |
-| `mutants.py` | deliberate bugs, to see that the ledger notifications |
+| `mutants.py` | deliberate bugs, to see that the ledger notices |
 """

@@ -62,7 +62,7 @@ def switched_on(name):
 
 
 def kill(name):
-    """Run seeds until one notices; None when none does."""
+    """Run seeds until one notices the bug; None when none does."""
     with switched_on(name):
         for seed in range(SEEDS_MOST):
             outcome = run(seed, **MUTANTS[name].plan)
@@ -76,7 +76,7 @@ def kill(name):
 
 @mutant(MemoryStore, "_replace")
 def ack_without_the_epoch_check(right):
-    """The store takes acknowledgements of any epoch."""
+    """The store accepts acknowledgements of any epoch."""
 
     def replace(self, group, partition, state):
         stored = group.states[partition]
@@ -87,7 +87,7 @@ def ack_without_the_epoch_check(right):
 
 @mutant(MemoryStore, "claim")
 def claim_without_raising_the_epoch(right):
-    """Who claims goes on under the epoch of the owner before."""
+    """A member that claims a partition keeps the former owner's epoch."""
 
     def claim(self, group, owner, epochs):
         with patch.object(MemoryStore, "_fence", lambda *_: None):
@@ -98,7 +98,7 @@ def claim_without_raising_the_epoch(right):
 
 @mutant(MemoryStore, "claim", hosts=3, eagerness=0.8, chaos=3.0, partitions=8)
 def claim_without_comparing_the_epoch(right):
-    """A claim wins whoever claimed meanwhile."""
+    """A claim wins even if another member has claimed meanwhile."""
 
     def claim(self, group, owner, epochs):
         stored = self.states(group)
@@ -109,7 +109,7 @@ def claim_without_comparing_the_epoch(right):
 
 @mutant(MemoryStore, "open_group")
 def epochs_begin_again_with_a_deleted_group(right):
-    """A group that was deleted and opened again starts with epoch 0."""
+    """A group that was deleted and opened again starts at epoch 0."""
 
     def open_group(self, group, start):
         if group in self._groups and self._groups[group].deleted:
@@ -121,7 +121,7 @@ def epochs_begin_again_with_a_deleted_group(right):
 
 @mutant(MemoryStore, "mark")
 def mark_not_stored(right):
-    """The store forgets what is with handlers."""
+    """The store forgets what is in flight."""
 
     def mark(self, group, marks):
         return right(self, group, [(partition, state._replace(in_flight=())) for partition, state in marks])
@@ -131,7 +131,7 @@ def mark_not_stored(right):
 
 @mutant(MemoryStore, "settle")
 def letters_not_stored(right):
-    """Parked events are resolved, and their dead letters lost."""
+    """Parked events are resolved, but their entries in the dead-letter queue are lost."""
 
     def settle(self, group, settlements):
         return right(self, group, [settlement._replace(parked=()) for settlement in settlements])
@@ -141,7 +141,7 @@ def letters_not_stored(right):
 
 @mutant(MemoryStore, "lowest_unresolved")
 def prune_past_the_lowest_cursor(right):
-    """Retention looks at the group that is ahead of all others."""
+    """Retention goes by the group that is furthest ahead."""
 
     def lowest(self, group):
         return max(state.cursor for state in self.states(group).values()) + 1
@@ -151,13 +151,13 @@ def prune_past_the_lowest_cursor(right):
 
 @mutant(MemoryStore, "_all_new")
 def a_repeated_id_gets_a_new_seq(right):
-    """Nobody looks whether an id was published before."""
+    """Nobody checks whether an id was published before."""
     return lambda self, producer, ids: True
 
 
 @mutant(MemoryStore, "_append_new")
 def a_gap_in_the_seqs(right):
-    """The last event of a batch gets a number too many."""
+    """The last event of a batch gets a seq that is one too high."""
 
     def append(self, producer, entries):
         receipts = right(self, producer, entries)
@@ -173,7 +173,7 @@ def a_gap_in_the_seqs(right):
 
 @mutant(MemoryStore, "redrive")
 def redrive_without_raising_the_epoch(right):
-    """A redrive leaves the owner its epoch, so nobody looks at the dead letters again."""
+    """A redrive does not raise the epoch, so the owner never looks at the dead letters again."""
 
     def redrive(self, group, seqs):
         with patch.object(MemoryStore, "_changed", lambda self, group, partitions, count: count):
@@ -187,7 +187,7 @@ def redrive_without_raising_the_epoch(right):
 
 @mutant(OffsetTracker, "next_state")
 def cursor_over_a_gap(right):
-    """The cursor goes to what was read last, whatever is unresolved before."""
+    """The cursor moves to the last event that was read, past unresolved ones."""
 
     def next_state(self, owner):
         right(self, owner)
@@ -199,7 +199,7 @@ def cursor_over_a_gap(right):
 
 @mutant(OwnedPartition, "_sort_in")
 def a_parked_key_is_ignored(right):
-    """Events of a key with a dead event are handed out."""
+    """Events of a key with a dead event are delivered."""
 
     def sort_in(self, row):
         queue = self.queues.get(row[3])
@@ -214,13 +214,13 @@ def a_parked_key_is_ignored(right):
 
 @mutant(Group, "_owes_dead_letters")
 def a_mark_before_its_letters(right):
-    """A mark says of parked events that they are resolved before their dead letters are stored."""
+    """A mark resolves parked events before their entries in the dead-letter queue are stored."""
     return lambda self, owned: False
 
 
 @mutant(OwnedPartition, "failed")
 def attempts_are_not_counted(right):
-    """Each retry is the first."""
+    """Each retry counts as the first."""
 
     def failed(self, row, error, now, chance):
         right(self, row, error, now, chance)
@@ -232,7 +232,7 @@ def attempts_are_not_counted(right):
 
 @mutant(OwnedPartition, "failed")
 def dead_before_the_last_attempt(right):
-    """An event is buried one attempt too soon."""
+    """An event is dead one attempt too soon."""
 
     def failed(self, row, error, now, chance):
         self.attempts[row[0]] = self.attempts.get(row[0], 0) + 1
@@ -243,13 +243,13 @@ def dead_before_the_last_attempt(right):
 
 @mutant(OffsetTracker, "_in_suspect_range")
 def suspects_are_not_suspected(right):
-    """What a crash left behind is delivered with all others, and charged to nobody."""
+    """After a crash, suspects are delivered with other events, and nothing is charged."""
     return lambda self, seq: False
 
 
 @mutant(SuspectGate, "enter", fates={"kills": 20, "slow": 20}, chaos=1.0)
 def a_suspect_beside_others(right):
-    """A suspect does not wait until it is alone in its process."""
+    """A suspect starts before it is alone in its process."""
 
     def enter(self, who, *, alone, now):
         self.running += not alone
@@ -260,7 +260,7 @@ def a_suspect_beside_others(right):
 
 @mutant(SuspectGate, "enter", fates={"kills": 20, "slow": 40}, chaos=1.0)
 def a_suspect_beside_another(right):
-    """A suspect that takes long lets the next suspect in."""
+    """A suspect that takes long lets the next suspect start."""
 
     def enter(self, who, *, alone, now):
         self.suspect &= self._closed_at is not None
@@ -271,7 +271,7 @@ def a_suspect_beside_another(right):
 
 @mutant(SuspectGate, "_let_others", fates={"kills": 20, "slow": 20}, chaos=1.0)
 def others_beside_a_suspect_at_once(right):
-    """A suspect has the process to itself for no time."""
+    """A suspect never has the process to itself."""
 
     def let_others(self, now):
         self._closed_at = None
@@ -281,7 +281,7 @@ def others_beside_a_suspect_at_once(right):
 
 @mutant(OffsetTracker, "next_state", fates={"kills": 40}, trouble=0.03, chaos=0.3, partitions=1)
 def marks_forget_suspects(right):
-    """A suspect that is not with a handler is not in the marks any more: a second crash clears it."""
+    """A suspect that is not in flight loses its mark, so a second crash clears it."""
 
     def next_state(self, owner):
         right(self, owner)
@@ -306,13 +306,13 @@ def letters_in_no_order(right):
 
 @mutant(Batch, "stop_key")
 def the_key_of_a_failed_event_goes_on(right):
-    """What follows a failed event in its batch is handled."""
+    """Later events of a failed event's key in its batch are handled."""
     return lambda self, row: None
 
 
 @mutant(OwnedPartition, "slow", fates={"slow": 30}, partitions=1)
 def given_back_in_the_wrong_order(right):
-    """What a slow batch has not begun goes behind what was read since."""
+    """The rest of a slow batch goes behind events that were read later."""
 
     def slow(self, open_rows, rest):
         right(self, open_rows, rest)
@@ -338,7 +338,7 @@ def a_slow_key_is_free(right):
 
 @mutant(OwnedPartition, "take")
 def marks_up_to_the_last_row(right):
-    """Marks go from the row that is handed out first to the last, not from the lowest to the highest."""
+    """Marks cover the rows from the first delivered to the last, not from the lowest seq to the highest."""
 
     def take(self, limit, batch, a_key):
         events = right(self, limit, batch, a_key)
@@ -351,7 +351,7 @@ def marks_up_to_the_last_row(right):
 
 @mutant(Group, "_take_off")
 def a_zombie_is_believed(right):
-    """What a handler of an older claim says counts for the present one."""
+    """The result of a handler of an older claim counts for the present claim."""
 
     def take_off(self, batch, partition):
         self._owned_of = lambda batch, partition: self.owned.get(partition)
@@ -374,7 +374,7 @@ def released_while_in_flight(right):
 
 @mutant(Group, "surveyed")
 def who_was_fenced_goes_on(right):
-    """A look at the states gives nothing up, so what was redriven is not seen."""
+    """An owner does not give up partitions whose epoch has risen, so redriven events are not seen."""
 
     def surveyed(self, states):
         held = dict(self.owned)
@@ -388,7 +388,7 @@ def who_was_fenced_goes_on(right):
 
 @mutant(Group, "finish_and_take")
 def the_next_batch_is_not_marked(right):
-    """What follows a batch is handed out, and the marks of it are left out of the commit."""
+    """The next batch is delivered, but its marks are left out of the commit."""
 
     def finish_and_take(self, batch, done, *more):
         settlements, following = right(self, batch, done, *more)
@@ -406,7 +406,7 @@ def the_next_batch_is_not_marked(right):
 
 @mutant(Group, "finish_and_take")
 def the_next_batch_begins_before_letters_are_stored(right):
-    """What follows a batch is marked while its partition owes dead letters."""
+    """The next batch is marked while its partition still has dead letters to store."""
 
     def finish_and_take(self, batch, done, *more):
         with patch.object(Group, "_owes_dead_letters", lambda self, owned: False):
@@ -417,13 +417,13 @@ def the_next_batch_begins_before_letters_are_stored(right):
 
 @mutant(GroupDriver, "lose", trouble=0.03)
 def an_unknown_outcome_is_taken_for_known(right):
-    """After a write that failed, the state machine goes on as if it knew what is stored."""
+    """After a failed write, the state machine continues as if it knew what is stored."""
     return lambda self, partitions: None
 
 
 @mutant(Fetcher, "fetched", trouble=0.05)
 def what_was_not_read_is_forgotten(right):
-    """When a read of the store is refused, what else was to be read is not asked for again."""
+    """When a read of the store is refused, the reads after it are not repeated."""
 
     def fetched(self, reads, found):
         right(self, reads[: len(found)], found)
@@ -436,7 +436,7 @@ def what_was_not_read_is_forgotten(right):
 
 @mutant(Members, "_dead")
 def leases_never_end(right):
-    """Only a process whose lock is free is taken for dead."""
+    """Only a process whose lock is free counts as dead."""
 
     def dead(self, now, heartbeats, alive):
         right(self, now, heartbeats, alive)
@@ -447,7 +447,7 @@ def leases_never_end(right):
 
 @mutant(Members, "_dead")
 def leases_end_too_early(right):
-    """A member is dead after a third of the lease time."""
+    """A member counts as dead after a third of the lease time."""
 
     def dead(self, now, heartbeats, alive):
         with patch.object(self, "options", _Less(self.options)):
@@ -464,7 +464,7 @@ class _Less:
 
 @mutant(Members, "heartbeats")
 def a_hang_hides_behind_its_beat(right):
-    """A member whose handler hangs goes on raising its lease."""
+    """A member whose handler hangs keeps sending heartbeats."""
 
     def heartbeats(self, now):
         for local in self.local.values():
