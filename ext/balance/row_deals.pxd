@@ -1,75 +1,12 @@
-"""What comes into rows: the first deal of a table, and what a change leaves to be dealt. The sources are in `rows.pyx`."""
+"""What comes into rows whose entries left: nodes that lack entries, drawn from an urn."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from .mix cimport rw_prefetch
 from .pause cimport pause
-from .row_state cimport DEAL_TRIES, MIX_SWEEPS, OWNER_TRIES, State, TURN, below, draw, fits, skip, slack_change
+from .row_state cimport DEAL_TRIES, OWNER_TRIES, State, TURN, below, draw, fits, skip, slack_change
 
 cdef enum:
     DEAL_AHEAD = 8  # rows fetched before they are looked at
-
-
-cdef inline void wrap_around(State* s, const int64_t[::1] order) noexcept nogil:
-    """McNaughton's rule over the nodes in `order`, which keeps zones together; legal by construction."""
-    cdef Py_ssize_t i, partition = 0, rank = 0
-    cdef int64_t unit
-    for i in range(order.shape[0]):
-        for unit in range(s.limit[order[i]]):
-            s.rows[partition * s.width + rank] = <uint32_t>order[i]
-            partition += 1
-            if partition == s.partitions:
-                partition = 0
-                rank += 1
-
-
-cdef inline int mix(State* s) except -1 nogil:
-    """Swap each entry with that of a random row, MIX_SWEEPS times, where both rows stay legal.
-
-    The partner is the entry of the same zone where the row has one: with as many zones as ranks nothing else fits.
-    """
-    cdef Py_ssize_t sweep, p, q, slot, start, other, rank
-    cdef uint32_t* row
-    cdef uint32_t* row2
-    cdef uint64_t bits
-    for sweep in range(MIX_SWEEPS):
-        for p in range(s.partitions):
-            if p % TURN == 0:
-                pause(&s.paused)
-            row = s.rows + p * s.width
-            for slot in range(s.width):
-                bits = draw(s)
-                q = below(bits, s.partitions)
-                start = below(bits << 32, s.width)
-                row2 = s.rows + q * s.width
-                other = start
-                if s.need == s.width or bits & 1:
-                    for rank in range(s.width):
-                        if s.zone[row2[other]] == s.zone[row[slot]]:
-                            break
-                        other = other + 1 if other + 1 < s.width else 0
-                if row[slot] != row2[other] and p != q:
-                    if slack_change(s, row, slot, row2[other]) >= 0 and slack_change(s, row2, other, row[slot]) >= 0:
-                        row[slot], row2[other] = row2[other], row[slot]
-
-
-cdef inline int draw_ranks(State* s, const uint64_t* chance) except -1 nogil:
-    """Order each row at random, its owner with the chance (of 2^32) that brings everyone their share."""
-    cdef Py_ssize_t p, rank, other
-    cdef uint32_t* row
-    cdef uint64_t left
-    for p in range(s.partitions):
-        if p % TURN == 0:
-            pause(&s.paused)
-        row = s.rows + p * s.width
-        left = draw(s) >> 32
-        other = 0
-        while other + 1 < s.width and left >= chance[row[other]]:
-            left -= chance[row[other]]
-            other += 1
-        row[0], row[other] = row[other], row[0]
-        for rank in range(s.width - 1, 1, -1):
-            other = 1 + below(draw(s), rank)
-            row[rank], row[other] = row[other], row[rank]
 
 
 cdef inline bint place(State* s, Py_ssize_t partition, Py_ssize_t slot) noexcept nogil:

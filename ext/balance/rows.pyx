@@ -39,10 +39,10 @@ from ringward._core.quotas import numbered, quotas, shares, snapped, zone_bounds
 from ringward._core.single_rows import rebalance_single
 
 from .pause cimport pause
-from .row_deals cimport deal, draw_ranks, mix, wrap_around
+from .row_deals cimport deal
 from .row_paths cimport augment, balance_owners, link_all
 from .row_savings cimport Savings, copies_of, improve
-from .row_state cimport ENTRIES_MAX, State, place_in
+from .row_state cimport ENTRIES_MAX, MIX_SWEEPS, State, TURN, below, draw, place_in, slack_change
 from .row_survivors cimport keep_ranks, legalise, survey
 from .table cimport NO_NODE
 
@@ -52,6 +52,69 @@ cdef enum:
     SCRATCH_MAX = 1 << 20  # numbers that are kept
     SMALL_WORK = 1 << 18  # exchanges to look at for all copies that can be saved
     NODES_SEARCHED = 1 << 10  # at most, with the square of them in memory
+
+
+cdef void wrap_around(State* s, const int64_t[::1] order) noexcept nogil:
+    """McNaughton's rule over the nodes in `order`, which keeps zones together; legal by construction."""
+    cdef Py_ssize_t i, partition = 0, rank = 0
+    cdef int64_t unit
+    for i in range(order.shape[0]):
+        for unit in range(s.limit[order[i]]):
+            s.rows[partition * s.width + rank] = <uint32_t>order[i]
+            partition += 1
+            if partition == s.partitions:
+                partition = 0
+                rank += 1
+
+
+cdef int mix(State* s) except -1 nogil:
+    """Swap each entry with that of a random row, MIX_SWEEPS times, where both rows stay legal.
+
+    The partner is the entry of the same zone where the row has one: with as many zones as ranks nothing else fits.
+    """
+    cdef Py_ssize_t sweep, p, q, slot, start, other, rank
+    cdef uint32_t* row
+    cdef uint32_t* row2
+    cdef uint64_t bits
+    for sweep in range(MIX_SWEEPS):
+        for p in range(s.partitions):
+            if p % TURN == 0:
+                pause(&s.paused)
+            row = s.rows + p * s.width
+            for slot in range(s.width):
+                bits = draw(s)
+                q = below(bits, s.partitions)
+                start = below(bits << 32, s.width)
+                row2 = s.rows + q * s.width
+                other = start
+                if s.need == s.width or bits & 1:
+                    for rank in range(s.width):
+                        if s.zone[row2[other]] == s.zone[row[slot]]:
+                            break
+                        other = other + 1 if other + 1 < s.width else 0
+                if row[slot] != row2[other] and p != q:
+                    if slack_change(s, row, slot, row2[other]) >= 0 and slack_change(s, row2, other, row[slot]) >= 0:
+                        row[slot], row2[other] = row2[other], row[slot]
+
+
+cdef int draw_ranks(State* s, const uint64_t* chance) except -1 nogil:
+    """Order each row at random, its owner with the chance (of 2^32) that brings everyone their share."""
+    cdef Py_ssize_t p, rank, other
+    cdef uint32_t* row
+    cdef uint64_t left
+    for p in range(s.partitions):
+        if p % TURN == 0:
+            pause(&s.paused)
+        row = s.rows + p * s.width
+        left = draw(s) >> 32
+        other = 0
+        while other + 1 < s.width and left >= chance[row[other]]:
+            left -= chance[row[other]]
+            other += 1
+        row[0], row[other] = row[other], row[0]
+        for rank in range(s.width - 1, 1, -1):
+            other = 1 + below(draw(s), rank)
+            row[rank], row[other] = row[other], row[rank]
 
 
 cdef inline int32_t* cut(int32_t** rest, Py_ssize_t size) noexcept nogil:
