@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from ringward.cli.events import events
 from ringward.cli.group import group
-from ringward.cli.layout import table_lines
+from ringward.cli.screen import table_lines
 
 COLUMNS = ["strategy", "with", "events moved", "back"]
 ROWS = [["PartitionedRing", "160 points a node", "28,868", "7"], ["PrimaryBackup", "node2 is primary", "9", "8,162"]]

@@ -3,13 +3,13 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from .mix cimport rw_prefetch
 from .pause cimport pause
-from .row_state cimport DEAL_TRIES, OWNER_TRIES, State, TURN, below, draw, fits, skip, slack_change
+from .row_state cimport DEAL_TRIES, OWNER_TRIES, RowState, TURN, below, draw, fits, skip, slack_change
 
 cdef enum:
     DEAL_AHEAD = 8  # rows fetched before they are looked at
 
 
-cdef inline bint place(State* s, Py_ssize_t partition, Py_ssize_t slot) noexcept nogil:
+cdef inline bint place(RowState* s, Py_ssize_t partition, Py_ssize_t slot) noexcept nogil:
     """Put a random node that lacks entries at `slot`; False if none was found that fits."""
     cdef uint32_t* row = s.rows + partition * s.width
     cdef Py_ssize_t attempt, token
@@ -39,7 +39,7 @@ cdef inline int64_t modulo(int64_t value, int64_t by) noexcept nogil:
     return value & (by - 1) if by & (by - 1) == 0 else value % by
 
 
-cdef inline void note_visits(State* s, Py_ssize_t start, Py_ssize_t step, uint8_t* acting, uint8_t* visited) noexcept nogil:
+cdef inline void note_visits(RowState* s, Py_ssize_t start, Py_ssize_t step, uint8_t* acting, uint8_t* visited) noexcept nogil:
     """Mark the turns, from `start` on in steps of `step`, at which rows with an entry that may go come."""
     cdef Py_ssize_t i, node, size = s.partitions * s.width, width = s.width, found = 0
     cdef int64_t a = s.partitions, b = step, x = 0, y = 1, quotient, turn  # x, y: a and b as multiples of step
@@ -61,7 +61,7 @@ cdef inline void note_visits(State* s, Py_ssize_t start, Py_ssize_t step, uint8_
         visited[modulo(turn * y, s.partitions)] = 1
 
 
-cdef inline void deal_row(State* s, Py_ssize_t p, uint64_t* unvisited) noexcept nogil:
+cdef inline void deal_row(RowState* s, Py_ssize_t p, uint64_t* unvisited) noexcept nogil:
     """Fill the row's vacancies; as many of its surplus entries go as their chances add up to."""
     cdef uint32_t* row = s.rows + p * s.width
     cdef uint64_t turns = draw(s) >> 32
@@ -82,7 +82,7 @@ cdef inline void deal_row(State* s, Py_ssize_t p, uint64_t* unvisited) noexcept 
             unvisited[node] -= unvisited[node] > 1
 
 
-cdef inline int deal(State* s, uint64_t* unvisited, uint8_t* acting, uint64_t* visited) except -1 nogil:
+cdef inline int deal(RowState* s, uint64_t* unvisited, uint8_t* acting, uint64_t* visited) except -1 nogil:
     """Fill vacancies and replace surplus entries, a random choice of each node's, in one pass over the rows.
 
     Where a surplus entry has no replacement it stays and a later one goes. Sampling is systematic within a row: as many

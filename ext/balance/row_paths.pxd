@@ -6,10 +6,10 @@ ranks within rows. The sources are in `rows.pyx`.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from .pause cimport pause
-from .row_state cimport FEW_OWNERS, LOOSEN_TIMES, LOOSEN_TRIES, ROOT, STUCK, State, UNSEEN, below, draw, fits, slack_change
+from .row_state cimport FEW_OWNERS, LOOSEN_TIMES, LOOSEN_TRIES, ROOT, STUCK, RowState, UNSEEN, below, draw, fits, slack_change
 
 
-cdef inline void link(State* s, int32_t entry, uint32_t node) noexcept nogil:
+cdef inline void link(RowState* s, int32_t entry, uint32_t node) noexcept nogil:
     s.before[entry] = -1
     s.after[entry] = s.first[node]
     if s.first[node] >= 0:
@@ -17,7 +17,7 @@ cdef inline void link(State* s, int32_t entry, uint32_t node) noexcept nogil:
     s.first[node] = entry
 
 
-cdef inline void link_all(State* s, bint by_owner) noexcept nogil:
+cdef inline void link_all(RowState* s, bint by_owner) noexcept nogil:
     """List what each node has: entries, or rows that it owns."""
     cdef Py_ssize_t i, stride = s.width if by_owner else 1
     s.by_owner = by_owner
@@ -27,7 +27,7 @@ cdef inline void link_all(State* s, bint by_owner) noexcept nogil:
         link(s, <int32_t>i, s.rows[i * stride])
 
 
-cdef inline void turn(State* s, int32_t entry, uint32_t node) noexcept nogil:
+cdef inline void turn(RowState* s, int32_t entry, uint32_t node) noexcept nogil:
     """Give an entry (or the ownership of a row) to `node`."""
     cdef Py_ssize_t partition = entry if s.by_owner else entry // s.width, slot = 0, rank
     cdef uint32_t* row = s.rows + partition * s.width
@@ -56,7 +56,7 @@ cdef inline void turn(State* s, int32_t entry, uint32_t node) noexcept nogil:
     link(s, entry, node)
 
 
-cdef inline int32_t find_edge(const State* s, uint32_t target, int32_t entry) noexcept nogil:
+cdef inline int32_t find_edge(const RowState* s, uint32_t target, int32_t entry) noexcept nogil:
     """An entry (or owned row), from `entry` on in its list, that its node can give to `target`; -1 if there is none."""
     cdef Py_ssize_t partition, rank
     while entry >= 0:
@@ -72,14 +72,14 @@ cdef inline int32_t find_edge(const State* s, uint32_t target, int32_t entry) no
     return -1
 
 
-cdef inline Py_ssize_t reach(State* s, int32_t node, int32_t source, Py_ssize_t tail) noexcept nogil:
+cdef inline Py_ssize_t reach(RowState* s, int32_t node, int32_t source, Py_ssize_t tail) noexcept nogil:
     s.parent[node] = source
     s.depth[node] = s.depth[source] + 1 if source >= 0 else 0
     s.queue[tail] = node
     return tail + 1
 
 
-cdef inline Py_ssize_t expand_owner(State* s, int32_t source, Py_ssize_t tail) noexcept nogil:
+cdef inline Py_ssize_t expand_owner(RowState* s, int32_t source, Py_ssize_t tail) noexcept nogil:
     """Reach the nodes that are in rows which `source` owns."""
     cdef int32_t entry = s.first[source]
     cdef Py_ssize_t rank
@@ -93,12 +93,12 @@ cdef inline Py_ssize_t expand_owner(State* s, int32_t source, Py_ssize_t tail) n
     return tail
 
 
-cdef inline int32_t seen_in(const State* s, int32_t zone) noexcept nogil:
+cdef inline int32_t seen_in(const RowState* s, int32_t zone) noexcept nogil:
     """Entries of the row looked at that are of the zone."""
     return s.zone_seen[zone] if s.zone_mark[zone] == s.mark else 0
 
 
-cdef inline Py_ssize_t expand_rows(State* s, int32_t source, Py_ssize_t tail) noexcept nogil:
+cdef inline Py_ssize_t expand_rows(RowState* s, int32_t source, Py_ssize_t tail) noexcept nogil:
     """Reach the nodes that may replace `source` in some row.
 
     A zone is looked at as a whole: its nodes may all come or none, but for those that are in the row already.
@@ -139,7 +139,7 @@ cdef inline Py_ssize_t expand_rows(State* s, int32_t source, Py_ssize_t tail) no
     return tail
 
 
-cdef inline int64_t push(State* s, int32_t target) noexcept nogil:
+cdef inline int64_t push(RowState* s, int32_t target) noexcept nogil:
     """Send as much as possible along the path by which `target` was reached; how much it was.
 
     Entries are looked up anew from the target back, since earlier paths may have used those that the search saw.
@@ -169,7 +169,7 @@ cdef inline int64_t push(State* s, int32_t target) noexcept nogil:
     return max(units, 0)
 
 
-cdef inline int64_t augment(State* s) noexcept nogil:
+cdef inline int64_t augment(RowState* s) noexcept nogil:
     """One round: search from all nodes over their limit to the nearest below theirs; how much got through, or STUCK."""
     cdef Py_ssize_t head = 0, tail = 0, seen, i, below_limit = 0
     cdef int32_t node, zone, nearest = -1
@@ -207,7 +207,7 @@ cdef inline int64_t augment(State* s) noexcept nogil:
     return done if done or tail == 0 or below_limit == 0 else STUCK
 
 
-cdef inline bint loosen(State* s) noexcept nogil:
+cdef inline bint loosen(RowState* s) noexcept nogil:
     """Swap entries of two rows, owners aside, so that the search that got stuck reaches one more node.
 
     With capped shares and few partitions the rows can be such that nobody can own what they should.
@@ -227,7 +227,7 @@ cdef inline bint loosen(State* s) noexcept nogil:
     return False
 
 
-cdef inline bint owners_fit(const State* s) noexcept nogil:
+cdef inline bint owners_fit(const RowState* s) noexcept nogil:
     """Whether everyone's rows at rank 0 are between floor and ceiling."""
     cdef Py_ssize_t node
     for node in range(s.nodes + 1):
@@ -236,7 +236,7 @@ cdef inline bint owners_fit(const State* s) noexcept nogil:
     return True
 
 
-cdef inline int64_t push_from(State* s, int32_t owner, const int32_t* targets, Py_ssize_t size) noexcept nogil:
+cdef inline int64_t push_from(RowState* s, int32_t owner, const int32_t* targets, Py_ssize_t size) noexcept nogil:
     """Give rows of `owner` to the targets whose parent that is, in the order in which its list has them; how many."""
     cdef Py_ssize_t i, rank, left = 0
     cdef int32_t entry = s.first[owner]
@@ -259,7 +259,7 @@ cdef inline int64_t push_from(State* s, int32_t owner, const int32_t* targets, P
     return done
 
 
-cdef inline void own_directly(State* s) noexcept nogil:
+cdef inline void own_directly(RowState* s) noexcept nogil:
     """If few nodes own too few: give them rows of their own that others own too many of.
 
     The paths are those that `augment` finds where one step is enough. It looks at all that those nodes own who own too
@@ -306,7 +306,7 @@ cdef inline void own_directly(State* s) noexcept nogil:
                 done += push_from(s, nearest, targets, few)
 
 
-cdef inline int balance_owners(State* s) except -1 nogil:
+cdef inline int balance_owners(RowState* s) except -1 nogil:
     """Bring everyone's rows at rank 0 between floor and ceiling: first none above, then none below."""
     cdef int step, times = LOOSEN_TIMES
     cdef int64_t done

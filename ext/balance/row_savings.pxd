@@ -10,7 +10,7 @@ for minimal cost flows, Management Science 14(3), 1967.
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from .row_paths cimport turn
 from .pause cimport pause
-from .row_state cimport State, draw, below, fits, id_in, place_in
+from .row_state cimport RowState, draw, below, fits, id_in, place_in
 
 cdef enum:
     NO_EDGE = 2
@@ -30,7 +30,7 @@ cdef struct Savings:
     int32_t* path            # of the cycles, one node each
 
 
-cdef inline bint is_new(const State* s, Py_ssize_t partition, uint32_t node) noexcept nogil:
+cdef inline bint is_new(const RowState* s, Py_ssize_t partition, uint32_t node) noexcept nogil:
     cdef Py_ssize_t rank
     cdef uint32_t name = id_in(s, node)
     for rank in range(s.old_width):
@@ -39,7 +39,7 @@ cdef inline bint is_new(const State* s, Py_ssize_t partition, uint32_t node) noe
     return True
 
 
-cdef inline int64_t copies_of(const State* s) noexcept nogil:
+cdef inline int64_t copies_of(const RowState* s) noexcept nogil:
     cdef int64_t found = 0
     cdef Py_ssize_t p, rank
     for p in range(s.partitions):
@@ -48,7 +48,7 @@ cdef inline int64_t copies_of(const State* s) noexcept nogil:
     return found
 
 
-cdef inline void offer(State* s, Savings* v, Py_ssize_t p, Py_ssize_t slot, bint u_new, uint32_t x) noexcept nogil:
+cdef inline void offer(RowState* s, Savings* v, Py_ssize_t p, Py_ssize_t slot, bint u_new, uint32_t x) noexcept nogil:
     """Note that `x` may have what is at `slot`, if nothing cheaper of the same two nodes is known."""
     cdef Py_ssize_t u = s.rows[p * s.width + slot], edge = u * v.size + x
     cdef int cost
@@ -60,7 +60,7 @@ cdef inline void offer(State* s, Savings* v, Py_ssize_t p, Py_ssize_t slot, bint
         v.entry[edge] = <int32_t>(p * s.width + slot)
 
 
-cdef inline void find_edges(State* s, Savings* v, bint everywhere) noexcept nogil:
+cdef inline void find_edges(RowState* s, Savings* v, bint everywhere) noexcept nogil:
     """The cheapest exchange of each pair of nodes; rows in random order, so that another try finds another cycle.
 
     Where it would take long, no exchange is looked at that costs a copy to save two.
@@ -125,7 +125,7 @@ cdef inline bint find_cycles(Savings* v) noexcept nogil:
     return False
 
 
-cdef inline bint follow(State* s, Savings* v, int32_t start) noexcept nogil:
+cdef inline bint follow(RowState* s, Savings* v, int32_t start) noexcept nogil:
     """Make the exchanges of the cycle through `start`; False, and nothing made, when they get into each other's way."""
     cdef Py_ssize_t bank = v.size - 1
     cdef int32_t x = start, u, entry
@@ -147,7 +147,7 @@ cdef inline bint follow(State* s, Savings* v, int32_t start) noexcept nogil:
     return True
 
 
-cdef inline bint improve(State* s, Savings* v, bint everywhere) except -1 nogil:
+cdef inline bint improve(RowState* s, Savings* v, bint everywhere) except -1 nogil:
     """Make cycles' exchanges until no copy can be saved, or a bound is met; whether any was made."""
     cdef Py_ssize_t u
     cdef int fails = 0, rounds = 0

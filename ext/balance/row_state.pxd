@@ -17,7 +17,7 @@ cdef enum:
     ENTRIES_MAX = 1 << 29  # so that the snapped shares' errors add up to less than one entry
 
 
-cdef struct State:
+cdef struct RowState:
     Py_ssize_t partitions
     Py_ssize_t width
     Py_ssize_t nodes     # index `nodes` stands for "vacant", a node whose quota is 0
@@ -64,22 +64,22 @@ cdef struct State:
     Py_ssize_t urn_size
 
 
-cdef inline uint32_t place_in(const State* s, uint32_t old) noexcept nogil:
+cdef inline uint32_t place_in(const RowState* s, uint32_t old) noexcept nogil:
     """The node that an old entry stands for; from `nodes` on if for none."""
     return old if s.place_of == NULL else s.place_of[min(old, s.ids)]
 
 
-cdef inline uint32_t id_in(const State* s, uint32_t node) noexcept nogil:
+cdef inline uint32_t id_in(const RowState* s, uint32_t node) noexcept nogil:
     """What a node is called in the old rows."""
     return node if s.id_of == NULL else s.id_of[node]
 
 
-cdef inline void skip(State* s, int64_t draws) noexcept nogil:
+cdef inline void skip(RowState* s, int64_t draws) noexcept nogil:
     """As if so many numbers had been drawn."""
     s.random += <uint64_t>0x9E3779B97F4A7C15 * <uint64_t>draws
 
 
-cdef inline uint64_t draw(State* s) noexcept nogil:
+cdef inline uint64_t draw(RowState* s) noexcept nogil:
     """Next number of splitmix64 [5]."""
     s.random += <uint64_t>0x9E3779B97F4A7C15
     cdef uint64_t x = s.random
@@ -93,7 +93,7 @@ cdef inline Py_ssize_t below(uint64_t bits, Py_ssize_t bound) noexcept nogil:
     return <Py_ssize_t>(((bits >> 32) * <uint64_t>bound) >> 32)
 
 
-cdef inline int slack_change(const State* s, const uint32_t* row, Py_ssize_t slot, uint32_t node) noexcept nogil:
+cdef inline int slack_change(const RowState* s, const uint32_t* row, Py_ssize_t slot, uint32_t node) noexcept nogil:
     """What the row's slack gains if `node` replaces what is at `slot`; BARRED if it is in the row, or its zone full."""
     cdef int32_t coming = s.zone[node], going = s.zone[row[slot]], zone, left = 0, present = 0
     cdef Py_ssize_t rank
@@ -111,6 +111,6 @@ cdef inline int slack_change(const State* s, const uint32_t* row, Py_ssize_t slo
     return (going >= 0 and left >= s.low[going]) - (present >= s.low[coming])
 
 
-cdef inline bint fits(const State* s, Py_ssize_t partition, Py_ssize_t slot, uint32_t node) noexcept nogil:
+cdef inline bint fits(const RowState* s, Py_ssize_t partition, Py_ssize_t slot, uint32_t node) noexcept nogil:
     """Whether `node` may replace what is at `slot`."""
     return s.slack[partition] + slack_change(s, s.rows + partition * s.width, slot, node) >= 0

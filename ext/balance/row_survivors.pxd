@@ -2,10 +2,10 @@
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from .pause cimport pause
-from .row_state cimport State, TURN, fits, id_in, place_in, slack_change
+from .row_state cimport RowState, TURN, fits, id_in, place_in, slack_change
 
 
-cdef inline bint survey(State* s, bint scarce) except -1 nogil:
+cdef inline bint survey(RowState* s, bint scarce) except -1 nogil:
     """Copy old entries that still may hold something, count them, and draw a seed from all, lest every change makes the
     same choices; whether the rows are legal but for vacancies, as those of a table are whose zones and width stay."""
     cdef Py_ssize_t p, rank, other, old_width = s.old_width, width = s.width
@@ -51,7 +51,7 @@ cdef inline bint survey(State* s, bint scarce) except -1 nogil:
     return legal
 
 
-cdef inline int legalise(State* s, const double* share, int32_t* tally) except -1 nogil:
+cdef inline int legalise(RowState* s, const double* share, int32_t* tally) except -1 nogil:
     """Vacate entries until each row can have what its zones need, and none too many; those beyond the new width may take their place.
 
     Entries of nodes that have more than their share go first, the higher rank first.
@@ -106,7 +106,7 @@ cdef inline int legalise(State* s, const double* share, int32_t* tally) except -
                 s.count[vacant] -= 1
 
 
-cdef inline int keep_ranks(State* s, uint32_t* row_before) except -1 nogil:
+cdef inline int keep_ranks(RowState* s, uint32_t* row_before) except -1 nogil:
     """Give everyone but the owner the rank it had; who is new, and the owner before, take what is free."""
     cdef Py_ssize_t p, rank, place
     cdef uint32_t vacant = <uint32_t>s.nodes, name

@@ -42,7 +42,7 @@ from .pause cimport pause
 from .row_deals cimport deal
 from .row_paths cimport augment, balance_owners, link_all
 from .row_savings cimport Savings, copies_of, improve
-from .row_state cimport ENTRIES_MAX, MIX_SWEEPS, State, TURN, below, draw, place_in, slack_change
+from .row_state cimport ENTRIES_MAX, MIX_SWEEPS, RowState, TURN, below, draw, place_in, slack_change
 from .row_survivors cimport keep_ranks, legalise, survey
 from .table cimport NO_NODE
 
@@ -54,7 +54,7 @@ cdef enum:
     NODES_SEARCHED = 1 << 10  # at most, with the square of them in memory
 
 
-cdef void wrap_around(State* s, const int64_t[::1] order) noexcept nogil:
+cdef void wrap_around(RowState* s, const int64_t[::1] order) noexcept nogil:
     """McNaughton's rule over the nodes in `order`, which keeps zones together; legal by construction."""
     cdef Py_ssize_t i, partition = 0, rank = 0
     cdef int64_t unit
@@ -67,7 +67,7 @@ cdef void wrap_around(State* s, const int64_t[::1] order) noexcept nogil:
                 rank += 1
 
 
-cdef int mix(State* s) except -1 nogil:
+cdef int mix(RowState* s) except -1 nogil:
     """Swap each entry with that of a random row, MIX_SWEEPS times, where both rows stay legal.
 
     The partner is the entry of the same zone where the row has one: with as many zones as ranks nothing else fits.
@@ -97,7 +97,7 @@ cdef int mix(State* s) except -1 nogil:
                         row[slot], row2[other] = row2[other], row[slot]
 
 
-cdef int draw_ranks(State* s, const uint64_t* chance) except -1 nogil:
+cdef int draw_ranks(RowState* s, const uint64_t* chance) except -1 nogil:
     """Order each row at random, its owner with the chance (of 2^32) that brings everyone their share."""
     cdef Py_ssize_t p, rank, other
     cdef uint32_t* row
@@ -123,7 +123,7 @@ cdef inline int32_t* cut(int32_t** rest, Py_ssize_t size) noexcept nogil:
     return rest[0] - size
 
 
-cdef void lay_out(State* s, int32_t* block, int32_t* lists) noexcept nogil:
+cdef void lay_out(RowState* s, int32_t* block, int32_t* lists) noexcept nogil:
     """Divide a block of zeros among the state's int32 arrays; what is in `lists` does not matter."""
     cdef Py_ssize_t nodes = s.nodes + 1
     s.parent, s.depth, s.queue = cut(&block, nodes), cut(&block, nodes), cut(&block, nodes)
@@ -137,7 +137,7 @@ cdef void lay_out(State* s, int32_t* block, int32_t* lists) noexcept nogil:
     s.urn = s.after  # the urn is empty before there are lists
 
 
-cdef bint unmet(const State* s) noexcept nogil:
+cdef bint unmet(const RowState* s) noexcept nogil:
     """Whether a node has more entries than it should."""
     cdef Py_ssize_t node
     for node in range(s.nodes + 1):
@@ -146,7 +146,7 @@ cdef bint unmet(const State* s) noexcept nogil:
     return False
 
 
-cdef object _save_copies(State* s, old_rows, const int64_t* floor, const int64_t* ceiling, before, table):
+cdef object _save_copies(RowState* s, old_rows, const int64_t* floor, const int64_t* ceiling, before, table):
     """Look for fewer copies where the search is worth it; the rows before, or None if they stay.
 
     In small tables everywhere; in larger ones among the rows that change, and only if more is copied than counts demand.
@@ -187,7 +187,7 @@ cdef object _save_copies(State* s, old_rows, const int64_t* floor, const int64_t
     return saved if found else None
 
 
-cdef void count_owned(State* s) noexcept nogil:
+cdef void count_owned(RowState* s) noexcept nogil:
     cdef Py_ssize_t p
     for p in range(s.nodes + 1):
         s.owned[p] = 0
@@ -205,7 +205,7 @@ cdef object scratch_of(Py_ssize_t size):
 
 
 cdef void _fill(
-    State* s, old_rows, uint32_t[:, ::1] table, live, inverse, double[::1] share,
+    RowState* s, old_rows, uint32_t[:, ::1] table, live, inverse, double[::1] share,
     int32_t[::1] zone, int64_t[:, ::1] numbers, owners, low, high,
 ) except *:
     """Fill `table`: survivors, quotas, then a first deal or a change, then the owners."""
@@ -263,7 +263,7 @@ cdef void _fill(
 
 
 cdef void _fill_ranks(
-    State* s, old_rows, int64_t[:, ::1] numbers, before, uint32_t[:, ::1] table, live, bint first,
+    RowState* s, old_rows, int64_t[:, ::1] numbers, before, uint32_t[:, ::1] table, live, bint first,
 ) except *:
     """Save copies and balance the owners."""
     cdef uint32_t[::1] one_row = np.empty(s.width, np.uint32)
@@ -330,7 +330,7 @@ def rebalance(
     ValueError
         If lengths differ, a weight is negative or not finite, or the table would have 2^29 entries.
     """
-    cdef State s
+    cdef RowState s
     cdef const uint32_t[::1] id_view, place_view
     weight = np.asarray(weights)
     for argument, size in (("zones", zones.shape[0]), ("ids", weights.shape[0] if ids is None else len(ids))):
@@ -376,7 +376,7 @@ def rebalance(
     return table
 
 
-cdef void name_entries(State* s, uint32_t[:, ::1] table) noexcept:
+cdef void name_entries(RowState* s, uint32_t[:, ::1] table) noexcept:
     """Put ids in place of nodes."""
     cdef Py_ssize_t i
     cdef uint32_t* entry = &table[0, 0]

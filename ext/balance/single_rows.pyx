@@ -11,7 +11,7 @@ import numpy as np
 
 from ringward._core.quotas import quotas
 
-from .row_state cimport State, below, draw
+from .row_state cimport RowState, below, draw
 
 cdef double LIGHTEST = 1e-300  # of the heaviest: no sum overflows, nothing vanishes
 cdef uint64_t ODD_STEP = 0x9E3779B97F4A7C16  # even: sums of it and 1 are odd
@@ -32,7 +32,7 @@ cdef inline int64_t place_of_next(const Giving* giving) noexcept nogil:
     return (giving.given * giving.rows + giving.start) // giving.surplus
 
 
-cdef void count_rows(State* s, uint64_t* tally, Py_ssize_t apart) noexcept nogil:
+cdef void count_rows(RowState* s, uint64_t* tally, Py_ssize_t apart) noexcept nogil:
     """Add up for each id its rows, in the lower half of a number, and what tells in the upper half which these are.
 
     In turn in four tables, each `apart` from the next: an addition waits for the one before to the same number.
@@ -69,7 +69,7 @@ cdef void share_out(const double[::1] weights, int64_t partitions, double[::1] s
         share[i] *= partitions / (total + lost)
 
 
-cdef void change_rows(State* s, Giving* giving, int32_t* left, const uint8_t* gives) noexcept nogil:
+cdef void change_rows(RowState* s, Giving* giving, int32_t* left, const uint8_t* gives) noexcept nogil:
     """Hand out, in `rows`, what is vacant and what ids have too much; `left`: how many each keeps before it gives the next.
 
     Rows of ids that give are found first, a block at a time and without a branch.
@@ -101,7 +101,7 @@ cdef void change_rows(State* s, Giving* giving, int32_t* left, const uint8_t* gi
         first += BLOCK
 
 
-cdef object filled(State* s, Giving* giving, int32_t* left, const uint8_t* gives):
+cdef object filled(RowState* s, Giving* giving, int32_t* left, const uint8_t* gives):
     """The new table. Apart from what prepares it, so that its loop has the registers to itself."""
     table = np.empty((s.partitions, 1), np.uint32)
     cdef uint32_t[:, ::1] rows = table
@@ -130,7 +130,7 @@ def rebalance_single(
     -------
     uint32 array (partitions, 1), or None where all rows were vacant
     """
-    cdef State s
+    cdef RowState s
     cdef Py_ssize_t i, id, nodes = weights.shape[0], apart, kept = 0, lacking = 0, given = 0
     cdef uint64_t[::1] tally
     cdef int64_t[::1] count = np.empty(nodes, np.int64), limit

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ringward.cli.layout import paragraph, screen_width, table_lines
+from ringward.cli.screen import paragraph, screen_width, table_lines
 from ringward.texts import neutral
 
 __all__ = [

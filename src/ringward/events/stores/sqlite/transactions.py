@@ -109,7 +109,13 @@ class Watchdog:
                     watched[1]()
                 except Exception as error:  # noqa: BLE001 - the next one is watched all the same
                     text = f"a handler's transaction could not be ended: {_TEXTS.line(error)}"
-                    log(logging.ERROR, text, event="transaction_stuck", trace=_TEXTS.trace(error), error=_TEXTS.line(error))
+                    log(
+                        logging.ERROR,
+                        text,
+                        event="transaction_stuck",
+                        trace=_TEXTS.trace(error),
+                        error=_TEXTS.line(error),
+                    )
 
 
 class SqliteTransaction:
