@@ -119,7 +119,7 @@ def test_a_change_between_tables_of_a_new_kind_is_found_by_their_arcs(ladder):
     assert (transfer.departures, transfer.arrivals, transfer.rows) == ({"c": 1.0}, {"d": 1.0}, None)
 
 
-@pytest.mark.parametrize("kind_of_router", KINDS, ids=repr)
+@pytest.mark.parametrize("kind_of_router", KINDS, ids=lambda kind: kind.label)
 def test_a_table_is_described_by_the_kind_that_its_bytes_name(kind_of_router):
     router = kind_of_router.strategy(["a", "b", "c"], **kind_of_router.options)
     table = router._state.own.table
