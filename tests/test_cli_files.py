@@ -12,13 +12,13 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command import fails, process, run, run_json
+from waiting import until
 
 import ringward as rw
 from ringward.cli import inputs, output_file
@@ -460,9 +460,7 @@ def test_a_signal_leaves_no_part_of_an_output_behind(name, command):
     with child:
         child.stdin.write(b"key\n" * 200_000)
         child.stdin.flush()
-        deadline = time.monotonic() + 60
-        while not list(Path().glob(".ringward.*.part")) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: list(Path().glob(".ringward.*.part")))
         assert list(Path().glob(".ringward.*.part"))
         child.send_signal(getattr(signal, name))
         child.wait(30)
@@ -481,8 +479,7 @@ def test_a_signal_that_was_ignored_ends_nothing():
     with child:
         child.stdin.write(b"key\n" * 200_000)
         child.stdin.flush()
-        while not list(Path().glob(".ringward.*.part")) and child.poll() is None:
-            time.sleep(0.01)
+        until(lambda: list(Path().glob(".ringward.*.part")) or child.poll() is not None)
         child.send_signal(signal.SIGHUP)
         child.stdin.close()
     assert child.returncode == 0

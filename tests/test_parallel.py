@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from oracle import LAST, Member
 from strategies import KINDS, MANY, SOME, Kind
 from together import START, change_number, run_together
+from waiting import until
 
 import ringward as rw
 from ringward._core.parallel import usable_cores
@@ -254,8 +255,7 @@ def test_the_gil_is_free_meanwhile() -> None:
 
     def assign() -> None:
         try:
-            while not beats[0]:
-                time.sleep(0.001)
+            until(lambda: beats[0])
             before, elapsed = beats[0], -time.perf_counter()
             for _ in range(3):
                 ring.assign(keys, out=out, threads=2)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from waiting import until
 
 import ringward as rw
 
@@ -152,8 +153,7 @@ def _has_turns_beside(call: Callable[[], Any]) -> bool:
 
     thread = threading.Thread(target=turning)
     thread.start()
-    while not turns:
-        time.sleep(0.001)
+    until(lambda: turns)
     began = time.perf_counter()
     call()
     ended = time.perf_counter()

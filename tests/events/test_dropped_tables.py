@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import apsw
 import pytest
+from waiting import until
 
 import ringward as rw
 from ringward.events import Processor, SqliteStore
@@ -63,9 +64,7 @@ def test_who_handles_notices_and_says_it_and_nobody_opens_the_file(tmp_path, mon
         p.start()
         assert p.drain(20)
         _change(path, sql)
-        deadline = time.monotonic() + 20
-        while p.health().state != "failed" and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(lambda: p.health().state == "failed")
         assert p.health().state == "failed"
         lines = p.verify()
         assert any("tables of ringward" in line for line in lines), lines

@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-import time
 
 import pytest
+from waiting import until
 
 import ringward as rw
 from ringward._core import GroupCommit, Job
@@ -51,14 +51,6 @@ class Writer(GroupCommit):
 def writer():
     nothing = Nothing()
     return Writer(Connection(), nothing, nothing, lambda _: None)
-
-
-def until(holds):
-    """Wait for another thread."""
-    end = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.0005)
 
 
 def held(writer):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
+from waiting import until
 
 import ringward as rw
 from ringward.events import (
@@ -244,9 +245,7 @@ def test_a_takeover_is_told_to_the_heir_and_to_the_one_that_was_taken_over(tmp_p
         assert len(driver.group.owned) == 8
         second.consumer("g", members=["b"], **options)(lambda event: None)
         second.start()
-        deadline = time.monotonic() + 10
-        while not any(told.taken_over for told in heirs.of("claimed")) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: any(told.taken_over for told in heirs.of("claimed")))
         claimed = [told for told in heirs.of("claimed") if told.taken_over]
         assert sorted(p for told in claimed for p in told.taken_over) == list(range(8))
         assert {told.member for told in claimed} == {"b"}

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from waiting import until
 
 import ringward as rw
 from ringward._core import Job, Lead
@@ -65,14 +66,6 @@ class Writers:
         for thread in self.threads:
             thread.join(10)
             assert not thread.is_alive()
-
-
-def until(holds):
-    """Wait for another thread."""
-    end = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.0005)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import time
 import pytest
 from events.recovery_child import work
 from events.stepwise import World, append, key_in, successor, two_keys
+from waiting import until
 
 from ringward.events import GiveBack, MemoryStore, Options, Processor, Retry, SqliteStore, Stream
 from ringward.events.core.fetcher import Fetcher
@@ -497,7 +498,7 @@ def test_after_kill_9_only_events_that_had_begun_are_suspects(tmp_path):
     victim = context.Process(target=work, args=(path, begun, started), daemon=True)
     victim.start()
     assert started.wait(30)
-    time.sleep(0.3)
+    until(lambda: begun.exists() and len(begun.read_bytes().split()) > 8)  # members are beyond their first batches
     victim.kill()
     victim.join()
     with Processor(path) as p:

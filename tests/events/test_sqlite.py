@@ -16,6 +16,7 @@ from itertools import pairwise
 import apsw
 import pytest
 from events.stepwise import World
+from waiting import until
 
 import ringward as rw
 from ringward.events import Processor, SqliteStore, Stream
@@ -549,8 +550,7 @@ def test_rule_9_a_handler_that_swallows_its_interrupt_has_not_succeeded(ledger, 
     ending = threading.Thread(target=ends[0])
     with write_transaction._lock:  # the handler's thread is faster than the one that interrupts it
         ending.start()
-        while not write_transaction.transaction.over:
-            time.sleep(0.001)
+        until(lambda: write_transaction.transaction.over)
         with pytest.raises(rw.TransactionError, match=rf"took longer than {HASTY_S} s"):
             write_transaction.end(keep=True)
     ending.join()
@@ -698,8 +698,7 @@ def test_rule_2_an_operation_of_a_group_commit_fails_alone(opened):
     for thread in threads:
         thread.start()
     gate.set()
-    while store._writer.lead.waiting < 4:
-        time.sleep(0.001)
+    until(lambda: store._writer.lead.waiting >= 4)
     store._writer.lead.pass_on(leader)
     for thread in threads:
         thread.join()

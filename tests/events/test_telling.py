@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from events.stepwise import World
+from waiting import until
 
 from ringward.events import MemoryStore, Options, Processor, Stream
 from ringward.events.core import fetcher as intake
@@ -116,8 +117,7 @@ def test_whatever_line_of_rousing_is_interrupted_nobody_sleeps_on_for_ever():
         ]
         for number, thread in enumerate(threads, 1):
             thread.start()
-            while len(sleepers._gates) < number:
-                time.sleep(0.001)
+            until(lambda s=sleepers, n=number: len(s._gates) >= n)
         more = interrupted(sleepers.rouse, at, lambda traced: traced is _Sleepers.rouse.__code__)
         sleepers.rouse()
         for thread in threads:
@@ -189,14 +189,12 @@ def test_a_surplus_thread_that_is_roused_rouses_another():
     post.threads.update(threads)
     for number, thread in enumerate(threads):
         thread.start()
-        while len(post.idle._gates) <= number:
-            time.sleep(0.001)
+        until(lambda n=number: len(post.idle._gates) > n)
     driver.group.batches.clear()
     looks.clear()
     pool.wake(1)
     threads[0].join(0.1)
-    while not looks:
-        time.sleep(0.001)
+    until(lambda: looks)
     assert looks[0] is threads[1]
     pool.stop(10)
 

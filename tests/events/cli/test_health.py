@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from command import fails, run, run_json
 from event_commands import POSIX, Program, handlers, program
+from waiting import until
 
 from ringward.events import Processor, Retry, SqliteStore
 from ringward.events.stores.sqlite import schema
@@ -78,10 +79,7 @@ def test_a_worker_that_was_killed_and_has_no_heir_is_told():
     with Processor("e.db") as p:
         flags = ["--handler", "my_handlers:handle", "--path", ".", "--member", "a"]
         with program("work", "e.db", "--group", "g", *flags) as running:
-            deadline = time.monotonic() + 30
-            while "g" not in (told := p.stats().groups) or told["g"].members != ("a",):
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            until(lambda: "g" in (told := p.stats().groups) and told["g"].members == ("a",))
             running.send_signal(signal.SIGKILL)
             running.wait(30)
     assert ill() == ("degraded", ["group g: the process of a is gone"])

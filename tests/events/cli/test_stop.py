@@ -12,19 +12,12 @@ from pathlib import Path
 import pytest
 from command import fails, process, run
 from event_commands import POSIX, Program, handlers, program
+from waiting import until
 
 from ringward.events import Processor
 
 pytestmark = POSIX
 WORK = ["work", "e.db", "--group", "g", "--handler", "my_handlers:handle", "--path", "."]
-
-
-def until(so, timeout_s=60):
-    """Wait until something is so."""
-    deadline = time.monotonic() + timeout_s
-    while not so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def published(count=1):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from command import fails, process, run, run_json
 from event_commands import POSIX, consumed, handlers, lines, program
+from waiting import until
 
 from ringward.events import Processor
 
@@ -132,17 +132,13 @@ def test_two_workers_share_and_one_that_is_told_to_end_hands_over(table):
             program(*flags, env={**os.environ, "WHO": "a"}) as first,
             program(*flags, env={**os.environ, "WHO": "b"}) as second,
         ):
-            deadline = time.monotonic() + 60
-            while len(p.stats().groups["g"].members) < 2 and time.monotonic() < deadline:
-                time.sleep(0.02)
+            until(lambda: len(p.stats().groups["g"].members) >= 2)
             p.publish_many([f"k{i % 20}" for i in range(200)], [b""] * 200)
-            while not (Path("a.log").exists() and Path("b.log").exists()) and time.monotonic() < deadline:
-                time.sleep(0.01)
+            until(lambda: Path("a.log").exists() and Path("b.log").exists())
             first.terminate()
             assert first.communicate(timeout=60)[0].endswith(b" 0 retried, 0 dead\n")
             assert first.returncode == 0
-            while p.stats().groups["g"].lag and time.monotonic() < deadline:
-                time.sleep(0.02)
+            until(lambda: not p.stats().groups["g"].lag)
             second.terminate()
             assert second.wait(60) == 0
     seqs = [int(line.split()[0]) for name in "ab" for line in Path(f"{name}.log").read_text().splitlines()]
