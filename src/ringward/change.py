@@ -63,7 +63,7 @@ class Change:
     Attributes
     ----------
     transfer : Transfer
-        What they moved; there after the block.
+        What they moved; available after the block.
     """
 
     def __init__(self, router: Changing) -> None:

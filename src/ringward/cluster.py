@@ -33,17 +33,17 @@ class Node:
     Parameters
     ----------
     name : str
-        Non-empty; what keys are routed to. An object of a subclass of str, such as a member of a
-        `(str, Enum)` or a `numpy.str_`, stands for the text it holds; bytes are no name.
+        Non-empty. An object of a subclass of str, such as a member of a `(str, Enum)` or a
+        `numpy.str_`, stands for its text. Bytes are refused.
     weight : float
         Its share of the keys, relative to the other nodes' weights. 0 drains the node: it owns nothing.
     zone : str, optional
-        Rack, data centre, region: nodes of one zone fail together. Without one, a node is a zone of its own.
+        A rack, data centre or region whose nodes fail together. A node without one is its own zone.
 
     Raises
     ------
     ArgumentError, ArgumentTypeError
-        For an empty name, or a weight that is negative, infinite or no number.
+        For an empty name, or a weight that is negative, infinite or not a number.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""`Explanation`: why a key is where it is, walked slowly and told step by step."""
+"""`Explanation`: why a key is where it is, step by step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TOLD_MOST = 3
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node that was looked at, and what came of it."""
+    """One node that the lookup considered, and the result."""
 
     node: str
     taken: bool
@@ -38,16 +38,16 @@ class Explanation:
     Attributes
     ----------
     key : object
-        As it was routed: text, bytes, an integer or a UUID, whatever class held it.
+        As it was routed: text, bytes, an integer or a UUID.
     hash : int
         Its 64-bit hash.
     place : str
         The point or partition that the hash falls on.
     owner : str
     candidates : tuple of str
-        The owner and who takes over after it.
+        The owner, then the nodes that take over after it.
     steps : tuple of Step
-        Nodes in the order they were looked at.
+        Nodes in the order in which the lookup considered them.
     """
 
     key: object

@@ -62,9 +62,9 @@ class Family(Hasher):
 
 
 class XXH3(Family):
-    """XXH3-64, the default: fast and well mixed, for keys that nobody chooses with ill intent.
+    """XXH3-64, the default: fast and well mixed, for keys that no attacker chooses.
 
-    A seed is no defence: whoever may choose keys can aim them at one node. Use `SipHash` for such keys.
+    A seed does not help against attackers: they can aim keys at one node. Use `SipHash` for such keys.
 
     Parameters
     ----------
@@ -99,10 +99,10 @@ class XXH3(Family):
 class SipHash(Family):
     """SipHash with a secret key: for keys that strangers may choose.
 
-    Without the 16-byte key nobody can compute where a key goes. Whoever can see which node served a key
-    can still try keys and keep those of one node: an n-th of all tries where n nodes share the keys. Where that
-    matters, do not show who served, and limit what one sender may send. Keep the key secret, and the same
-    on every machine that routes. Pickles of a router hold it; snapshots' bytes never do.
+    Without the 16-byte key nobody can compute where a key goes. A stranger who can see which node served a key
+    can still try keys and keep those of one node: with n nodes, one try in n hits it. If that
+    matters, hide which node served, and limit what one sender may send. Keep the key secret, and the same
+    on every machine that routes. Pickles of a router hold it; the bytes of snapshots never do.
 
     Parameters
     ----------
@@ -146,8 +146,8 @@ class SipHash(Family):
 class Multiplicative(Family):
     """The hash H(k) = (k * m) mod p, scaled from [0, p) to the ring of 2^64.
 
-    Exact for every m and p. It keeps arithmetic patterns of the keys (docs/strategies.md
-    measures what that costs in balance): for formulas that must be followed, not for speed.
+    Exact for every m and p. It preserves arithmetic patterns of the keys; docs/strategies.md
+    measures what that costs in balance. Use it to follow a given formula, not for speed.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ class Multiplicative(Family):
 
     Notes
     -----
-    k is the integer key modulo 2^64; of any other key, the XXH3-64 of its bytes.
+    k is the integer key modulo 2^64; for any other key, k is the XXH3-64 of its bytes.
 
     Examples
     --------
@@ -210,9 +210,9 @@ def hash_keys(keys: Keys, hash: Hasher = XXH3(), *, threads: int | None = None) 
     ----------
     keys : list, tuple, ndarray or Arrow column, shape (n,)
         Arrays of integers, `S`, `U`, `StringDType` or objects, strided and of any byte order;
-        columns of pyarrow, Polars, pandas, nanoarrow and whatever else exports Arrow.
+        columns of pyarrow, Polars, pandas, nanoarrow and other libraries that export Arrow.
     hash : XXH3, SipHash or Multiplicative
-        `router.hash` for the hashes that a router routes by.
+        Pass `router.hash` to get the hashes that a router routes by.
     threads : int, optional
         How many threads to use at most, as for `Router.assign`; by default one below
         524,288 keys.
@@ -224,7 +224,7 @@ def hash_keys(keys: Keys, hash: Hasher = XXH3(), *, threads: int | None = None) 
     Raises
     ------
     KeyTypeError, KeyValueError
-        With the position of the first bad key, or of the first that is missing.
+        With the position of the first bad or missing key.
     ArgumentError, ArgumentTypeError
         When `threads` does not fit.
 

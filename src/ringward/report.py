@@ -55,7 +55,7 @@ class NodeReport(_Inheriting):
     live : bool
         Not marked down.
     share, expected : float
-        Of the hash space: what it owns, and what its weight among the live nodes entitles it to.
+        The share of the hash space that it owns, and the share that its weight among the live nodes entitles it to.
     heirs : dict of str to float
         Where its keys would go if it failed now: name → share of the hash space, largest first.
     heir_max : float
@@ -63,8 +63,8 @@ class NodeReport(_Inheriting):
     heir_max_optimal : float
         The same if its keys spread over the other live nodes by weight.
     held, held_expected : float or None
-        Of the entries of a partition table's rows, replicas included and whoever is down: what it
-        holds, and what its weight among the members entitles it to. None without replicas.
+        The share of a partition table's entries that it holds, replicas and nodes that are down
+        included, and the share that its weight among the members entitles it to. None without replicas.
     """
 
     name: str
@@ -81,7 +81,7 @@ class NodeReport(_Inheriting):
 
     @property
     def balance(self) -> float:
-        """share / expected; 1.0 is exact, 0.0 where nothing is expected."""
+        """share / expected; 1.0 is exact, 0.0 if nothing is expected."""
         return self.share / self.expected if self.expected else 0.0
 
     @property
@@ -105,10 +105,10 @@ class Report:
     moved_on_failure_max, moved_on_failure_mean : float
         The share of the hash space that moves when one live node fails: the largest and the mean.
     moved_on_failure_optimal : float
-        The mean that no strategy can go below: 1 / number of live nodes.
+        The lowest possible mean: 1 / number of live nodes.
     held_max : float or None
-        The maximum of held / held_expected over the members: what the fullest node of a partition
-        table holds, replicas included. Far above 1 where a zone has too few nodes for its part of
+        The maximum of held / held_expected over the members: how full the fullest node of a partition
+        table is, replicas included. Far above 1 if a zone has too few nodes for its part of
         each row. None without replicas.
     """
 
@@ -206,7 +206,7 @@ class Report:
         return "\n".join(lines)
 
     def to_html(self) -> str:
-        """The report as an HTML table with bars, for notebooks: of more than 50 nodes, the fullest; names are escaped."""
+        """The report as an HTML table with bars, for notebooks. It shows the 50 fullest nodes; names are escaped."""
         fullest = self.nodes
         if len(fullest) > ROWS_MOST:
             fullest = tuple(sorted(self.nodes, key=lambda node: (-node.balance, -node.share))[:ROWS_MOST])

@@ -50,12 +50,12 @@ class Router(View, metaclass=ABCMeta):
 
     @staticmethod
     def named(strategy: str) -> type[Router] | None:
-        """The class that snapshots of a strategy are of; None while nothing defines it.
+        """The router class of a strategy; None if no class of that name is defined.
 
         Parameters
         ----------
         strategy : str
-            As `Snapshot.strategy` has it: the name of a subclass, of whatever module.
+            As in `Snapshot.strategy`: the name of a subclass, from any module.
 
         Examples
         --------
@@ -131,12 +131,12 @@ class Router(View, metaclass=ABCMeta):
         return Transfer(before, after, self._touched)
 
     def mark_down(self, *names: str) -> Transfer:
-        """Take nodes for down: their keys go to the next candidates until they are marked up again.
+        """Mark nodes down: their keys go to the next candidates until the nodes are marked up again.
 
         Parameters
         ----------
         *names : str
-            Members; one epoch for all. Those that are down already stay so.
+            Members; one epoch for all. Members that are already down stay down.
 
         Returns
         -------
@@ -146,7 +146,7 @@ class Router(View, metaclass=ABCMeta):
         Raises
         ------
         UnknownNodeError
-            When a name is no member's; nothing is marked then.
+            When a name is not a member's; nothing is marked then.
         ArgumentError
             When no name is given.
 
@@ -160,7 +160,7 @@ class Router(View, metaclass=ABCMeta):
         return self._change(marking(names, down=True))
 
     def mark_up(self, *names: str) -> Transfer:
-        """Take nodes for live again: exactly the keys that left them come back.
+        """Mark nodes live again: exactly the keys that left them come back.
 
         Parameters
         ----------
@@ -179,12 +179,12 @@ class Router(View, metaclass=ABCMeta):
         return self._change(marking(names, down=False))
 
     def add(self, *nodes: Node | str) -> Transfer:
-        """Take in new members, live.
+        """Add new members. They are live.
 
         Parameters
         ----------
         *nodes : Node or str
-            One epoch for all. A name that was a member before gets its old id, unless it is long gone.
+            One epoch for all. A former member gets its old id, unless its name was forgotten.
 
         Returns
         -------
@@ -193,12 +193,12 @@ class Router(View, metaclass=ABCMeta):
         Raises
         ------
         DuplicateNodeError
-            When a name is a member already.
+            When a name is already a member.
         """
         return self._change(adding(nodes))
 
     def remove(self, *names: str) -> Transfer:
-        """Let members go for good.
+        """Remove members for good.
 
         Parameters
         ----------
@@ -212,7 +212,7 @@ class Router(View, metaclass=ABCMeta):
         Raises
         ------
         UnknownNodeError
-            When a name is no member's.
+            When a name is not a member's.
         """
         return self._change(removing(names))
 
@@ -232,12 +232,12 @@ class Router(View, metaclass=ABCMeta):
         Raises
         ------
         UnknownNodeError, ArgumentError
-            For no member's name, or a weight that is none.
+            When the name is not a member's, or the weight is not valid.
         """
         return self._change(reweighing(name, weight))
 
     def change(self) -> Change:
-        """Several changes as one: one epoch, one Transfer, all or nothing.
+        """Make several changes as one: one epoch, one Transfer, all or nothing.
 
         Examples
         --------
@@ -252,7 +252,7 @@ class Router(View, metaclass=ABCMeta):
         return Change(self)
 
     def snapshot(self) -> Snapshot:
-        """This moment, for good: later changes of the router do not touch it. O(1)."""
+        """Return the present state for good: later changes of the router do not affect it. O(1)."""
         return Snapshot(self._state, type(self).__name__, self._options)
 
     def _moment(self) -> tuple[State, str]:
@@ -260,7 +260,7 @@ class Router(View, metaclass=ABCMeta):
 
     @classmethod
     def resume(cls, snapshot: Snapshot, hash: Hasher | None = None) -> Self:
-        """A router that goes on from a snapshot, epochs and ids included.
+        """Return a router that continues from a snapshot, with its epochs and ids.
 
         Parameters
         ----------
@@ -274,7 +274,7 @@ class Router(View, metaclass=ABCMeta):
         ArgumentError
             When the snapshot is of another strategy, or hashed differently.
         SnapshotError
-            When its options, table or memory are none of such a router: the bytes it came from were made up.
+            When its options, table or memory cannot be a router's: its bytes were made up.
         """
         strategy = getattr(snapshot, "strategy", None)
         if strategy is None:

@@ -32,7 +32,7 @@ _EMPTY_ROWS_MAX = 1 << 24  # rows without nodes have no bytes that would bound t
 
 
 class Snapshot(View):
-    """A router's state at one epoch: routes and assigns like the router then, and never changes.
+    """A router's state at one epoch. It routes and assigns as the router did then, and never changes.
 
     Made by `Router.snapshot()` and `Snapshot.from_bytes`. It pickles and copies.
 
@@ -59,11 +59,11 @@ class Snapshot(View):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options that the router was made with, its nodes and hash aside."""
+        """The options that the router was made with, without its nodes and hash."""
         return dict(self._options)
 
     def to_bytes(self) -> bytes:
-        """The snapshot as bytes that every platform reads: versioned, checksummed, no pickle inside.
+        """Return the snapshot as bytes that every platform can read: versioned, checksummed, without pickle.
 
         They hold the compiled table, the membership, the ids of past members and the
         placement's own state; of a `SipHash` only a fingerprint, never the key.
@@ -98,14 +98,14 @@ class Snapshot(View):
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview, hash: Hasher | None = None) -> Snapshot:
-        """A snapshot from its bytes.
+        """Return the snapshot that these bytes hold.
 
         Parameters
         ----------
         data : bytes
             From `to_bytes`.
         hash : SipHash, optional
-            Needed for a router with a secret hash, whose key the bytes do not hold; checked otherwise.
+            Required for a router with a secret hash, whose key the bytes do not hold; otherwise only checked.
 
         Returns
         -------
@@ -114,10 +114,10 @@ class Snapshot(View):
         Raises
         ------
         ArgumentTypeError
-            When `data` is no bytes.
+            When `data` is not bytes.
         SnapshotError
             When the bytes are damaged, cut short, foreign or of a newer version, or the hash is
-            missing or another one.
+            missing or does not fit.
         """
         if not isinstance(data, bytes | bytearray | memoryview):
             raise ArgumentTypeError("data", "bytes, as read_bytes() of a file gives them", data)

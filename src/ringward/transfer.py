@@ -47,7 +47,7 @@ _SHOWN_ROUTES = 3
 class Transfer:
     """What moved between two states of a router.
 
-    The arcs are found when they are first asked for, so a change itself stays cheap.
+    The arcs are computed on first use, so a change itself stays cheap.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Transfer:
 
     @classmethod
     def between(cls, before: View, after: View) -> Transfer:
-        """What differs between any two routers or snapshots, nodes compared by name.
+        """Compare any two routers or snapshots, nodes by name.
 
         Parameters
         ----------
@@ -95,12 +95,12 @@ class Transfer:
         Returns
         -------
         Transfer
-            Its `names` are those of `before`, followed by those only `after` has.
+            Its `names` are those of `before`, followed by those that only `after` has.
 
         Raises
         ------
         ArgumentError
-            When the two hash keys in different ways.
+            When the two hash keys differently.
         """
         for argument, view in (("before", before), ("after", after)):
             if not isinstance(view, Reader):
@@ -119,7 +119,7 @@ class Transfer:
         """What moved: structured uint64 (start, end, source, target), shape (k,).
 
         Both ends are inclusive; sorted by start, never wrapping. `source` and `target` are
-        node ids; NO_NODE stands for nobody. Read-only: `apply` and all figures go by them.
+        node ids; NO_NODE means no node. Read-only, because `apply` and all figures use them.
         """
         return _frozen(self._arcs())
 
@@ -155,10 +155,10 @@ class Transfer:
 
     @cached_property
     def rows(self) -> npt.NDArray[np.void] | None:
-        """Between two partition tables of one shape: every entry that changed, of all replicas.
+        """All entries of all replicas that changed, between two partition tables of one shape.
 
         Structured uint32 (partition, rank, source, target), sorted by (partition, rank);
-        NO_NODE where a row was or became shorter. None for other placements.
+        NO_NODE if a row was or became shorter. None for other placements.
         """
         entries = self._entries()
         if entries is None:
@@ -181,7 +181,7 @@ class Transfer:
 
     @cached_property
     def copies(self) -> int | None:
-        """With `rows`: how many entries are of a node that was not in the row, whose data must be copied there."""
+        """The number of entries in `rows` whose node was not in the row before, so that data must be copied there."""
         entries = self._entries()
         if entries is None:
             return None
@@ -191,9 +191,9 @@ class Transfer:
 
     @cached_property
     def excess(self) -> int | None:
-        """With `rows`: how many copies above the least that the balance needs, the sum of max(0, new - old) over nodes.
+        """How many more copies `rows` needs than the balance requires, which is the sum of max(0, new - old) over nodes.
 
-        0 for tables without replicas; else distinct nodes and zones in a row may cost some.
+        0 for tables without replicas. Otherwise distinct nodes and zones in a row may need more.
         """
         entries = self._entries()
         if entries is None or self.copies is None:
@@ -214,7 +214,7 @@ class Transfer:
 
     @property
     def departures(self) -> dict[str, float]:
-        """The share of the hash space that left each node; what nobody owned left no node."""
+        """The share of the hash space that left each node. Space that nobody owned is not counted."""
         return self._by("source")
 
     @property
@@ -228,7 +228,7 @@ class Transfer:
         return {str(self.names[node]): float(share) for node, share in zip(ids, shares, strict=True) if node != NO_NODE}
 
     def owner_names(self, ids: npt.ArrayLike, library: Library = "numpy") -> Any:
-        """The names for ids of this transfer, also for NO_NODE; as `Router.owner_names`."""
+        """The names for ids of this transfer, with None for NO_NODE; as `Router.owner_names`."""
         return names_of(ids, tuple(self.names.tolist()), library)
 
     def _name(self, node: int) -> str:
@@ -260,7 +260,7 @@ class Transfer:
         Raises
         ------
         ArgumentError, ArgumentTypeError
-            When `hashes` is no one-dimensional uint64 array, or `threads` does not fit.
+            When `hashes` is not a one-dimensional uint64 array, or `threads` does not fit.
         """
         return self._index.moved(checked_hashes(hashes), threads)
 
@@ -277,8 +277,8 @@ class Transfer:
             The hashes of the same keys.
         threads : int, optional
             How many threads to use at most, as for `Router.assign`; by default one below
-            262,144 keys, and below 4,194,304 where up to four nodes lost keys: then only
-            their ids are looked for.
+            262,144 keys, and below 4,194,304 if at most four nodes lost keys: then only
+            their ids are searched.
 
         Returns
         -------

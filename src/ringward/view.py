@@ -60,21 +60,21 @@ class View(Reader):
 
     @property
     def names(self) -> npt.NDArray[np.object_]:
-        """node id → name, of past members too while they are remembered; read-only. NO_NODE selects None.
+        """node id → name, also for past members that are remembered; read-only. NO_NODE selects None.
 
         For a column of ids: `owner_names`.
         """
         return self._state.names.view(NameArray)
 
     def owner_names(self, ids: npt.ArrayLike, library: Library = "numpy") -> Any:
-        """The names for node ids; unlike `names[ids]`, also where an id is NO_NODE.
+        """The names for node ids, with None for NO_NODE.
 
         Parameters
         ----------
         ids : array of integers, shape (n,) or (n, count)
             As `assign` returned them, now or at an earlier epoch, and as `Transfer.apply` changed them.
         library : {"numpy", "pandas", "polars", "pyarrow"}
-            Whose object to make. The other three have categories, which cost a fraction of an array of
+            The library of the result. The last three have categories, which cost a fraction of an array of
             objects: `pandas.Categorical`, `polars.Series` of `Categorical`, `pyarrow.DictionaryArray`.
             For two dimensions: a `DataFrame` with the columns 0, 1 ..., a `Series` of arrays, a
             `FixedSizeListArray` of strings.
@@ -87,9 +87,9 @@ class View(Reader):
         Raises
         ------
         ArgumentError
-            When an id is none of this router's, or `library` is none of these.
+            When the router does not have an id, or `library` is not one of these.
         ArgumentTypeError
-            When `ids` are no integers.
+            When `ids` are not integers.
 
         See Also
         --------
@@ -112,7 +112,7 @@ class View(Reader):
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """The members: by name, and where the order of nodes is their priority, in that order."""
+        """The members, by name; in a `PrimaryBackup` by priority."""
         state = self._state
         return kind_of(state.own.table).members(state.cluster)
 
@@ -138,9 +138,9 @@ class View(Reader):
         Raises
         ------
         UnknownNodeError
-            When there is none of this name.
+            When there is no such name.
         ArgumentTypeError
-            When it is no str.
+            When it is not a str.
         """
         text = text_of(name)
         if text is None:
@@ -165,17 +165,17 @@ class View(Reader):
         return text_of(name) in self._state.cluster.members
 
     def report(self) -> Report:
-        """How well the keys are spread now, and where they would go; exact, not sampled."""
+        """How well the keys are spread now, and where they would go after a failure; exact, not sampled."""
         return Report.of(*self._moment())
 
     def explain(self, key: Key, count: int = 3) -> Explanation:
-        """Why a key is where it is, and who is next.
+        """Why a key is where it is, and which node is next.
 
         Parameters
         ----------
         key : str, bytes, bytearray, memoryview, int, NumPy integer or UUID
         count : int
-            How many candidates to explain at most, from 1 on.
+            The largest number of candidates to explain, at least 1.
         """
         return Explanation.of(self._state, key, count)
 

@@ -1,4 +1,4 @@
-"""`assign_batch`: the owners of one batch, for engines that spread batches over threads, processes and machines."""
+"""`assign_batch`: the owners of a batch, for engines that spread batches over threads, processes and machines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _THREADS_MAX = 1024  # as `assign` takes them
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchAssigner:
-    """What `assign_batch` returns: call it with a batch. It pickles, and never changes.
+    """What `assign_batch` returns: call it with a batch. It can be pickled, and never changes.
 
     Attributes
     ----------
@@ -108,48 +108,48 @@ def assign_batch(
     nulls: Nulls = "raise",
     threads: int | None = 1,
 ) -> BatchAssigner:
-    """A function from a batch to the owners of its keys, to hand to an engine.
+    """Make a function from a batch to the owners of its keys, to pass to an engine.
 
-    It holds a snapshot: later changes of the router don't reach it, and it can be pickled and
-    sent to other processes and machines, which need ringward and no router. A pickle of one with
-    a `SipHash` holds the secret key.
+    It holds a snapshot, so later changes of the router do not reach it. It can be pickled and
+    sent to other processes and machines, which need ringward but no router. With a `SipHash`, its
+    pickle holds the secret key.
 
     Parameters
     ----------
     view : Router or Snapshot
-        Whose owners, as of now.
+        The router whose present owners are used.
     key : hashable, optional
         The column of the keys, for batches that are frames: pyarrow `RecordBatch` and `Table`, pandas and
         Polars `DataFrame`, dict of arrays. None for batches that are columns: ndarray, pyarrow `Array` and
-        `ChunkedArray`, pandas and Polars `Series`, and whatever else `assign` takes. Queries that have no rows yet
-        (a Polars `LazyFrame`, a DuckDB relation, Dask and Spark frames) are no batches: they take the function.
+        `ChunkedArray`, pandas and Polars `Series`, and everything else that `assign` takes. Queries that have no rows
+        yet (a Polars `LazyFrame`, a DuckDB relation, Dask and Spark frames) are not batches: pass the function to them.
     owner : str
-        The new column of a frame, which must not have one of that name.
+        The name of the new column; the frame must not have it already.
     count : int, optional
         Candidates in failover order instead of owners alone: the columns `owner_1`, `owner_2` ... of a frame;
         for a column an ndarray of shape (n, count), fixed-size lists (pyarrow, Polars) or a frame with the
-        columns 0, 1 ... (pandas). May be above the number of nodes: places that no live node fills have no name.
+        columns 0, 1 ... (pandas). It may be above the number of nodes; places without a live node have no name.
     form : {"category", "string", "id"}
         Names as a dictionary column (pyarrow), a categorical (pandas, Polars) or an array of str objects (ndarray);
         names as plain strings; or node ids, uint32. Where there is no node, names are null or None,
         ids are `NO_NODE`.
     nulls : {"raise", "skip"}
-        What to do about nulls in columns that can have them: `KeyTypeError`, or no owner. None in a list or an
-        array of objects is no null but a key of a wrong type.
+        Whether nulls in a column are a `KeyTypeError`, or have no owner. None in a list or an
+        array of objects is not a null but a key of a wrong type.
     threads : int, optional
-        Threads a call; 1 fits engines that run several batches at once. None: as many as pay.
+        Threads per call; 1 fits engines that run several batches at once. None: as many as make it faster.
 
     Returns
     -------
     BatchAssigner
-        Takes a batch, and returns one of the same kind: a frame with columns added, in the order of its rows,
+        Takes a batch and returns one of the same kind: a frame with columns added, in the order of its rows,
         or the owners of a column.
 
     Raises
     ------
     ArgumentError, ArgumentTypeError
-        Here for arguments out of their bounds; from a call when a frame lacks the column `key` or has
-        one of the name `owner`.
+        From `assign_batch` for arguments out of bounds; from a call if a frame lacks the column `key` or
+        already has the column `owner`.
     KeyTypeError, KeyValueError, NoNodeError
         From a call, as from `assign`.
 

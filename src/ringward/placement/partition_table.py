@@ -34,35 +34,35 @@ class PartitionTable(Router):
     """The hash space in equal partitions, each with a row of nodes: the owner and its replicas.
 
     Rows are balanced exactly: every node owns floor or ceil of its weight's share of the
-    partitions, and of all rows' entries likewise. A membership change moves few entries
-    beyond what the new counts need; `Transfer.excess` tells how many. Liveness only filters
+    partitions, and likewise of the entries of all rows. A membership change moves few entries
+    beyond what the new counts need; `Transfer.excess` says how many. Liveness only filters
     the rows.
 
     Parameters
     ----------
     nodes : iterable of str or Node, or mapping of name to weight
     partitions : int or "auto"
-        1 to 2^24; best at least 100 a node. It never changes. By default 4,096, or the least
-        power of two that gives each of these nodes 32; say a number where tables for different
-        lists of nodes are compared. Fewer partitions than nodes of a weight above 0 leave nodes
+        1 to 2^24, best at least 100 a node. It never changes. The default is 4,096, or the least
+        power of two that gives each of these nodes 32. Set it if you compare tables for different
+        lists of nodes. Fewer partitions than nodes of a weight above 0 leave nodes
         without keys, which is a `UserWarning`.
     replicas : int
-        Nodes in a row: distinct, and as evenly of all zones as their nodes allow.
+        Nodes in a row: distinct, and spread over the zones as evenly as their nodes allow.
     hash : XXH3, SipHash or Multiplicative
     on_empty : str, optional
         The member that owns every key while nobody is live.
 
     Notes
     -----
-    Candidates are the live nodes of the row in rank order, then the others as stand-ins: by
-    weighted rendezvous of (partition, name), and where there ever were more than 128 names by
-    weighted draws of the partition first, which cost the same for any number of nodes. While a
+    Candidates are the live nodes of the row in rank order, then the other nodes as stand-ins, by
+    weighted rendezvous of (partition, name). Once there were more than 128 names, weighted draws
+    of the partition come first; they cost the same for any number of nodes. While a
     row has nodes that are down, the stand-ins that complete it come from the zones with the
     fewest of its candidates. Rows depend on the history of membership changes, never on
     liveness or on the order in which nodes are given.
 
-    A row as a whole keeps zones apart, not each of its beginnings: with more replicas than zones,
-    the first two of a row may share a zone. Take whole rows, or as many replicas as there are zones.
+    A whole row keeps zones apart. With more replicas than zones, the first two nodes of a row may
+    share a zone: use whole rows, or as many replicas as there are zones.
 
     Examples
     --------
@@ -143,7 +143,7 @@ class PartitionTable(Router):
     def rows(self) -> npt.NDArray[np.uint32]:
         """Node ids of each partition in rank order, shape (partitions, width), read-only.
 
-        width is `replicas`, or the number of members of a weight above 0 when those are fewer.
+        width is `replicas`, or the number of members of a weight above 0 if that is lower.
         """
         rows: npt.NDArray[np.uint32] = self._state.own.table.rows.view()
         rows.flags.writeable = False

@@ -22,9 +22,9 @@ __all__ = ["PartitionedRing"]
 class PartitionedRing(Router):
     """One ring whose nodes are cut into P = ceil(n / k) parts of at most k nodes.
 
-    A key belongs to the part of the first point at or after it. A node's failure hands its
-    keys to the live nodes of its own part only; a part that is wholly down spills over to
-    whoever follows on the ring. While all nodes are live, keys are where `HashRing` has them.
+    A key belongs to the part of the first point at or after it. When a node fails, its
+    keys go to the live nodes of its own part only. If a whole part is down, its keys go to
+    the nodes that follow on the ring. While all nodes are live, keys are where `HashRing` has them.
 
     Parameters
     ----------
@@ -36,9 +36,10 @@ class PartitionedRing(Router):
 
     Notes
     -----
-    Parts differ in size by at most one node; a change of membership moves the fewest nodes
-    between parts that keeps it so. That alone moves no key of a live node: parts decide who
-    would take over. The price: removing a node that is already down moves its keys again.
+    Parts differ in size by at most one node. A change of membership moves the fewest nodes
+    between parts that keep it so. Moving a node to another part moves no key of a live node: parts
+    only decide which node would take over. The price: removing a node that is already down moves
+    its keys again.
 
     Examples
     --------
@@ -106,7 +107,7 @@ class PartitionedRing(Router):
         UnknownNodeError
             When no member has the name.
         ArgumentTypeError
-            When it is no str.
+            When it is not a str.
         """
         state = self._state
         return int(state.own.table.groups[state.cluster.ids[state.cluster.require(name)]])

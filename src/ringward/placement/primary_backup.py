@@ -1,4 +1,4 @@
-"""`PrimaryBackup`: one node handles everything, backups stand by, and a fence keeps the old primary out."""
+"""`PrimaryBackup`: one node owns everything, backups stand by, and a fence keeps the old primary out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PrimaryBackup(Router):
     Parameters
     ----------
     nodes : iterable of str or Node, or mapping of name to weight
-        In the order of their priority; a weight of 0 keeps a node from being primary.
+        In the order of their priority. A node of weight 0 never becomes primary.
     failback : bool
         Whether a recovered node of higher priority takes over again; otherwise the primary
         stays until it fails.
@@ -91,7 +91,7 @@ class PrimaryBackup(Router):
         return int(self._state.own.memory["term"])
 
     def check(self, token: int) -> None:
-        """Let the current primary pass, and nobody from before.
+        """Accept the token of the current primary, and refuse older ones.
 
         Parameters
         ----------
@@ -101,8 +101,8 @@ class PrimaryBackup(Router):
         Raises
         ------
         StaleEpochError
-            When the primary changed since, or the token is of an epoch that has not been.
-            (A backup's failure raises the epoch and not the term: it fences nobody.)
+            When the primary has changed since, or the token is above the current epoch.
+            (A backup's failure raises the epoch but not the term: it fences nobody.)
         """
         if isinstance(token, bool) or not hasattr(token, "__index__"):
             raise ArgumentTypeError("token", "an int", token)

@@ -21,8 +21,8 @@ __all__ = ["HashRing"]
 class HashRing(Router):
     """Nodes and keys on one ring of 2^64; a key belongs to the first live node at or after it.
 
-    When a node fails, only its own keys move, each to the node that follows it on the ring;
-    with many points a node, that spreads them over all others.
+    When a node fails, only its own keys move, each to the node that follows it on the ring.
+    With many points a node, that spreads them over all other nodes.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ class HashRing(Router):
     weight_unit : float
         A node has floor(points_per_node * weight / weight_unit + 1/2) points.
     spread : "zone", optional
-        Candidates then take nodes of distinct zones first: an order for placing replicas. Owners
-        are not affected, also when one fails: the next live node on the ring takes over.
+        Candidates are then ordered by distinct zones first, for placing replicas. Owners are not
+        affected: when one fails, the next live node on the ring takes over.
     hash : XXH3, SipHash or Multiplicative
     on_empty : str, optional
         The member that owns every key while nobody is live.
@@ -42,7 +42,7 @@ class HashRing(Router):
     Raises
     ------
     ArgumentError, ArgumentTypeError, DuplicateNodeError
-        When something is wrong with an argument.
+        When an argument is not valid.
 
     References
     ----------
