@@ -1,4 +1,4 @@
-"""The event processor for asyncio: handlers are coroutines, and keys wait for nobody but themselves."""
+"""The event processor for asyncio: handlers are coroutines, and a key waits only for its own events."""
 
 from __future__ import annotations
 
@@ -116,17 +116,17 @@ class _Handler:
 
 
 class Processor:
-    """Publishes events durably, and hands them to coroutines: none is lost, and keys keep their order.
+    """Publishes events durably and hands them to coroutines. No event is lost, and keys keep their order.
 
-    All of it as in `ringward.events.Processor`, whose arguments it takes, but that `members` are tasks, and
-    that `event.transaction` is not available: a write transaction of the file must not wait for an `await`.
+    It works like `ringward.events.Processor` and takes the same arguments, with two differences: `members` are tasks,
+    and `event.transaction` is not available, because a write transaction of the file must not wait for an `await`.
 
     Parameters
     ----------
     *args, **options
         As `ringward.events.Processor`.
     concurrency : int
-        Keys with a handler under way at which no more batches are begun.
+        No more batches are begun while handlers of this many keys run.
 
     Examples
     --------
@@ -182,7 +182,7 @@ class Processor:
     async def publish(
         self, key: EventKey, payload: Any, *, id: EventId | None = None, headers: Mapping[str, str] | None = None
     ) -> Receipt:
-        """As `ringward.events.Processor.publish`. Cancelled, it may have stored the event: publish it again."""
+        """As `ringward.events.Processor.publish`. If it is cancelled, the event may be stored: publish it again."""
         receipt = await self._do(lambda: self._inner.publish(key, payload, id=id, headers=headers))
         self._rouse(1)
         self._inner._warn(self._failure)
@@ -278,14 +278,14 @@ class Processor:
     # --- running
 
     def start(self) -> None:
-        """Start the tasks, in the loop that runs; they go on until `stop`.
+        """Start the tasks in the running loop. They run until `stop`.
 
-        A processor may be started in one loop after the other, as by several `asyncio.run`.
+        A processor may be started in several loops one after the other, as by several `asyncio.run`.
 
         Raises
         ------
         LoopError
-            When it runs in another loop that lives.
+            When it still runs in another loop.
         """
         self._outside("start")
         if self._inner._closed:
@@ -349,7 +349,7 @@ class Processor:
             raise InsideHandlerError(call)
 
     def ask_to_stop(self) -> None:
-        """Let `run` return soon, as if it were idle; may be called anywhere, also in handlers."""
+        """Let `run` return soon, as if it were idle. May be called anywhere, even in handlers."""
         self._asked = True
         self._call(self._notify)
 
@@ -549,7 +549,7 @@ class Processor:
         Returns
         -------
         bool
-            False when the time was up, or when somebody had cancelled the tasks.
+            False when the time was up, or when the tasks had been cancelled.
         """
         self._outside("stop")
         checked_float("timeout_s", timeout_s, zero=True)
@@ -643,7 +643,7 @@ class Processor:
             await self.stop()
 
     async def drain(self, timeout_s: float | None = None) -> bool:
-        """Wait until all groups are idle, while the tasks go on; False when the time was up."""
+        """Wait until all groups are idle, while the tasks run; False when the time was up."""
         self._outside("drain")
         checked_wait(timeout_s)
         if not self._runs and self._failure is None and not self._closed:
@@ -704,7 +704,7 @@ class Processor:
         return tell() if self._inner.closed else await self._do(tell)
 
     async def close(self) -> None:
-        """Stop, and close the store, also when stopping fails; does nothing the second time."""
+        """Stop, and close the store even if stopping fails; does nothing the second time."""
         self._outside("close")
         if self._closed:
             return

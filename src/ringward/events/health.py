@@ -1,4 +1,4 @@
-"""`Health`: whether a processor does its work, and why not; `health_of` tells as much as a store knows."""
+"""`Health`: whether a processor does its work and, if not, why; `health_of` says what a store knows."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _ORDER: tuple[State, ...] = ("ok", "degraded", "stopped", "failed")
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why not all is well.
+    """One thing that is wrong.
 
     Attributes
     ----------
     text : str
     since_ms : int or None
-        Since when, in milliseconds since 1970, where that is known.
+        Since when, in milliseconds since 1970, if that is known.
     """
 
     text: str
@@ -42,19 +42,19 @@ class GroupHealth:
     Attributes
     ----------
     waiting_since_ms : int or None
-        When the oldest event that is not resolved was accepted, in milliseconds since 1970; None when none waits.
+        When the oldest unresolved event was accepted, in milliseconds since 1970; None when none waits.
     lag_s : float
-        How long that one has waited.
+        How long that event has waited.
     lowest : int
         Its seq; tail + 1 when none waits.
     dead, parked : int
         Entries of the dead-letter queue.
     members : tuple of str
-        Those that are up, in all processes.
+        The members that are up, in all processes.
     damped : tuple of str
-        Members of this process that died often and wait before they join again.
+        Members of this process that died often and wait before they rejoin.
     unowned : int
-        Partitions that nobody owns who is up.
+        Partitions that no live member owns.
     hung : int
         Handlers of this process that were left behind.
     """
@@ -77,8 +77,8 @@ class Health:
     Attributes
     ----------
     state : "ok", "degraded", "failed" or "stopped"
-        Degraded: something is wrong that may pass, and it is tried again. Failed: it went on no more, by an error.
-        Stopped: it has consumers and does not run, or is closed.
+        Degraded: something is wrong that may pass, and it is tried again. Failed: an error stopped the processor.
+        Stopped: the processor has consumers and does not run, or is closed.
     reasons : tuple of Reason
         Why; the first for the state itself. Empty when it is "ok".
     groups : dict of str to GroupHealth
@@ -91,7 +91,7 @@ class Health:
     committed_ms : int or None
         When this process last stored something, in milliseconds since 1970.
     clock : tuple of str
-        What is wrong with the clock, which makes it degraded; and what was wrong, which stamps have and is allowed for.
+        What is wrong with the clock (the state is then "degraded"), and what was wrong, so that time stamps are corrected.
 
     Examples
     --------
@@ -119,7 +119,7 @@ class Health:
         return {**asdict(self), "reasons": [asdict(reason) for reason in self.reasons]}
 
     def with_reason(self, state: State, text: str, since_ms: int | None = None) -> Health:
-        """This, and why it is at least so bad."""
+        """The same with one more reason, in at least this state."""
         reason = Reason(shortened(neutral(text), _TEXT_MOST), since_ms)
         if _ORDER.index(state) > _ORDER.index(self.state):
             return replace(self, state=state, reasons=(reason, *self.reasons))
@@ -127,7 +127,7 @@ class Health:
 
 
 def health_of(store: Store, said: Callable[[BaseException], str] = Texts().line, *, group: str | None = None) -> Health:
-    """How a store and its groups are, as far as the store can tell; it never raises.
+    """How a store and its groups are, as far as the store knows. It never raises.
 
     A group is degraded when events wait in partitions that no member owns.
 
@@ -135,9 +135,9 @@ def health_of(store: Store, said: Callable[[BaseException], str] = Texts().line,
     ----------
     store : Store
     said : callable
-        What may be told of an error.
+        A function from an error to what may be shown of it.
     group : str, optional
-        The only one that is looked at; all otherwise.
+        The only group to check; by default all.
     """
     health = Health()
     failure: BaseException | None = getattr(store, "failure", None)

@@ -27,14 +27,14 @@ _NOTHING = nullcontext()
 
 
 class Hooks(Protocol):
-    """What a processor calls when something happens. Derive from it, and write the methods that matter to you.
+    """What a processor calls when something happens. Derive from it, and write the methods that you need.
 
-    They are called outside of all locks, by the threads of the processor or the one that publishes, so by several
-    at once. They should be quick: who publishes or handles waits for them. What they raise is logged, and
-    changes nothing.
+    Hooks are called outside of all locks, by the threads of the processor or by the publishing thread, so several
+    threads may call them at once. They should be quick, because publishing and handling wait for them. An exception
+    in a hook is logged and changes nothing.
 
-    `publishing` and `handling` are called at once. All others but `published` and `failed` are told at the next
-    tick, 25 ms later at most; after a commit whose outcome is unknown, something may be told twice.
+    `publishing`, `published` and `handling` are called at once, and `failed` when the processor stops. The others are
+    called at the next tick, at most 25 ms later. After a commit whose outcome is unknown, a call may be repeated.
 
     Examples
     --------
@@ -54,23 +54,23 @@ class Hooks(Protocol):
     # Each has a `return`: mypy takes a method of a Protocol that is empty for one that must be written.
 
     def publishing(self, count: int) -> AbstractContextManager[Mapping[str, str] | None]:
-        """Stand around the storing of so many events; gives headers to add to each, or None.
+        """Runs around the storing of this many events; yields headers to add to each, or None.
 
-        Added headers are no part of what makes an event the same one: published again under its id with other
-        added headers, it is a repeat. Headers of the same name that the producer gave stay.
+        Added headers are not compared when an id is published again: with other added headers the event is still a
+        repeat. A header of the same name that the producer gave is kept.
         """
         return nullcontext()
 
     def published(self, receipts: Sequence[Receipt]) -> None:
-        """Events are stored; inside a handler's transaction, they will be when that is committed."""
+        """Events are stored, or, inside a handler's transaction, will be when it commits."""
         return
 
     def handling(self, event: Event) -> AbstractContextManager[object]:
-        """Stand around the handler of an event, in its thread or task; what it raises passes through."""
+        """Runs around the handler of an event, in its thread or task; exceptions of the handler pass through."""
         return nullcontext()
 
     def retried(self, told: Retried) -> None:
-        """An attempt failed, and the event waits for its next."""
+        """An attempt failed, and the event waits for the next."""
         return
 
     def dead(self, told: Died) -> None:
@@ -78,7 +78,7 @@ class Hooks(Protocol):
         return
 
     def claimed(self, told: Claimed) -> None:
-        """A member of this process owns partitions now; `taken_over` are those that nobody had given back."""
+        """A member of this process claimed partitions; `taken_over` are those that their owner had not given back."""
         return
 
     def released(self, told: Released) -> None:
@@ -86,7 +86,7 @@ class Hooks(Protocol):
         return
 
     def fenced(self, told: Fenced) -> None:
-        """Partitions of this process are somebody else's now."""
+        """This process lost partitions: they were taken over, or their epoch was raised."""
         return
 
     def failed(self, error: BaseException) -> None:

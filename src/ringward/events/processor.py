@@ -63,30 +63,30 @@ _processors: weakref.WeakSet[Processor] = weakref.WeakSet()
 
 
 class Processor:
-    """Publishes events durably, and hands them to handlers: none is lost, and keys keep their order.
+    """Publishes events durably and hands them to handlers. No event is lost, and keys keep their order.
 
     Parameters
     ----------
     store : str, path, Store or None
-        A file for a `SqliteStore`, which the `events` extra is needed for; or a store. None keeps
+        A file for a `SqliteStore` (needs the `events` extra), or a store. None keeps
         everything in this process's memory.
     producer : str
         The namespace of event ids. Keep it the same across restarts.
     create : bool
-        Whether a file that is missing is made. Where events are only handled, False shows a mistyped path.
+        Whether a missing file is created. Set False where events are only handled: a mistyped path is then an error.
     stream : Stream, optional
         How many partitions, and how keys are hashed, in a new store.
     codec : "json", "msgspec", Codec or None
-        What payloads are made of; None: bytes. Also `MsgspecCodec(type)`, or your own.
+        How payloads are encoded; None: payloads are bytes. Also `MsgspecCodec(type)`, or your own codec.
     retention : Retention, optional
-        How long events that all groups are past are kept in a new store; it stands there, and is changed by `configure`.
+        How long a new store keeps events that all groups are past. The store keeps this setting; `configure` changes it.
     unresolved_bytes, unresolved_count : int
-        How much may wait to be handled before `publish` raises.
+        How many payload bytes and events may wait to be handled before `publish` raises.
     hooks : Hooks, optional
         What to call when something happens.
     redact : callable, optional
-        From a text (a key, an id, a payload, the text of an error) to what may be told of it, in logs, traces, messages
-        of errors and the dead-letter queue.
+        A function from a text (a key, an id, a payload, the text of an error) to what logs, traces, error messages and
+        the dead-letter queue may show of it.
     now, chance : callable
         Monotonic seconds; a random number from [0, 1).
 
@@ -188,18 +188,18 @@ class Processor:
             Publishing the same id again stores nothing and returns the first receipt. Integer ids must rise.
         headers : mapping of str to str, optional
         wait_s : float, optional
-            How long to wait for room; otherwise there is no wait.
+            How long to wait for room; by default it does not wait.
 
         Raises
         ------
         ConflictError
             When the id was published with another key, payload or headers.
         DeduplicationExpiredError
-            For an integer id that is forgotten.
+            For an integer id that is no longer remembered.
         BackpressureError
             When too much waits to be handled.
         StoreFailedError
-            When it is unknown whether the event is stored: publish it again, with the same id.
+            When it is unknown whether the event is stored: publish it again with the same id.
         """
         body = payload if self._codec is None else self._encoded(self._codec, payload)
         return self._append([self._entry(key, body, id, headers)], wait_s)[0]
@@ -229,7 +229,7 @@ class Processor:
         Raises
         ------
         ConflictError, DeduplicationExpiredError, BackpressureError, StoreFailedError
-            As `publish`, for the first event at fault; nothing is stored then.
+            As `publish`, for the first event that is refused; nothing is stored then.
         """
         if self._codec is not None:
             payloads = [self._encoded(self._codec, payload) for payload in payloads]
@@ -274,12 +274,12 @@ class Processor:
         ----------
         group : str
         members : int or sequence of str
-            Threads of this process that share the group's partitions, with those of other processes; or their names.
+            How many threads of this process share the group's partitions with those of other processes; or their names.
         router : Router, callable or None
-            Which member owns which partition: a router, or a function that makes one of names. None: the
+            Decides which member owns which partition: a router, or a function that makes one from names. None: the
             stored one, or a `HashRing`.
         start : "beginning", "end", int or datetime
-            Where a group that is new begins: an int is the seq after which.
+            Where a new group begins. An int is a seq: the group begins after it.
         options : Options, optional
         **more
             Single fields of `Options`.
@@ -292,7 +292,7 @@ class Processor:
         Raises
         ------
         ArgumentError
-            When this processor has a consumer for the group already.
+            When this processor already has a consumer for the group.
         """
         group = checked_text("group", group)
         if group in self._drivers:
@@ -348,7 +348,7 @@ class Processor:
         return checked_int(argument, start, 0, totals.tail)
 
     def reroute(self, group: str, router: RouterLike) -> None:
-        """Let another router decide from now on which member owns which partition."""
+        """Let another router decide, from now on, which member owns which partition."""
         driver = self._driver(group)
         with self._lock:
             driver.group.members.reroute(router)
@@ -363,7 +363,7 @@ class Processor:
     # --- running
 
     def start(self) -> None:
-        """Start the threads; they go on until `stop`, or until an error ends them: then this starts them again."""
+        """Start the threads. They run until `stop` or an error; after an error this starts them again."""
         self._outside("start")
         if self._closed:
             raise StoreClosedError("the processor is closed")
@@ -411,7 +411,7 @@ class Processor:
             self._here.hook = False
 
     def ask_to_stop(self) -> None:
-        """Let `run` return soon, as if it were idle; may be called from a signal handler, also just before `run`."""
+        """Let `run` return soon, as if it were idle. May be called from a signal handler, even just before `run`."""
         self._asked = True
         self._pool.nudge()
 
@@ -421,13 +421,14 @@ class Processor:
         Returns
         -------
         bool
-            Whether all was done in time; a handler that hangs is left behind otherwise. Of a processor that is
+            Whether all was done in time; otherwise a hung handler is left behind. If the processor is already
             stopped: whether the handlers that were left behind have ended since.
 
         Raises
         ------
         InsideHandlerError
-            In a handler or a hook of this processor, for which it would wait; so do `run`, `drain`, `start` and `close`.
+            In a handler or hook of this processor, because it would wait for itself. `run`, `drain`, `start` and
+            `close` raise it too.
         """
         self._outside("stop")
         checked_float("timeout_s", timeout_s, zero=True)
@@ -447,7 +448,7 @@ class Processor:
         return done and ended
 
     def running(self) -> list[tuple[str, int]]:
-        """(group, seq) of each event that a handler of this process is with, or that it was with when it was stopped."""
+        """(group, seq) of each event that a handler of this process handles now, or handled when it was stopped."""
         with self._lock:
             return [
                 (name, seq)
@@ -459,15 +460,15 @@ class Processor:
     def run(
         self, until: Literal["idle"] | None = None, timeout_s: float | None = None, *, stop_timeout_s: float = STOP_S
     ) -> bool:
-        """Handle events in this processor's threads until they are told to stop, or until all groups are idle.
+        """Handle events in this processor's threads until it is told to stop, or until all groups are idle.
 
         Parameters
         ----------
         until : "idle" or None
-            Idle: every accepted event is done, dead or parked in the groups that have a consumer here.
+            "idle": until every accepted event is done, dead or parked in the groups that have a consumer here.
         timeout_s : float, optional
         stop_timeout_s : float
-            How long what is in flight at the end may take. `stop()` says afterwards whether a handler was cut off.
+            How long events in flight at the end may take. `stop()` says afterwards whether a handler was cut off.
 
         Returns
         -------
@@ -487,7 +488,7 @@ class Processor:
             self.stop(stop_timeout_s)
 
     def drain(self, timeout_s: float | None = None) -> bool:
-        """Wait until all groups are idle, while the threads go on; False when the time was up."""
+        """Wait until all groups are idle, while the threads run; False when the time was up."""
         self._outside("drain")
         checked_wait(timeout_s)
         if not self._pool.started:  # one that has failed raises why
@@ -536,7 +537,7 @@ class Processor:
     # --- dead letters, replay, upkeep
 
     def dead(self, group: str) -> list[DeadEvent]:
-        """The dead-letter queue of a group, by seq, with what is parked in it."""
+        """The dead-letter queue of a group, by seq: dead and parked events."""
         dead_letters = self.store.dead_letters(checked_text("group", group))
         rows = {row[0]: row for row in self.store.bodies(group, [dead_letter.seq for dead_letter in dead_letters])}
         return [
@@ -544,12 +545,12 @@ class Processor:
         ]
 
     def redrive(self, group: str, seqs: Sequence[int] | None = None) -> int:
-        """Deliver dead events again, and what is parked behind them; all, unless told which.
+        """Deliver dead events again, and the events parked behind them; all of them, or those of `seqs`.
 
         Returns
         -------
         int
-            How many dead events that are. A seq that is not dead in this group is passed over and not counted.
+            How many dead events there were. A seq that is not dead in this group is skipped and not counted.
         """
         group = checked_text("group", group)
         if seqs is None:
@@ -561,19 +562,19 @@ class Processor:
         return count
 
     def drop(self, group: str, seqs: Sequence[int]) -> int:
-        """Delete entries of the dead-letter queue for good; what is parked behind them goes on.
+        """Delete entries of the dead-letter queue for good; events parked behind them are handled.
 
         Returns
         -------
         int
-            How many were deleted. A seq that is not in the queue of this group is passed over and not counted.
+            How many were deleted. A seq that is not in the queue of this group is skipped and not counted.
         """
         count = self.store.drop(checked_text("group", group), checked_seqs(seqs))
         self._pool.wake()
         return count
 
     def reset(self, group: str, to: Start) -> None:
-        """Let a group handle events again, or leave some out.
+        """Let a group handle events again, or skip some.
 
         Its epochs rise: work in flight is discarded. The dead-letter queue stays as it is; `drop` empties it.
 
@@ -581,16 +582,16 @@ class Processor:
         ----------
         group : str
         to : "beginning", "end", int or datetime
-            Where it goes on: an int is the seq after which.
+            Where it continues. An int is a seq: the group continues after it.
         """
         self.store.reset(checked_text("group", group), self._seq_of(to, "to"))
         self._pool.wake()
 
     def delete_group(self, group: str) -> None:
-        """Forget a group that nobody needs any more: where it was, its members, and its dead-letter queue.
+        """Delete a group that nobody needs any more: its position, its members and its dead-letter queue.
 
         An abandoned group keeps every event that it has not handled from being pruned. A consumer that is registered
-        later under the name begins anew; what members of before acknowledge is refused.
+        later under this name begins anew; acknowledgements of former members are refused.
 
         Parameters
         ----------
@@ -599,7 +600,7 @@ class Processor:
         Raises
         ------
         ArgumentError
-            When this processor has a consumer for it.
+            When this processor has a consumer for the group.
         UnknownGroupError
         """
         group = checked_text("group", group)
@@ -615,12 +616,12 @@ class Processor:
         retention : Retention, optional
             How long events that all groups are past are kept.
         id_window_s : float, optional
-            How long ids are remembered, at least. What is forgotten already does not come back.
+            How long ids are remembered, at least. Ids that are already forgotten do not come back.
 
         Returns
         -------
         Settings
-            What the store is set to now.
+            The present settings of the store.
 
         Examples
         --------
@@ -632,14 +633,14 @@ class Processor:
         return self.store.configure(retention=retention, id_window_s=id_window_s)
 
     def prune(self) -> int:
-        """Delete at once what the retention lets go; how many events."""
+        """Delete at once the events beyond the retention, and return how many."""
         total = 0
         while count := self.store.prune(PRUNE_ROWS):
             total += count
         return total
 
     def verify(self) -> list[str]:
-        """What is wrong with the store, in words; empty when nothing is."""
+        """Check the store, and say in words what is wrong; empty when nothing is."""
         return self.store.verify()
 
     def query(
@@ -649,7 +650,7 @@ class Processor:
         *,
         timeout_s: float = READ_TIMEOUT_S,
     ) -> list[tuple[Any, ...]]:
-        """Read from the file's tables, those of handlers and our own, as they are at one moment.
+        """Read the file's tables, your own and ringward's, as they are at one moment.
 
         Parameters
         ----------
@@ -657,7 +658,7 @@ class Processor:
             One statement that only reads.
         parameters : sequence or mapping, optional
         timeout_s : float
-            While a query reads, the write-ahead log can only grow; so it is ended then.
+            A query is ended after that time, because the write-ahead log can only grow while it reads.
 
         Returns
         -------
@@ -666,7 +667,7 @@ class Processor:
         Raises
         ------
         ArgumentError
-            For a statement that does anything but read.
+            For a statement that does more than read.
         QueryTimeoutError
         UnsupportedError
             In memory.
@@ -674,12 +675,13 @@ class Processor:
         return self.store.query(sql, parameters, timeout_s)
 
     def backup(self, to: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Make a whole copy of the file as it is at one moment, while everything runs.
+        """Make a complete copy of the file as it is at one moment, while everything runs.
 
         Parameters
         ----------
         to : str or path
-            It has this name when it is whole and synced; for its owner alone. A store can be opened on it.
+            The copy gets this name once it is complete and synced, and is readable by its owner alone. A store can be
+            opened on it.
         overwrite : bool
             Whether to replace a file of this name.
 
@@ -688,17 +690,17 @@ class Processor:
         ArgumentError
             When the path is taken.
         StoreNotFoundError, StoreAccessError, StoreFullError
-            When it cannot be made there.
+            When the copy cannot be made there.
         UnsupportedError
             In memory.
         """
         self.store.backup(to, overwrite=overwrite)
 
     def compact(self) -> Compacted:
-        """Give the space that the file does not use any more back to the file system, while others go on.
+        """Give the file's unused space back to the file system, while others continue.
 
         The processor does so by itself, in small steps, but keeps an eighth of the file in reserve. A file of
-        version 1 is rewritten: meanwhile those who write wait, and twice the space is needed.
+        version 1 is rewritten: meanwhile writers wait, and twice the space is needed.
 
         Returns
         -------
@@ -708,12 +710,12 @@ class Processor:
         Raises
         ------
         StoreFullError
-            When there is no room to rewrite a file of version 1.
+            If there is no room to rewrite a file of version 1.
         """
         return self.store.compact()
 
     def stats(self) -> Stats:
-        """What the store holds, and how far all its groups are."""
+        """What the store holds, and how far each group is."""
         totals, groups = self.store.totals(), self.store.groups()
         rate = self._accepted.per_s(self._now(), totals.tail)
         return Stats(*totals, {state.name: self._group_stats(state.name, totals.tail) for state in groups}, rate)
@@ -732,7 +734,7 @@ class Processor:
             return GroupStats(*stored, len(group.owned), *counts, rate)
 
     def health(self) -> Health:
-        """How the processor and its groups are, and why; it never raises, and works when all is over, too."""
+        """How the processor and its groups are, and why. It never raises, and works after `close` too."""
         return self._health(running=self._pool.running, failure=self._pool.failure)
 
     def _health(self, *, running: bool, failure: BaseException | None) -> Health:
@@ -749,11 +751,11 @@ class Processor:
 
     @property
     def closed(self) -> bool:
-        """Whether it is over."""
+        """Whether it is closed."""
         return self._closed
 
     def close(self) -> None:
-        """Stop, and close the store, also when stopping fails."""
+        """Stop, and close the store even if stopping fails."""
         self._outside("close")
         if not self._closed:
             try:

@@ -1,4 +1,4 @@
-"""What a processor tells: dead events, and figures."""
+"""What a processor reports: dead events, and figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class DeadEvent(NamedTuple):
     Attributes
     ----------
     state : str
-        "dead"; "parked" behind a dead event of its key; or "redrive" when it is to be delivered again.
+        "dead"; "parked" behind a dead event of its key; or "redrive" while a dead event is being delivered again.
     """
 
     seq: int
@@ -43,20 +43,21 @@ class GroupStats(NamedTuple):
     Attributes
     ----------
     lag : dict of int to int
-        partition → unresolved events; those without any are left out.
+        partition → number of unresolved events; partitions without any are left out.
     dead, parked : int
     lowest : int
-        The lowest seq that is unresolved; tail + 1 when there is none.
+        The lowest unresolved seq; tail + 1 when there is none.
     waiting_since_ms : int or None
         When the event of that seq was accepted, in milliseconds since 1970.
     members : tuple of str
-        Those that are up, in all processes.
+        The members that are up, in all processes.
     held : int
-        Partitions that this process holds.
+        Partitions that this process owns.
     handled, retries, deaths, takeovers, fenced : int
-        What happened in this process: events, failed attempts, dead events, partitions, partitions.
+        Counts of this process: events, failed attempts that are tried again, dead events, partitions taken over,
+        partitions lost to others.
     hung : int
-        Handlers of this process that were left behind.
+        Handlers of this process that hung and were left behind.
     handled_per_s : float
         By this process, over the last ten seconds.
     """
@@ -88,7 +89,7 @@ class Stats(NamedTuple):
         Payload bytes from `first` on.
     groups : dict of str to GroupStats
     accepted_per_s : float
-        From whatever process, over the last ten seconds in which this processor ran.
+        From all processes, over the last ten seconds in which this processor ran.
     """
 
     tail: int

@@ -34,26 +34,26 @@ _DURATIONS_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10
 
 
 class OpenTelemetry(Hooks):
-    """Metrics and traces of a processor, under the names of OpenTelemetry's conventions for messaging where it has any.
+    """Metrics and traces of a processor, named by OpenTelemetry's conventions for messaging where these have a name.
 
-    Each publish is a span, and its context goes along in the headers of its events (`traceparent`). Each handling is a
-    span of its own, whose parent is that of the publish: a trace goes from the request that published through
-    to the handler, and on to what the handler publishes.
+    Each publish is a span, and the headers of its events carry its context (`traceparent`). Each handling is its own
+    span, whose parent is that of the publish. So a trace leads from the request that published to the handler, and
+    on to the events that the handler publishes.
 
     Parameters
     ----------
     meter_provider : MeterProvider, optional
     tracer_provider : TracerProvider, optional
-        The global ones, unless given.
+        By default the global ones.
     stream : str
         The name of the stream in metrics and spans.
     redact : callable, optional
-        What may be told of the text of an error in spans; that of the processor, unless given.
+        A function from the text of an error to what spans may show of it; by default that of the processor.
 
     Raises
     ------
     ImportError
-        Of this module, without the `otel` extra.
+        When this module is imported without the `otel` extra.
 
     Examples
     --------
@@ -187,7 +187,7 @@ class OpenTelemetry(Hooks):
 
     @property
     def redact(self) -> Redact | None:
-        """What may be told of the texts of errors."""
+        """What spans may show of the texts of errors."""
         return self._texts.redact
 
     @redact.setter
@@ -208,13 +208,13 @@ class OpenTelemetry(Hooks):
         self._deaths.add(1, self._of(told.group))
 
     def claimed(self, told: Claimed) -> None:
-        """Count partitions that came."""
+        """Count partitions that were claimed."""
         self._claims.add(len(told.partitions), self._of(told.group))
         if told.taken_over:
             self._takeovers.add(len(told.taken_over), self._of(told.group))
 
     def released(self, told: Released) -> None:
-        """Count partitions that went."""
+        """Count partitions that were given back."""
         self._releases.add(len(told.partitions), self._of(told.group))
 
     def fenced(self, told: Fenced) -> None:
@@ -228,7 +228,7 @@ class OpenTelemetry(Hooks):
     # --- what the store holds
 
     def observe(self, processor: Processor | aio.Processor) -> None:
-        """Let what waits, what is dead and who is a member be read from a processor's `stats` at each collection."""
+        """At each collection, read lag, dead letters and members from a processor's `stats`."""
         inner = processor if isinstance(processor, Processor) else processor._inner
         figures: dict[str, tuple[str, str, Callable[[GroupStats], int]]] = {
             "lag": ("{message}", "Events that wait.", lambda group: sum(group.lag.values())),

@@ -28,12 +28,12 @@ def load_handler(name: str, folders: Sequence[str | os.PathLike[str]] = ()) -> H
     ----------
     name : str
     folders : sequence of str or path
-        Where modules are looked for first. The working directory is among them only if it is given.
+        Where modules are searched first. The working directory is searched only if it is given.
 
     Raises
     ------
     ArgumentError
-        When there is none of this name, its module fails to be imported, or it is not callable.
+        When there is no such function, its module cannot be imported, or it is not callable.
     """
     module, _, function = name.partition(":")
     if not module or not function or "/" in module or "\\" in module or module.endswith(".py"):
@@ -93,9 +93,9 @@ def work(
     create: bool = False,
     **options: Any,
 ) -> bool:
-    """Handle the events of a group in this process, until it is told to end by SIGTERM or SIGINT.
+    """Handle the events of a group in this process until SIGTERM or SIGINT.
 
-    Processes that open the same file share the group's partitions. One that is killed is taken over by the others.
+    Processes that open the same file share the group's partitions. When one is killed, the others take over.
 
     Parameters
     ----------
@@ -108,9 +108,9 @@ def work(
     until : "idle" or None
     timeout_s : float, optional
     stop_timeout_s : float
-        How long what is in flight may take once it is to end.
+        How long events in flight may take after it was told to end.
     create : bool
-        Whether the file is made if it is missing; else a mistyped path is an error.
+        Whether a missing file is created; otherwise a mistyped path is an error.
     **options
         As `Processor.consumer`.
 

@@ -15,7 +15,7 @@ __all__ = ["Options", "Retry"]
 class Retry:
     """How often an event is tried, and how long its key waits in between.
 
-    Before attempt n + 1 it waits between half of and the whole of min(wait_s_max, base_s × factor^(n - 1)), at random.
+    Before attempt n + 1 it waits min(wait_s_max, base_s × factor^(n - 1)), or, at random, down to half of that.
 
     Parameters
     ----------
@@ -51,28 +51,27 @@ class Options:
     ----------
     retry : Retry
     on_dead : "park" or "skip"
-        Whether later events of a dead event's key wait with it, or go on.
+        Whether later events of a dead event's key wait behind it, or are handled without it.
     lease_s : float
         How long a member may be silent before it is taken over.
     heartbeat_s : float
-        How often it raises its lease; at most a third of `lease_s`.
+        How often a member sends a heartbeat; at most a third of `lease_s`.
     handler_timeout_s : float
-        When a handler runs longer, its member stops raising the lease.
+        When a handler runs longer, it counts as hung: its member sends no more heartbeats.
     slow_s : float
-        When a handler runs longer, the other events of its batch go to others.
+        When a handler runs longer, the rest of its batch is handled by others.
     batch : int
-        Events a delivery at most. A batch is as long as its handlers take about `slow_s` for; the first has
-        `batch_least` events.
+        Most events in one delivery. A batch grows until it takes about `slow_s`; the first has `batch_least` events.
     batch_least : int
-        Events that a batch may have however long handlers take. After a crash, what a batch had is delivered alone.
+        Smallest batch, however long handlers take. After a crash, the events of a batch are delivered alone.
     window : int
-        Unresolved events a partition holds at most in memory; of those that wait, the seq only.
+        Most unresolved events that a partition tracks in memory; for waiting ones only the seq is kept.
     prefetch_bytes : int
-        Payload bytes that a process reads ahead for the group, at most; one event more always can be.
+        Most payload bytes that a process reads ahead for the group, plus at most one event.
     dead_letters_max : int
-        Dead and parked events a group keeps at most; then the partitions that need more stop.
+        Most dead and parked events of a group; at the bound, partitions that need more stop.
     hung_handlers_max : int
-        Handlers that never return, at most, for whose members new ones take over in this process.
+        How many handlers that never return a process replaces by new threads.
     """
 
     retry: Retry = field(default_factory=Retry)

@@ -1,4 +1,4 @@
-"""How a handler's attempt can end otherwise than well or with an error: the event given back, or no attempt can go better."""
+"""How an attempt can end besides success and failure: the event is given back, or no further attempt can succeed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ __all__ = ["GiveBack", "Hopeless"]
 
 
 class GiveBack(Exception):  # noqa: N818 - a wish, not an error
-    """What a handler raises to give its event back, and the rest of its batch, as if they had not been delivered.
+    """A handler raises this to give back its event, and the rest of its batch, as if they had not been delivered.
 
-    They are delivered again at once: it is for handlers whose processor was asked to stop. The attempt is not counted.
+    They are delivered again at once, and the attempt is not counted. Use it when the processor was asked to stop.
     """
 
     def __init__(self, *args: object) -> None:  # as of `RingwardError`

@@ -26,7 +26,7 @@ CodecLike: TypeAlias = Literal["json", "msgspec"] | Codec
 
 
 class JsonCodec:
-    """Payloads are JSON; what JSON has no form for (NaN, bytes, sets) is refused."""
+    """Payloads are JSON; values that JSON cannot hold (NaN, bytes, sets) are refused."""
 
     def encode(self, value: Any) -> bytes:
         """The value as UTF-8.
@@ -34,7 +34,7 @@ class JsonCodec:
         Raises
         ------
         ArgumentTypeError, ArgumentError
-            For what JSON cannot hold.
+            For values that JSON cannot hold.
         """
         try:
             return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
@@ -51,12 +51,12 @@ class JsonCodec:
 class MsgspecCodec:
     """Payloads are JSON or MessagePack, by msgspec: quicker, and checked against a type.
 
-    What does not fit the type raises where the handler asks for `event.payload`, so it is a failed attempt.
+    A payload that does not fit the type raises when the handler reads `event.payload`, so the attempt fails.
 
     Parameters
     ----------
     type : type
-        What payloads are: a `msgspec.Struct`, a dataclass, a `TypedDict` ...
+        The type of payloads: a `msgspec.Struct`, a dataclass, a `TypedDict` ...
     format : "json" or "msgpack"
 
     Raises
@@ -102,7 +102,7 @@ class MsgspecCodec:
         Raises
         ------
         ArgumentTypeError, ArgumentError
-            For what the format cannot hold.
+            For values that the format cannot hold.
         """
         try:
             body: bytes = self._encode(value)

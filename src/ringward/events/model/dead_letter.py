@@ -18,7 +18,7 @@ class DeadLetter(NamedTuple):
     key : bytes
         As it is hashed.
     state : str
-        "dead", "parked", or "redrive" for a dead one that is to be delivered again.
+        "dead", "parked", or "redrive" for a dead event that is being delivered again.
     error : str
         Why it is dead.
     attempts : int

@@ -107,7 +107,7 @@ def headers_from(text: str | None) -> dict[str, str]:
 
 
 class Receipt(NamedTuple):
-    """That an event is stored, and where.
+    """Says that an event is stored, and where.
 
     Attributes
     ----------
@@ -148,9 +148,9 @@ class Delivery:
 class Event(tuple[Any, ...]):
     """One event, as a handler gets it. Immutable.
 
-    Events that are handed to a group's handler carry the fencing token `(group, partition, epoch, seq)`:
-    an outside system that keeps the highest epoch it saw for (group, partition), and refuses lower
-    ones, cannot be written to by a consumer that was taken over.
+    An event that a handler gets carries the fencing token `(group, partition, epoch, seq)`. An outside
+    system should keep the highest epoch that it saw for (group, partition) and refuse lower ones. Then
+    a consumer that has lost its partition can no longer write to it.
 
     Examples
     --------
@@ -203,13 +203,13 @@ class Event(tuple[Any, ...]):
 
     @property
     def at_ms(self) -> int:
-        """When it was accepted: milliseconds since 1970 of the store's clock, never falling."""
+        """When it was accepted, in milliseconds since 1970 by the store's clock; never falls."""
         at_ms: int = self[0][7]
         return at_ms
 
     @property
     def attempt(self) -> int:
-        """Which delivery this is that counts, from 1."""
+        """The number of this attempt, from 1."""
         attempt: int = self[1]
         return attempt
 
@@ -221,18 +221,18 @@ class Event(tuple[Any, ...]):
 
     @property
     def epoch(self) -> int:
-        """The epoch under which its partition is owned: the fencing token."""
+        """The epoch under which its partition is owned; part of the fencing token."""
         epoch: int = self[2].epochs[self[0][1]]
         return epoch
 
     @property
     def transaction(self) -> Transaction:
-        """A handle on the store's own file: what it writes commits together with the acknowledgement.
+        """Writes to the store's own file; these writes commit together with the acknowledgement.
 
         Raises
         ------
         UnsupportedError
-            When the store has no transactions, and in coroutines. The event is dead then, without another attempt.
+            When the store has no transactions, and in coroutines. The event is then dead without another attempt.
         TransactionError
             When the event's handler is over.
         """

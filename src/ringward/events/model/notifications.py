@@ -17,7 +17,7 @@ class Retried(NamedTuple):
     attempts : int
         Deliveries that count, so far.
     error : str
-        Type and text of what the handler raised.
+        Type and text of the handler's exception.
     """
 
     group: str
@@ -37,7 +37,7 @@ class Died(NamedTuple):
     attempts : int
         Deliveries that counted.
     error : str
-        Why; of a handler, type and text of what it raised last.
+        Why: for a handler, type and text of the last exception.
     """
 
     group: str
@@ -48,14 +48,14 @@ class Died(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """A member of this process owns partitions now.
+    """A member of this process claimed partitions.
 
     Attributes
     ----------
     group, member : str
     partitions : tuple of int
     taken_over : tuple of int
-        Those among them whose owner had died or fallen silent without giving them back.
+        Those whose owner died or fell silent without giving them back.
     """
 
     group: str
@@ -78,7 +78,7 @@ class Released(NamedTuple):
 
 
 class Fenced(NamedTuple):
-    """Partitions that this process held are no longer its own, and what was in flight counts no more.
+    """This process lost partitions, and work in flight on them is discarded.
 
     They were taken over, or their epoch was raised by a redrive, drop or reset.
 

@@ -92,13 +92,13 @@ class _Group:
 
 
 class MemoryStore:
-    """Events in memory: for tests, for streams that may be lost, and to see what the rest costs.
+    """Events in memory: for tests, for streams that may be lost, and to measure everything but the disk.
 
     Parameters
     ----------
     stream : Stream, optional
     id_window_s : float, optional
-        How long ids are remembered, at least; 7 days unless it says otherwise.
+        How long ids are remembered, at least; by default 7 days.
     clock, now : callable
         Seconds since 1970; monotonic seconds, by which a clock that jumps ahead is doubted.
     faults : callable

@@ -56,18 +56,17 @@ class SqliteStore(SqliteGroups):
     Parameters
     ----------
     path : str or path
-        Made if it is missing, for its owner alone. Beside it lie SQLite's -wal and -shm and the folder -locks. It stays
-        the same file when the working directory changes; symbolic links are followed.
+        Created if it is missing, readable by its owner alone. Beside it are SQLite's -wal and -shm and the folder
+        -locks. It stays the same file when the working directory changes; symbolic links are followed.
     stream : Stream, optional
-        Needed for another number of partitions than 256 or another hash in a new file, and for a
-        secret hash. The file's own must be the same.
+        Needed if a new file is to have another number of partitions than 256 or another hash, and for a
+        secret hash. It must equal that of an existing file.
     id_window_s : float, optional
-        How long a new file remembers ids, at least; 7 days unless it says otherwise. A file that was told already
-        is changed by `configure`.
+        How long a new file remembers ids, at least; by default 7 days. For an existing file use `configure`.
     transaction_timeout_s : float
         How long a transactional handler may take.
     create : bool
-        Whether the file is made if it is missing. Its folder never is.
+        Whether a missing file is created. Its folder never is.
     clock, now : callable
         Seconds since 1970; monotonic seconds, by which a clock that jumps ahead is doubted.
     faults : callable
@@ -76,11 +75,12 @@ class SqliteStore(SqliteGroups):
     Raises
     ------
     StoreNotFoundError
-        Where there is no such file, or no folder for it.
+        When the file, or its folder, does not exist.
     StoreAccessError
-        Where a permission is missing.
+        When a permission is missing.
     ArgumentError
-        For what is no path, like ":memory:" or "sqlite:///orders.db", and when the file has another `id_window_s`.
+        When it is not the path of a file, like ":memory:" or "sqlite:///orders.db", and when the file has another
+        `id_window_s`.
     StoreFormatError
         For a file that is foreign, newer, damaged, or of another stream.
     BackpressureError
@@ -228,7 +228,7 @@ class SqliteStore(SqliteGroups):
 
     @property
     def news(self) -> News:
-        """What rises with each commit, by whatever process, that others may want to look at."""
+        """A number that rises with each commit of any process that others may want to see."""
         now = time.monotonic()
         if now - self._news_looked_at >= 1:
             self._news_looked_at = now
@@ -252,7 +252,7 @@ class SqliteStore(SqliteGroups):
 
     @property
     def failure(self) -> Exception | None:
-        """Why nothing is written any more, if that is so, and the store is not closed."""
+        """Why nothing is written any more; None while the store writes, or is closed."""
         closed = self._writer.closed
         return None if isinstance(closed, StoreClosedError) else closed
 
@@ -298,17 +298,17 @@ class SqliteStore(SqliteGroups):
         self._look_after()
 
     def reader(self, timeout_s: float = READ_TIMEOUT_S) -> contextlib.AbstractContextManager[Reader]:
-        """A look at the file as it is at one moment, through a connection that can only read.
+        """Read the file as it is at one moment, through a connection that can only read.
 
         Parameters
         ----------
         timeout_s : float
-            How long it may last: while something reads, the write-ahead log can only grow.
+            How long it may last, because the write-ahead log can only grow meanwhile.
 
         Returns
         -------
         context manager
-            Of something with `execute(sql, parameters)`, which returns rows.
+            Its value has `execute(sql, parameters)`, which returns rows.
         """
         checked_float("timeout_s", timeout_s, zero=False)
         self._looked()
@@ -348,7 +348,7 @@ class SqliteStore(SqliteGroups):
         Returns
         -------
         list of str
-            What is wrong; empty when nothing is.
+            What is wrong; empty if nothing is.
         """
         with self._reading:
             if self._closed:
