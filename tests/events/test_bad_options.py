@@ -122,9 +122,8 @@ def test_a_consumer_with_a_bad_option_is_refused(kind, name, value):
     p = kind()
     with pytest.raises((rw.ArgumentError, rw.ArgumentTypeError)):
         p.consumer(**options)(handler)
-    inner = p._inner if kind is aio.Processor else p
-    assert inner.stats().groups == {}
-    inner.close()
+    assert p._engine.stats().groups == {}
+    p._engine.close()
 
 
 def test_an_option_that_there_is_not_names_those_that_are_close():
@@ -139,7 +138,7 @@ def test_members_may_be_what_counts_and_what_names():
             p.consumer("g", members=members)(lambda _: None)
             p.start()
             p.stop()
-            assert len(p._drivers["g"].group.members.local) == 2
+            assert len(p._engine.consumers.of("g").group.members.local) == 2
 
 
 PUBLISHED = [

@@ -159,7 +159,7 @@ def test_whoever_cancels_a_run_again_and_again_ends_it_and_nothing_is_held(tmp_p
         await work.at_work()
         if times == 1:  # it waits for what is in flight
             work.slow = False
-            for task in list(work.p._events):
+            for task in list(work.p._pool._handling):
                 task.cancel()
         for _ in range(times):
             runs.cancel()
@@ -179,7 +179,7 @@ def test_a_batch_that_a_thread_takes_while_its_task_is_cancelled_is_given_back(t
     async def main():
         work = _Work(tmp_path / "store.db", members=1)
         work.slow = False
-        driver = work.p._inner._driver("g")
+        driver = work.p._engine.consumers.of("g")
         late, taken = getattr(driver, call), asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -229,7 +229,7 @@ def test_what_is_cancelled_again_and_again_leaves_nothing_behind(tmp_path):
         work.p.start()
         assert await work.p.drain(20)
         assert set(work.done) == set(range(1, 13))
-        assert not work.p._inner._driver("g").group.batches
+        assert not work.p._engine.consumers.of("g").group.batches
         await work.p.close()
 
     asyncio.run(main())

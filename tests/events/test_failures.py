@@ -143,7 +143,7 @@ def test_in_asyncio_each_try_waits_longer_than_the_one_before(monkeypatch):
 
     async def main():
         async with aio.Processor(chance=lambda: 0.0) as p:
-            settle = p._inner.store.settle
+            settle = p._engine.store.settle
 
             def fails(*args):
                 tried.append(time.monotonic())
@@ -151,7 +151,7 @@ def test_in_asyncio_each_try_waits_longer_than_the_one_before(monkeypatch):
                     return settle(*args)
                 raise rw.StoreUnavailableError("away")
 
-            monkeypatch.setattr(p._inner.store, "settle", fails)
+            monkeypatch.setattr(p._engine.store, "settle", fails)
 
             @p.consumer("g")
             async def handle(event):

@@ -71,7 +71,7 @@ def test_a_group_is_deleted_by_name_but_not_under_its_own_consumer():
 def test_the_asyncio_processor_deletes_groups_and_resets_too():
     async def main():
         async with aio.Processor() as p:
-            p._inner.store.open_group("old", 0)
+            p._engine.store.open_group("old", 0)
             await p.reset("old", "beginning")
             with pytest.raises(TypeError):
                 await p.reset("old")

@@ -16,8 +16,8 @@ from command import run, run_json
 import ringward as rw
 from ringward.events import Health, MemoryStore, Processor, Retry, SqliteStore, aio, health_of
 from ringward.events.engine import troubles as troubles_module
+from ringward.events.engine.reporting import health_within
 from ringward.events.engine.troubles import Troubles, passes
-from ringward.events.health import health_within
 
 
 def test_a_processor_without_consumers_is_well():
@@ -234,7 +234,7 @@ def test_a_group_that_is_deleted_in_asyncio_stops_no_other():
             p.start()
             await p.publish("k", b"")
             assert await asyncio.wait_for(handled.get(), 5) == 1
-            p._inner.store.delete_group("a")
+            p._engine.store.delete_group("a")
             await p.publish("k", b"")
             assert await asyncio.wait_for(handled.get(), 5) == 2
             assert await p.drain(5)

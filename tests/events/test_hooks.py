@@ -240,7 +240,7 @@ def test_a_takeover_is_told_to_the_heir_and_to_the_one_that_was_taken_over(tmp_p
     with first, second:
         options = {"lease_s": 0.3, "heartbeat_s": 0.05}
         first.consumer("g", members=["a"], **options)(lambda event: None)
-        driver = first._driver("g")
+        driver = first._engine.consumers.of("g")
         driver.tick(0.0)
         assert len(driver.group.owned) == 8
         second.consumer("g", members=["b"], **options)(lambda event: None)

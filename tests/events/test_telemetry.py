@@ -116,14 +116,14 @@ def test_takeovers_fences_and_failures_are_counted(observed, tmp_path):
         options = {"lease_s": 0.3, "heartbeat_s": 0.09}
         first.consumer("g", members=["a"], **options)(lambda event: None)
         second.consumer("g", members=["b"], **options)(lambda event: None)
-        one, two = first._driver("g"), second._driver("g")
+        one, two = first._engine.consumers.of("g"), second._engine.consumers.of("g")
         one.tick(0.0)
         for step in range(10):
             two.tick(step * 0.1)
         one.tick(1.0)
         assert values(other.points()["ringward.events.takeovers"], GROUP) == {("g",): 8}
         assert values(observed.points()["ringward.events.fences"], GROUP) == {("g",): 8}
-        first._observer.failed(rw.StoreFailedError("the disk is gone"))
+        first._engine.observer.failed(rw.StoreFailedError("the disk is gone"))
         assert values(observed.points()["ringward.events.failures"], ERROR) == {("StoreFailedError",): 1}
 
 

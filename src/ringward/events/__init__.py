@@ -17,6 +17,7 @@ from ringward.events.model.stream import Stream
 from ringward.events.processor import Processor
 from ringward.events.reports import DeadEvent, GroupStats, Stats
 from ringward.events.stores.memory.store import MemoryStore
+from ringward.events.stores.opening import sqlite_store
 
 if TYPE_CHECKING:
     from ringward.events.stores.sqlite.store import SqliteStore
@@ -62,9 +63,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import what needs apsw when it is asked for: the rest works without the extra."""
     if name == "SqliteStore":
-        try:
-            from ringward.events.stores.sqlite.store import SqliteStore  # noqa: PLC0415 - see above
-        except ModuleNotFoundError as error:
-            raise ImportError("SqliteStore needs apsw: pip install 'ringward[events]'") from error
-        return SqliteStore
+        return sqlite_store()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-from ringward.events.engine.troubles import Troubles
 from ringward.events.model.store import Store
 from ringward.events.texts import Texts
 from ringward.texts import neutral, shortened
 
-__all__ = ["GroupHealth", "Health", "Reason", "State", "health_of", "health_within", "stored_of"]
+__all__ = ["GroupHealth", "Health", "Reason", "State", "health_of", "stored_of"]
 
 State = Literal["ok", "degraded", "failed", "stopped"]
 
@@ -200,48 +199,3 @@ def stored_of(store: Store, name: str, tail: int) -> _Stored:
     up: dict[str | None, str] = {f"{name}#{member.incarnation}": name for name, member in members if member.up}
     dead = sum(dead_letter.state == "dead" for dead_letter in dead_letters)
     return _Stored(dead, len(dead_letters) - dead, lowest, since, up)
-
-
-def health_within(
-    store: Store,
-    *,
-    closed: bool,
-    running: bool,
-    failure: BaseException | None,
-    troubles: Troubles,
-    groups: Mapping[str, Callable[[], tuple[int, tuple[str, ...], bool]]],
-) -> Health:
-    """A store's health, with what a process knows of itself and of its groups.
-
-    Parameters
-    ----------
-    store : Store
-    closed, running : bool
-    failure : BaseException or None
-        What ended the processor.
-    troubles : Troubles
-    groups : dict of str to callable
-        Those with a consumer; each tells how many handlers hang, who is damped, and whether the group was deleted.
-    """
-    health = Health().with_reason("stopped", "the processor is closed") if closed else health_of(store, troubles.said)
-    if troubles.last is not None:
-        health = replace(health, error=troubles.said(troubles.last[0]), error_ms=troubles.last[1])
-    health = replace(health, committed_ms=getattr(store, "committed_ms", None))
-    if failure is not None:
-        health = health.with_reason("failed", f"the processor has stopped: {troubles.said(failure)}", health.error_ms)
-    elif groups and not (running or closed):
-        health = health.with_reason("stopped", "the processor has consumers and does not run")
-    for who, trouble in troubles.now().items():
-        text = f"{who} tries again and again, {trouble.times} times so far: {troubles.said(trouble.error)}"
-        health = health.with_reason("degraded", text, trouble.since_ms)
-    for name in groups if not closed else ():
-        hung, damped, deleted = groups[name]()
-        group = replace(health.groups.get(name, GroupHealth()), hung=hung, damped=damped)
-        health = replace(health, groups={**health.groups, name: group})
-        if deleted:
-            health = health.with_reason("degraded", f"group {name} was deleted: its consumer has nothing to do")
-        if hung:
-            health = health.with_reason("degraded", f"group {name}: {hung} handlers hang")
-        if damped:
-            health = health.with_reason("degraded", f"group {name}: {', '.join(damped)} died often and wait to join")
-    return health

@@ -16,6 +16,7 @@ except ModuleNotFoundError as error:
 
 import ringward
 from ringward.events import aio
+from ringward.events.engine.engine import Engine
 from ringward.events.hooks import Hooks
 from ringward.events.model.event import Event, Receipt
 from ringward.events.model.notifications import Claimed, Died, Fenced, Released, Retried
@@ -229,7 +230,6 @@ class OpenTelemetry(Hooks):
 
     def observe(self, processor: Processor | aio.Processor) -> None:
         """At each collection, read lag, dead letters and members from a processor's `stats`."""
-        inner = processor if isinstance(processor, Processor) else processor._inner
         figures: dict[str, tuple[str, str, Callable[[GroupStats], int]]] = {
             "lag": ("{message}", "Events that wait.", lambda group: sum(group.lag.values())),
             "dead": ("{message}", "Events in the dead-letter queue.", lambda group: group.dead),
@@ -237,15 +237,17 @@ class OpenTelemetry(Hooks):
             "members": ("{member}", "Members of the group, in all processes.", lambda group: len(group.members)),
         }
         for name, (unit, text, figure) in figures.items():
-            self._meter.create_observable_gauge(f"ringward.events.{name}", [self._observer(inner, figure)], unit, text)
+            self._meter.create_observable_gauge(
+                f"ringward.events.{name}", [self._observer(processor._engine, figure)], unit, text
+            )
 
     def _observer(
-        self, processor: Processor, figure: Callable[[GroupStats], int]
+        self, engine: Engine, figure: Callable[[GroupStats], int]
     ) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(_options: CallbackOptions) -> Iterable[Observation]:
-            if processor.closed:
+            if engine.closed:
                 return []
-            groups = processor.stats().groups
+            groups = engine.stats().groups
             return [Observation(figure(group), self._of(name)) for name, group in groups.items()]
 
         return observe

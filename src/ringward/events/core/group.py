@@ -48,6 +48,8 @@ class Group(Fetcher):
         A random number from [0, 1), for the jitter.
     durable : bool
         Whether marks are to be stored.
+    concurrent : bool
+        Whether the keys of a batch are handled at once, as coroutines are.
     """
 
     claims = 16  # partitions that are claimed at a time while others are held, whose events are not to wait for long
@@ -63,6 +65,7 @@ class Group(Fetcher):
         gate: SuspectGate | None = None,
         chance: Callable[[], float],
         durable: bool = True,
+        concurrent: bool = False,
     ) -> None:
         super().__init__(options, durable=durable)
         self.name = name
@@ -72,11 +75,11 @@ class Group(Fetcher):
             set()
         )  # those that have the write transaction of the store, or wait for it
         self.pace = Pace(options)
-        self.concurrent = False  # whether the keys of a batch are handled at once, as coroutines are
         self.retries = self.deaths = self.takeovers = self.fenced = self.handled_count = 0
         self._gate = gate or SuspectGate()
         self._chance = chance
         self._durable = durable
+        self.concurrent = concurrent
         self._notifications: list[Notification] = []
         self._lately_fenced: list[int] = []
         self._draining: dict[int, OwnedPartition] = {}
@@ -252,7 +255,7 @@ class Group(Fetcher):
 
     def _hung(self, member: str) -> bool:
         """Whether a member must not raise its lease: a handler of it hangs, or too many were left behind."""
-        if sum(each.abandoned for each in self.batches) > self.options.hung_handlers_max:
+        if self.left_behind > self.options.hung_handlers_max:
             return True
         return any(each.member == member and each.hung and not each.abandoned for each in self.batches)
 
@@ -604,6 +607,11 @@ class Group(Fetcher):
             notifications.append(Fenced(self.name, tuple(self._lately_fenced)))
             self._lately_fenced = []
         return notifications
+
+    @property
+    def left_behind(self) -> int:
+        """How many handlers nobody waits for any more."""
+        return sum(batch.abandoned for batch in self.batches)
 
     @property
     def quiet(self) -> bool:

@@ -1,20 +1,48 @@
-"""What a consumer is registered with, checked."""
+"""`Registration`: what a consumer is registered with; and what is checked of arguments."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from ringward.checks import checked_int, checked_text
+from ringward.checks import checked_float, checked_int, checked_text
 from ringward.errors import ArgumentError, ArgumentTypeError
+from ringward.events.core.members import RouterLike
 from ringward.events.core.options import Options
 
-__all__ = ["MEMBERS_MOST", "checked_seqs", "member_names", "options_from"]
+__all__ = ["MEMBERS_MOST", "Registration", "Start", "checked_seqs", "checked_wait", "member_names", "options_from"]
 
 MEMBERS_MOST = 10_000
 SEQ_MOST = 2**63 - 1
+
+Start: TypeAlias = Literal["beginning", "end"] | int | datetime
+
+
+class Registration(NamedTuple):
+    """What a consumer is registered with.
+
+    Attributes
+    ----------
+    group : str
+    names : list of str or None
+        Of these members, where they have any.
+    members : int
+        How many there are in this process.
+    router : Router, callable or None
+    start : Start
+        Where a group that is new begins.
+    options : Options
+    """
+
+    group: str
+    names: list[str] | None
+    members: int
+    router: RouterLike | None
+    start: Start
+    options: Options
 
 
 def options_from(options: Options | None, fields: Mapping[str, Any]) -> Options:
@@ -59,3 +87,9 @@ def checked_seqs(seqs: Iterable[int]) -> list[int]:
     if isinstance(seqs, str | bytes | Mapping) or not isinstance(seqs, Iterable):
         raise ArgumentTypeError("seqs", "a sequence of ints", seqs)
     return [checked_int("seqs", seq, 0, SEQ_MOST) for seq in seqs]
+
+
+def checked_wait(timeout_s: float | None) -> None:
+    """Refuse what is neither None nor so many seconds."""
+    if timeout_s is not None:
+        checked_float("timeout_s", timeout_s, zero=True)
