@@ -10,4 +10,4 @@ from harness.processes import CHOSEN
 
 def pytest_collection_modifyitems(items):
     if chosen := json.loads(os.environ.get(CHOSEN, "[]")):
-        items[:] = [item for item in items if item.nodeid.removeprefix("bench/") in chosen]
+        items[:] = [item for item in items if item.nodeid in chosen]

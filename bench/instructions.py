@@ -21,14 +21,14 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import counted_operations
 import numpy as np
-import one_count
-from one_count import OPERATIONS, ROUNDS
+from counted_operations import OPERATIONS, ROUNDS
 
 import ringward as rw
 from ringward._core import reader
 
-ONE_COUNT = Path(one_count.__file__)
+COUNTED = Path(counted_operations.__file__)
 RECORD = Path(__file__).with_suffix(".json")
 TOLERANCE = 0.03
 PROCESSES = 2
@@ -72,7 +72,7 @@ def count(level, names):
     """Instructions a key (or a call) of each of these operations, which one process runs after one another."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["valgrind", "--tool=callgrind", "--dump-before=getppid", f"--callgrind-out-file={folder}/out",
-                   sys.executable, str(ONE_COUNT), *names]  # fmt: skip
+                   sys.executable, str(COUNTED), *names]  # fmt: skip
         done = subprocess.run(command, check=False, capture_output=True, text=True,
                               env={**os.environ, "PYTHONHASHSEED": "0", "RINGWARD_CPU": level})  # fmt: skip
         if done.returncode:

@@ -11,6 +11,7 @@ Exit code 1: a bound was missed, or a document says something else; 2: a case fa
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import shutil
 import sys
 import tempfile
@@ -60,11 +61,16 @@ def update(catalogue, recorded, measured):
     for name, parts in catalogue.texts(recorded).items():
         (DOCS / name).write_text(filled(DOCS / name, parts), encoding="utf-8")
     shutil.rmtree(PROGRESS, ignore_errors=True)
+    if catalogue.plots and importlib.util.find_spec("matplotlib") is None:
+        print("no matplotlib here: plots were not drawn", file=sys.stderr)
+        return
+    for draw in catalogue.plots:
+        draw(recorded, DOCS / "images")
 
 
 def main():
     chosen = options()
-    catalogue, recorded = Catalogue(chosen.rows), Results.load(sorted(RESULTS.glob("*.jsonl")))
+    catalogue, recorded = Catalogue(chosen.rows, whole=chosen.update), Results.load(sorted(RESULTS.glob("*.jsonl")))
     if chosen.list:
         print(*catalogue.cases, *sorted(catalogue.by_pytest), sep="\n")
         return 0

@@ -40,7 +40,7 @@ def case(name: str) -> Case:
 
 
 class Catalogue:
-    """All that is declared, or what one of the patterns is in.
+    """All that is declared, or what one of the patterns is in; if `whole`, with what is compared with the same references.
 
     Attributes
     ----------
@@ -50,9 +50,11 @@ class Catalogue:
         Works that a session of pytest-benchmark measures.
     tables : list
         What is written into documents.
+    plots : list of function
+        What draws `(results, folder)`, in the files of these tables.
     """
 
-    def __init__(self, patterns: list[str]) -> None:
+    def __init__(self, patterns: list[str], *, whole: bool = False) -> None:
         paths = sorted(path.relative_to(BENCH).as_posix() for path in BENCH.glob("*/bench_*.py"))
         modules = {path: module_of(f"{path}::") for path in paths}
         cases = {f"{path}::{n}": c for path, module in modules.items() for n, c in getattr(module, "CASES", {}).items()}
@@ -62,13 +64,17 @@ class Catalogue:
         chosen = {
             work for work in works if not patterns or any(p in work or work in marked.get(p, ()) for p in patterns)
         }
-        chosen = with_references(chosen, self.all_tables)
+        chosen = with_references(chosen, self.all_tables, whole=whole)
         self.cases = {name: found for name, found in cases.items() if name in set(map(case_of, chosen))}
         self.by_pytest = {work for work in chosen if BY_PYTEST in work}
         self.tables = [
             table
             for table in self.all_tables
             if not patterns or any(case_of(w) in self.cases or w in self.by_pytest for w in table.works())
+        ]
+        feeding = {work.partition(".py::")[0] for table in self.tables for work in table.works()}
+        self.plots = [
+            m.draw for path, m in modules.items() if hasattr(m, "draw") and path.removesuffix(".py") in feeding
         ]
 
     def told(self, results: Results) -> list[Table | Written]:
@@ -100,8 +106,14 @@ def merged(tables: list[Table | Written]) -> list[Table | Written]:
     return list(found.values())
 
 
-def with_references(works: set[str], tables: list[Table | Written]) -> set[str]:
-    """The works with all that stands in a ratio with them: what is compared is measured in the same runs."""
-    ratios = [cell for t in tables if isinstance(t, Table) for row in t.rows for cell in row.measured]
-    pairs = [set(cell.works()) for cell in ratios if isinstance(cell, Ratio)]
-    return works.union(*(pair for pair in pairs if pair & works))
+def with_references(works: set[str], tables: list[Table | Written], *, whole: bool) -> set[str]:
+    """The works with their references; if `whole`, with all that has these references, to be recorded of the same runs."""
+    cells = [cell for t in tables if isinstance(t, Table) for row in t.rows for cell in row.measured]
+    ratios = [cell for cell in cells if isinstance(cell, Ratio)]
+    known: set[str] = set()
+    while works != known:
+        known = works
+        works = known | {ratio.reference for ratio in ratios if ratio.work in known}
+        if whole:
+            works |= {ratio.work for ratio in ratios if ratio.reference in works}
+    return works

@@ -77,7 +77,7 @@ class Ratio:
 
     def ok(self, results: Results) -> bool | None:
         """Whether its bound holds; None where there is none, or nothing was measured."""
-        if (self.at_most is None and self.at_least is None) or NOT_RUN in self.text(results):
+        if (self.at_most is None and self.at_least is None) or self.text(results) == NOT_RUN:
             return None
         median = self.median(results)
         return (self.at_most is None or median <= self.at_most) and (self.at_least is None or median >= self.at_least)
@@ -123,6 +123,10 @@ class Row:
         """What has to be measured for it."""
         return {work for cell in self.measured for work in cell.works()}
 
+    def told(self, results: Results) -> bool:
+        """Whether something of it was measured."""
+        return any(cell.text(results) != NOT_RUN for cell in self.measured)
+
     def verdict(self, results: Results) -> bool | None:
         """Whether its bounds hold; None where nothing that has one was measured."""
         found = [ok for cell in self.measured if (ok := cell.ok(results)) is not None]
@@ -150,8 +154,7 @@ class Table:
 
     def render(self, results: Results) -> str:
         """All rows of which something was measured."""
-        shown = [row for row in self.rows if not row.measured or any(work in results for work in row.works())]
-        return table(self.head, [row.line(results) for row in shown])
+        return table(self.head, [row.line(results) for row in self.rows if row.told(results)])
 
     def missed(self, results: Results) -> list[str]:
         """The rows whose bound does not hold."""

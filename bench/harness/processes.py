@@ -116,8 +116,6 @@ def run_session(works: Iterable[str], *, quick: bool, core: int | None) -> dict[
             sys.exit(done.stdout + done.stderr)
         session = json.loads(report.read_text())
     return {
-        entry["fullname"].removeprefix("bench/"): {
-            "wall_s": entry["stats"]["min"] / entry["extra_info"].get("count", 1)
-        }
+        entry["fullname"]: {"wall_s": entry["stats"]["min"] / entry["extra_info"].get("count", 1)}
         for entry in session["benchmarks"]
     }

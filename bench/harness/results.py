@@ -87,5 +87,5 @@ class Results:
 
 
 def rounded(value: Any) -> Any:
-    """Six significant digits: more are noise."""
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+    """Nine significant digits: more are noise."""
+    return float(f"{value:.9g}") if isinstance(value, float) else value

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import statistics
+from pathlib import Path
 
-from quality import markdown
-from sections import short
+from harness.catalogue import works_of
+from harness.declare import NOT_RUN
+from harness.markdown import short, table
+from harness.results import FAILED
+from routing.workload import NODE_COUNTS
 
 from peers.peer import ADAPTERS, OURS, adapter
 
+work_of = works_of(str(Path(__file__).with_name("bench_routers.py")))
+
 FASTRING = "fastring_ring"
+QUALITY = ("quality", "addition", "removal")
 CHANGES = ("build", "add", "remove")
 OPTIONAL = ("hashes", "column")  # most peers have no such call: they are left out there
 # work → (what is done, unit, units a nanosecond, its reference)
@@ -29,29 +36,28 @@ KEYS_A_NODE = 20  # fewer say nothing about balance
 
 
 class Cells:
-    """What the children measured: (adapter, nodes, work) → figures of each run."""
+    """What was measured: (adapter, nodes, work) → figures of each run."""
 
-    def __init__(self, stored):
-        self.stored = stored
-        self.sizes = sorted({int(cell.split("/")[1]) for cell in stored})
+    def __init__(self, results):
+        self.results = results
+        self.sizes = [n for n in NODE_COUNTS if any(self.runs(module, n, "one") for module in ADAPTERS)]
+        self.versions = results.runs(work_of("versions"))[0]
 
     def runs(self, module, nodes, work):
         """The figures of each run that has some."""
-        what = work if work in ("one", "quality") else "bulk"
-        return [run[work] for run in self.stored.get(f"{module}/{nodes}/{what}", []) if work in run]
+        return self.results.runs(work_of(case_of(module, nodes, work), work))
 
     def why_not(self, module, nodes, work):
         """Why there are no figures, or None when there are."""
-        what = work if work in ("one", "quality") else "bulk"
-        runs = self.stored.get(f"{module}/{nodes}/{what}", [])
-        told = [run["failed"] for run in runs if "failed" in run] + [
-            run[work]["cannot"] for run in runs if "cannot" in run.get(work, ())
+        failed = self.results.runs(work_of(case_of(module, nodes, work), FAILED))
+        told = [run["why"] for run in failed] + [
+            run["cannot"] for run in self.runs(module, nodes, work) if "cannot" in run
         ]
-        return told[0] if told else None if self.runs(module, nodes, work) else "not run"
+        return told[0] if told else None if self.runs(module, nodes, work) else NOT_RUN
 
     def least(self, module, nodes, work):
         """Nanoseconds: the least of all rounds of all runs."""
-        return min(run["least"] for run in self.runs(module, nodes, work))
+        return min(run["least_ns"] for run in self.runs(module, nodes, work))
 
     def slower(self, module, nodes, work):
         """How many times as long as ringward: by the least, and by the medians over the runs."""
@@ -60,14 +66,14 @@ class Cells:
             return None
 
         def typical(of):
-            return statistics.median(run["least"] for run in self.runs(of, nodes, work))
+            return statistics.median(run["least_ns"] for run in self.runs(of, nodes, work))
 
         return self.least(module, nodes, work) / self.least(ours, nodes, work), typical(module) / typical(ours)
 
     def reference(self, nodes, work):
         """Nanoseconds of the reference, the least in any process."""
         found = [
-            run["reference"]
+            run["reference_ns"]
             for module in ADAPTERS
             if not self.why_not(module, nodes, work)
             for run in self.runs(module, nodes, work)
@@ -75,7 +81,13 @@ class Cells:
         return min(found, default=None)
 
 
-def work_table(cells, versions, work):
+def case_of(module, nodes, work):
+    """The case whose process measures a work."""
+    kind = work if work == "one" else "quality" if work in QUALITY else "bulk"
+    return f"{module}-{nodes}-{kind}"
+
+
+def work_table(cells, work):
     """Peers by nodes: the least, and × ringward in brackets."""
     _told, unit, scale, reference = WORKS[work]
     rows = []
@@ -84,14 +96,14 @@ def work_table(cells, versions, work):
     for module in ADAPTERS:
         peer = adapter(module)
         mark = "†" if work in CHANGES and peer.changes_uncounted else ""
-        if versions[module] is None:
+        if cells.versions.get(module) is None:
             rows.append((peer.label, *("not installed" for _ in cells.sizes)))
             continue
         if work in OPTIONAL and all(cells.why_not(module, nodes, work) for nodes in cells.sizes):
             continue
         told = [cell(cells, module, nodes, work, scale) for nodes in cells.sizes]
         rows.append((f"**{peer.label}**" if module in OURS else peer.label + mark, *told))
-    return markdown((unit, *(f"{nodes:,} nodes" for nodes in cells.sizes)), rows)
+    return table((unit, *(f"{nodes:,} nodes" for nodes in cells.sizes)), rows)
 
 
 def cell(cells, module, nodes, work, scale):
@@ -103,7 +115,7 @@ def cell(cells, module, nodes, work, scale):
     return measured if module in OURS or times is None else f"{measured} ({short(times[0])} ×)"
 
 
-def verdict_rows(cells, versions):
+def verdict_rows(cells):
     """Work by nodes: the counted peer that comes closest, as (work, nodes, adapter, by least, by medians)."""
     rows = []
     for work in WORKS:
@@ -111,7 +123,7 @@ def verdict_rows(cells, versions):
             found = [
                 (*times, module)
                 for module in ADAPTERS
-                if module not in OURS and versions[module]
+                if module not in OURS and cells.versions.get(module)
                 if not (work in CHANGES and adapter(module).changes_uncounted)
                 if (times := cells.slower(module, nodes, work))
             ]
@@ -121,9 +133,9 @@ def verdict_rows(cells, versions):
     return rows
 
 
-def verdict_table(cells, versions):
+def verdict_table(cells):
     """How many times as long the closest peer takes; below 1 it is faster than ringward."""
-    rows = verdict_rows(cells, versions)
+    rows = verdict_rows(cells)
     lines = []
     for work, (told, *_rest) in WORKS.items():
         line = [told]
@@ -131,7 +143,7 @@ def verdict_table(cells, versions):
             found = [row for row in rows if (row["work"], row["nodes"]) == (work, nodes)]
             line.append(closest(found[0]) if found else "no peer")
         lines.append(line)
-    return markdown(("the closest peer takes", *(f"{nodes:,} nodes" for nodes in cells.sizes)), lines)
+    return table(("the closest peer takes", *(f"{nodes:,} nodes" for nodes in cells.sizes)), lines)
 
 
 def closest(row):
@@ -149,14 +161,14 @@ def fastring_table(cells):
             text = "not measured" if times is None else f"{short(times[0])} / {short(times[1])} ×"
             told.append(text if times is None or times[0] >= at_least else f"**{text}**")
         lines.append((WORKS[work][0], f"{at_least} ×", *told))
-    return markdown(("fastring takes", "at least", *(f"{nodes:,} nodes" for nodes in cells.sizes)), lines)
+    return table(("fastring takes", "at least", *(f"{nodes:,} nodes" for nodes in cells.sizes)), lines)
 
 
-def missed(cells, versions):
+def missed(cells):
     """The rows of the rule that do not hold, as sentences."""
     told = [
         f"{WORKS[row['work']][0]}, {row['nodes']:,} nodes: {adapter(row['peer']).label} takes {short(row['least'])} ×"
-        for row in verdict_rows(cells, versions)
+        for row in verdict_rows(cells)
         if row["least"] <= 1
     ]
     for work, at_least in FASTRING_AT_LEAST.items():
@@ -167,18 +179,18 @@ def missed(cells, versions):
     return told
 
 
-def quality_table(cells, versions, nodes):
+def quality_table(cells, nodes):
     """Balance beside what an even hash would give of as many keys, and what a change moves."""
     head = ("peer", "keys", "max/mean", "even hash", "one removal moves", "needless", "one addition moves", "needless")
     rows = []
     for module in ADAPTERS:
-        told = quality_cells(cells, versions, module, nodes)
+        told = quality_cells(cells, module, nodes)
         rows.append((adapter(module).label, *told, *[""] * (len(head) - 1 - len(told))))
-    return markdown(head, rows)
+    return table(head, rows)
 
 
-def quality_cells(cells, versions, module, nodes):
-    why = "not installed" if versions[module] is None else cells.why_not(module, nodes, "quality")
+def quality_cells(cells, module, nodes):
+    why = "not installed" if cells.versions.get(module) is None else cells.why_not(module, nodes, "quality")
     if why:
         return [why]
     found = cells.runs(module, nodes, "quality")[0]
@@ -186,29 +198,17 @@ def quality_cells(cells, versions, module, nodes):
         return [f"{found['keys']:,}", "too slow for enough keys"]
     told = [f"{found['keys']:,}", f"{found['balance']:.3f}", f"{found['balance_even']:.3f}"]
     for change in ("removal", "addition"):
-        moves = found[change]
+        moves = cells.runs(module, nodes, change)[0]
         told += [moves["cannot"], ""] if "cannot" in moves else [f"{moves['moved']:.3%}", f"{moves['needless']:.3%}"]
     return told
 
 
-def algorithms_table(versions):
+def algorithms_table(cells):
     """What each peer is, and where it differs."""
     rows = []
     for module in ADAPTERS:
         peer = adapter(module)
         notes = f" † {peer.changes_uncounted}" if peer.changes_uncounted else ""
         beside = "" if module in OURS else adapter(peer.beside).label
-        rows.append((peer.label, versions[module] or "not installed", peer.algorithm + notes, beside))
-    return markdown(("peer", "version", "what it computes", "compared with"), rows)
-
-
-def quick_note(cells, versions):
-    """One line a peer for the terminal: what was measured."""
-    lines = []
-    for module in ADAPTERS:
-        if versions[module] is None:
-            lines.append(f"{adapter(module).label}: not installed")
-            continue
-        told = {work: cells.why_not(module, cells.sizes[-1], work) or "ok" for work in [*WORKS, "quality"]}
-        lines.append(f"{adapter(module).label} {versions[module]}: {', '.join(f'{w} {t}' for w, t in told.items())}")
-    return "\n".join(lines)
+        rows.append((peer.label, cells.versions.get(module) or "not installed", peer.algorithm + notes, beside))
+    return table(("peer", "version", "what it computes", "compared with"), rows)

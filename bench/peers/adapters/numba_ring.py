@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from peers.points import ArrayRing
+from peers.array_ring import ArrayRing
 
 
 class NumbaRing(ArrayRing):
@@ -14,7 +14,7 @@ class NumbaRing(ArrayRing):
     packages = ("numba", "numpy", "xxhash")
 
     def changed(self, owners):
-        from peers import kernels
+        from peers import numba_kernels as kernels
 
         super().changed(owners)
         self._kernels = kernels

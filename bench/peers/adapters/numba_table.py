@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import xxhash
 
-from peers.dealt import PARTITION_BITS, PARTITIONS, DealtTable
+from peers.table_by_hand import PARTITION_BITS, PARTITIONS, TableByHand
 
 SHIFT = 64 - PARTITION_BITS
 
 
-class NumbaTable(DealtTable):
+class NumbaTable(TableByHand):
     """One compiled loop for columns; texts need no numba."""
 
     label = "numba, partition table"
@@ -18,7 +18,7 @@ class NumbaTable(DealtTable):
     algorithm = f"{PARTITIONS:,} partitions dealt by hand, XXH3"
 
     def build(self, names):
-        from peers import kernels
+        from peers import numba_kernels as kernels
 
         self._kernels = kernels
         super().build(names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from peers.points import ArrayRing
+from peers.array_ring import ArrayRing
 from peers.xxh3 import MIX, SECRET, SIZE
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from peers.dealt import PARTITION_BITS, PARTITIONS, DealtTable
+from peers.table_by_hand import PARTITION_BITS, PARTITIONS, TableByHand
 
 
-class PolarsTable(DealtTable):
+class PolarsTable(TableByHand):
     """With the hash of Polars, which is not stable between its versions."""
 
     label = "Polars hash + gather"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from workload import POINTS_PER_NODE
+from routing.workload import POINTS_PER_NODE
 
 import ringward as rw
 from peers.peer import Peer

@@ -6,8 +6,8 @@ import numpy as np
 
 import ringward as rw
 from peers.adapters.ringward_ring import RingwardRing
-from peers.dealt import PARTITIONS
 from peers.peer import TABLE
+from peers.table_by_hand import PARTITIONS
 
 
 class RingwardTable(RingwardRing):

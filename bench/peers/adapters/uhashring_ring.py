@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workload import POINTS_PER_NODE
+from routing.workload import POINTS_PER_NODE
 
 from peers.peer import Peer
 

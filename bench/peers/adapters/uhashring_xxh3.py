@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import xxhash
-from workload import POINTS_PER_NODE
+from routing.workload import POINTS_PER_NODE
 
 from peers.adapters.uhashring_ring import UhashringRing
 
