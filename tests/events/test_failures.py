@@ -267,7 +267,9 @@ def test_an_older_file_is_brought_to_this_version_once_nobody_else_has_it_open(p
     old.append("p", [old.stream.entry("k", b"x", "id", None)])
     monkeypatch.setattr(schema, "STEPS", [*schema.STEPS, "CREATE TABLE ringward_next (x)"])
     monkeypatch.setattr(schema, "VERSION", 3)
-    with pytest.raises(rw.StoreFormatError, match="must be closed by 1 other processes to be of version 3"):
+    with pytest.raises(
+        rw.StoreFormatError, match="must be closed by 1 other processes before it is upgraded to version 3"
+    ):
         SqliteStore(path)
     assert old.append("p", [old.stream.entry("k", b"x", "id", None)])[0].duplicate
     old.close()

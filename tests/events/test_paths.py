@@ -41,14 +41,14 @@ def publish(store):
         ("sqlite:///:memory:", rw.ArgumentError, r"Processor\(\) or MemoryStore\(\)"),
         ("", rw.ArgumentError, "not empty"),
         ("a\0b", rw.ArgumentError, "without NUL"),
-        ("sqlite:///orders.db", rw.ArgumentError, r"a path without a scheme, here 'orders\.db'"),
-        ("sqlite:////var/orders.db", rw.ArgumentError, r"here '/var/orders\.db'"),
-        ("sqlite+aiosqlite:///orders.db", rw.ArgumentError, r"here 'orders\.db'"),
-        ("file:orders.db?mode=ro", rw.ArgumentError, r"here 'orders\.db'"),
+        ("sqlite:///orders.db", rw.ArgumentError, r"a path without a scheme: use 'orders\.db'"),
+        ("sqlite:////var/orders.db", rw.ArgumentError, r"use '/var/orders\.db'"),
+        ("sqlite+aiosqlite:///orders.db", rw.ArgumentError, r"use 'orders\.db'"),
+        ("file:orders.db?mode=ro", rw.ArgumentError, r"use 'orders\.db'"),
         (Path("sqlite:///orders.db"), rw.ArgumentError, "a path without a scheme"),
         ("postgresql://host/db", rw.UnsupportedError, "no store for postgresql:// yet"),
         ("nats://host", rw.UnsupportedError, "no store for nats:// yet"),
-        ("orders/", rw.ArgumentError, "this is a folder's"),
+        ("orders/", rw.ArgumentError, "the path of a file, not of a folder"),
     ],
 )
 def test_what_is_no_path_of_a_file_is_an_error_that_says_what_is_meant(given, error, said, tmp_path, monkeypatch):
@@ -121,7 +121,7 @@ def test_a_folder_in_which_no_files_can_be_made_is_named(path, monkeypatch):
     SqliteStore(path).close()
     real = os.access
     monkeypatch.setattr(paths.os, "access", lambda given, mode: real(given, mode) and Path(given) != path.parent)
-    with pytest.raises(rw.StoreAccessError, match="no permission to make files"):
+    with pytest.raises(rw.StoreAccessError, match="no permission to create files"):
         SqliteStore(path)
 
 

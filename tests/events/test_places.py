@@ -206,7 +206,7 @@ def test_what_a_transactional_handler_did_to_a_file_that_is_gone_is_not_acknowle
 def test_a_file_that_is_made_anew_beside_the_log_of_a_deleted_one_is_refused(path):
     crash(path, "os._exit = None")  # the -wal stays
     path.unlink()
-    with pytest.raises(rw.StoreFormatError, match=r"put that file back, or remove its -wal"):
+    with pytest.raises(rw.StoreFormatError, match=r"put that file back, or remove the -wal"):
         SqliteStore(path)
     path.with_name("store.db-wal").unlink()
     SqliteStore(path).close()
@@ -221,9 +221,7 @@ def test_a_file_in_the_place_of_one_that_a_process_died_with_does_not_get_its_lo
     shutil.copytree(path.parent, tmp_path / "copied")  # also a copy of all of it may be opened
     path.rename(path.with_name("moved.db"))
     (tmp_path / "new.db").rename(path)
-    with pytest.raises(
-        rw.StoreFormatError, match=r"was put in the place of another file, whose store\.db-wal is still there"
-    ):
+    with pytest.raises(rw.StoreFormatError, match=r"replaced another file, whose store\.db-wal is still there"):
         SqliteStore(path)
     path.rename(tmp_path / "new.db")
     path.with_name("moved.db").rename(path)
@@ -238,9 +236,7 @@ def test_a_file_in_the_place_of_one_that_is_open_waits_for_who_has_that(path, tm
     old = SqliteStore(path)
     old.append("p", [old.stream.entry("key", b"", None, None)])
     (tmp_path / "new.db").rename(path)
-    with pytest.raises(
-        rw.StoreFailedError, match="1 processes have the file open that was there before: stop them first"
-    ):
+    with pytest.raises(rw.StoreFailedError, match="1 processes still have the old file open: stop them first"):
         SqliteStore(path)
     with pytest.raises(rw.StoreFailedError, match="moved, replaced or deleted"):
         old.append("p", [old.stream.entry("key", b"", None, None)])
@@ -317,7 +313,7 @@ def test_a_connection_whose_locks_can_be_dropped_must_not_come_first(path):
     SqliteStore(path).close()
     with closing(apsw.Connection(str(path))) as first:
         first.execute("SELECT count(*) FROM ringward_log").fetchall()
-        with pytest.raises(rw.StoreUnavailableError, match="had it open first"):
+        with pytest.raises(rw.StoreUnavailableError, match="opened it first"):
             SqliteStore(path)
     with closing(SqliteStore(path)) as store, closing(apsw.Connection(str(path))) as second:
         second.execute("SELECT count(*) FROM ringward_log").fetchall()

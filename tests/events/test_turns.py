@@ -151,7 +151,7 @@ def test_a_transaction_in_a_coroutine_is_refused_with_what_to_do_and_not_tried_a
 
     dead = asyncio.run(main())
     assert (dead.state, dead.attempts, tries) == ("dead", 1, [1])
-    assert "not for coroutines" in dead.error
+    assert "not available in coroutines" in dead.error
     assert "ringward.events.Processor" in dead.error
 
 

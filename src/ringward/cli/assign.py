@@ -39,10 +39,8 @@ _OTHER_PACKERS = (".bz2", ".zst", ".zip", ".lz4", ".7z")
 @click.option(
     "--count", type=click.IntRange(1), metavar="N", help="Candidates in failover order: owner_1 is the owner."
 )
-@click.option(
-    "--owner-column", default="owner", show_default=True, metavar="NAME", help="What the new column is called."
-)
-@click.option("--output", metavar="FILE", help="Write there, not to stdout, in the format of its ending.")
+@click.option("--owner-column", default="owner", show_default=True, metavar="NAME", help="The name of the new column.")
+@click.option("--output", metavar="FILE", help="Write to this file instead of stdout, in the format of its ending.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines.")
 def assign(
     *,
@@ -56,12 +54,12 @@ def assign(
 ) -> None:
     """Write the rows of FILE with their keys' owners added.
 
-    FILE is CSV, TSV, Parquet or Arrow IPC with --key, with --binary integers and nothing else, else lines
-    that are keys as a whole. Text may be packed by gzip or xz, and - is stdin. Rows are read and
-    written in batches, so a file of any length will do.
+    With --key, FILE is CSV, TSV, Parquet or Arrow IPC. With --binary it holds only integers. Otherwise each
+    line is a key. Text may be packed by gzip or xz, and - is stdin. Rows are read and written in batches, so
+    FILE may have any length.
 
-    FILE and --output are Parquet by the ending .parquet, Arrow IPC by .arrow, .arrows (a stream), .feather or
-    .ipc, else text.
+    The ending gives the format of FILE and --output: Parquet for .parquet, Arrow IPC for .arrow, .arrows (a
+    stream), .feather or .ipc, otherwise text.
     """
     output_kind = _checked_kind(output, as_json=as_json)
     as_json = output_kind == "json"

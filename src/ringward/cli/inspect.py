@@ -54,12 +54,12 @@ def report(*, router: rw.Router, as_json: bool) -> None:
 @click.argument("key")
 @membership_options
 @click.option(
-    "--count", type=click.IntRange(1), default=3, show_default=True, metavar="N", help="Candidates to explain at most."
+    "--count", type=click.IntRange(1), default=3, show_default=True, metavar="N", help="Most candidates to explain."
 )
 @click.option("--int", "is_int", is_flag=True, help="The key is an integer: 42 and '42' differ.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def explain(*, router: rw.Router, key: str, count: int, is_int: bool, as_json: bool) -> None:
-    """Say why KEY is where it is, and who is next.
+    """Say why KEY is where it is, and which node is next.
 
     Write -- before a key that starts with a dash.
     """

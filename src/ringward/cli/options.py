@@ -112,7 +112,7 @@ def strategy_options(command: Command) -> Command:
         [
             click.option("--strategy", type=strategies, default="ring", show_default=True, help="How keys find nodes."),
             click.option(
-                "--points", type=click.IntRange(1), metavar="N", help="ring, partitioned: points a node of weight 1."
+                "--points", type=click.IntRange(1), metavar="N", help="ring, partitioned: points of a node of weight 1."
             ),
             click.option(
                 "--weight-unit",
@@ -120,7 +120,7 @@ def strategy_options(command: Command) -> Command:
                 metavar="W",
                 help="ring, partitioned: the weight that gets --points; 1e12 for weights in bytes, 0.001 for small ones.",
             ),
-            click.option("--part-size", type=click.IntRange(1), metavar="N", help="partitioned: nodes a part at most."),
+            click.option("--part-size", type=click.IntRange(1), metavar="N", help="partitioned: most nodes in a part."),
             click.option("--partitions", type=click.IntRange(1), metavar="N", help="table: number of partitions."),
             click.option("--replicas", type=click.IntRange(1), metavar="N", help="table: nodes in a row."),
             click.option("--spread-zones", is_flag=True, help="ring: candidates take distinct zones first."),
@@ -129,7 +129,7 @@ def strategy_options(command: Command) -> Command:
                 type=click.Choice(["xxh3", "siphash"]),
                 default="xxh3",
                 show_default=True,
-                help="How keys are hashed; siphash by a secret, for keys that strangers choose.",
+                help="How keys are hashed; siphash uses a secret, for keys that strangers choose.",
             ),
             click.option("--seed", type=click.IntRange(0, _SEED_MAX), metavar="N", help="xxh3: its seed."),
             click.option("--hash-key-file", metavar="FILE", help="siphash: 16 bytes or 32 hexadecimal digits."),
@@ -152,7 +152,7 @@ def membership_options(command: Command) -> Command:
                 "--nodes",
                 required=True,
                 metavar="FILE",
-                help="The node list: names, one a line; other forms are in `ringward --help`.",
+                help="The node list: one name on each line; `ringward --help` has other forms.",
             ),
             click.option("--down", multiple=True, metavar="NAME", help="A node that is down; may be repeated."),
         ],
@@ -197,7 +197,9 @@ def key_options(command: Command) -> Command:
     return _decorated(
         with_layout,
         [
-            click.option("--key", metavar="COLUMN", help="The column of the keys; lines of text are keys without it."),
+            click.option(
+                "--key", metavar="COLUMN", help="The column of the keys. Without it, each line of text is a key."
+            ),
             click.option("--no-header", is_flag=True, help="The first row is data; --key is a number from 1."),
             click.option("--int", "int_keys", is_flag=True, help="Keys are decimal integers: 42 and '42' differ."),
             click.option(
@@ -215,7 +217,7 @@ def key_options(command: Command) -> Command:
                 "--binary",
                 metavar="DTYPE",
                 callback=_integer_dtype,
-                help="The file is nothing but integers of this NumPy type: '>u4', '<i8' ...",
+                help="The file holds only integers of this NumPy type: '>u4', '<i8' ...",
             ),
         ],
     )
@@ -230,13 +232,13 @@ def text_options(command: Command) -> Command:
                 "--delimiter",
                 metavar="CHAR",
                 callback=_one_character,
-                help="Between columns of text: ';', '|', tab ...",
+                help="What separates columns of text: ';', '|', tab ...",
             ),
             click.option(
                 "--encoding",
                 metavar="NAME",
                 callback=_text_encoding,
-                help="Of text: cp1252, utf-16 ...  [default: UTF-8; UTF-16 by its mark]",
+                help="Encoding of text: cp1252, utf-16 ...  [default: UTF-8; UTF-16 by its mark]",
             ),
         ],
     )

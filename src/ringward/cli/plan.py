@@ -52,7 +52,7 @@ def plan(
 ) -> None:
     """Say what moves when the node list BEFORE becomes the node list AFTER.
 
-    All differences are made as one change of the router of BEFORE, as a running system would:
+    All differences are made in one change of the router of BEFORE, as a running system would do it:
     nodes that stay keep their ids, and partition tables move the least.
     """
     if keys_file is None and (layout != Layout(None) or moved_file is not None):

@@ -156,7 +156,7 @@ def test_a_file_of_an_older_version_stays_as_it_is(monkeypatch):
     before = Path("e.db").read_bytes()
     state, reasons = ill()
     assert state == "failed"
-    assert reasons == ["the file is of version 1: a processor that opens it brings it to version 2"]
+    assert reasons == ["the file is of version 1: a processor that opens it upgrades it to version 2"]
     assert Path("e.db").read_bytes() == before
     with Processor("e.db"):
         pass

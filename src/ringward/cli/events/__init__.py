@@ -24,9 +24,9 @@ __all__ = ["events"]
 
 @click.group(cls=ListedGroup)
 def events() -> None:
-    """Publish, handle and look after the events in a file: nothing is lost, keys keep their order.
+    """Publish, handle and manage the events in a file: nothing is lost, keys keep their order.
 
-    FILE is a SQLite file, which several processes may have open at once. `publish` makes it.
+    FILE is a SQLite file, which several processes may have open at once. `publish` creates it.
     """
 
 

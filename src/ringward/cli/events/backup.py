@@ -21,7 +21,7 @@ __all__ = ["backup"]
 def backup(*, file: str, stream: Stream | None, to: str, overwrite: bool, as_json: bool) -> None:
     """Copy FILE to TO, as it is at one moment, while everything runs.
 
-    TO has its name when it is whole and on the disk, and can be opened like FILE.
+    TO gets its name once it is complete and on the disk, and can be opened like FILE.
     """
     with opened(file, stream) as processor:
         processor.backup(to, overwrite=overwrite)

@@ -15,10 +15,10 @@ __all__ = ["compact"]
 @file_options
 @json_option
 def compact(*, file: str, stream: Stream | None, as_json: bool) -> None:
-    """Give the space that FILE does not use any more back to the file system.
+    """Give the unused space of FILE back to the file system.
 
-    Other processes may have it open and go on. A file that was made by an early version is rewritten: meanwhile
-    those who write wait.
+    Other processes may have it open and continue. A file that was made by an early version is rewritten; writers
+    wait meanwhile.
     """
     with opened(file, stream) as processor:
         before, after = processor.compact()

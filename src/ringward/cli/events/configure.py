@@ -49,28 +49,28 @@ def _measure(units: dict[str, int], example: str, *, whole: bool = False) -> Any
     "age",
     metavar="TIME",
     callback=_measure(_UNITS, "90d or 12h"),
-    help="How old events that all groups are past may get, as 90d or 12h; none: as old as they like.",
+    help="How old an event may get that all groups are past, such as 90d or 12h; none: no limit.",
 )
 @click.option(
     "--retention-bytes",
     "size",
     metavar="SIZE",
     callback=_measure(_SIZES, "500M or 2Gi", whole=True),
-    help="How much payload is kept, as 500M or 2Gi; none: however much.",
+    help="How much payload is kept, such as 500M or 2Gi; none: no limit.",
 )
 @click.option(
     "--retention-count",
     "count",
     metavar="N",
     callback=_measure({"": 1}, "1000000", whole=True),
-    help="How many events are kept; none: however many.",
+    help="How many events are kept; none: no limit.",
 )
 @click.option(
     "--id-window",
     "window",
     metavar="TIME",
     callback=_measure(_UNITS, "90d or 12h"),
-    help="How long ids are remembered, at least, as 90d or 12h.",
+    help="How long ids are remembered at least, such as 90d or 12h.",
 )
 @json_option
 def configure(
@@ -83,9 +83,9 @@ def configure(
     window: float | str | None,
     as_json: bool,
 ) -> None:
-    """Set how long FILE keeps events and ids, for all processes that have it open; without options, show it.
+    """Set how long FILE keeps events and ids, for all processes that have it open; without options, show the settings.
 
-    What no option names stays as it is. Nothing that a group still needs is ever deleted.
+    Settings without an option stay as they are. An event that a group still needs is never deleted.
     """
     if window == _NEVER:
         raise click.BadParameter("must be a time (was 'none')", param_hint="--id-window")

@@ -29,7 +29,7 @@ _STOPPING_S = 0.05  # a member that gives back is asked again at once, until the
 @click.command()
 @file_options
 @group_option
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="End after so many events.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="End after this many events.")
 @click.option("--format", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
 @click.option(
     "--payload-as",
@@ -37,7 +37,7 @@ _STOPPING_S = 0.05  # a member that gives back is asked again at once, until the
     type=click.Choice(PAYLOADS),
     default="text",
     show_default=True,
-    help="json: as a value in the line; what does not fit is base64.",
+    help="json: as a value in the line; payloads that do not fit become base64.",
 )
 @run_options
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines, as --format jsonl.")
@@ -57,8 +57,8 @@ def consume(
 ) -> None:
     """Write the events of FILE to stdout, each once for the group.
 
-    An event is acknowledged after it was written and flushed. Whoever kills the command gets at most the last
-    batch, 200 events, again.
+    An event is acknowledged after it was written and flushed. After kill -9, at most the last batch of 200 events is
+    written again.
     """
     if as_json and format != "jsonl":
         raise click.UsageError("--json is --format jsonl")

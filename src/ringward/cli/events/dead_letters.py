@@ -23,16 +23,16 @@ _ERROR_WIDTH = 60
 @click.command()
 @file_options
 @group_option
-@click.option("--seq", type=click.IntRange(1), metavar="N", help="All of this one, with its payload.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, metavar="N", help="The first so many.")
+@click.option("--seq", type=click.IntRange(1), metavar="N", help="Show this event in full, with its payload.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, metavar="N", help="Show the first N.")
 @click.option("--payload-as", "payload", type=click.Choice(PAYLOADS), default="text", show_default=True)
 @json_option
 def dead(
     *, file: str, stream: Stream | None, group: str, seq: int | None, limit: int, payload: str, as_json: bool
 ) -> None:
-    """List the dead events of a group, and those that are parked behind them.
+    """List the dead events of a group, and the events parked behind them.
 
-    With --json: a line for each.
+    With --json: one line for each.
     """
     with opened(file, stream) as processor:
         letters = processor.store.dead_letters(group)
@@ -94,7 +94,7 @@ _seqs_option = click.option("--seq", "seqs", multiple=True, type=click.IntRange(
 @click.option("--all", "every", is_flag=True, help="All dead events.")
 @json_option
 def redrive(*, file: str, stream: Stream | None, group: str, seqs: tuple[int, ...], every: bool, as_json: bool) -> None:
-    """Let dead events be delivered again, each before what is parked behind it."""
+    """Deliver dead events again, each before the events parked behind it."""
     with opened(file, stream) as processor:
         count = processor.redrive(group, _chosen(processor, group, seqs, every, "dead"))
     _tell(group, "redriven", count, as_json)
@@ -104,13 +104,13 @@ def redrive(*, file: str, stream: Stream | None, group: str, seqs: tuple[int, ..
 @file_options
 @group_option
 @_seqs_option
-@click.option("--all", "every", is_flag=True, help="All dead and parked events; on a terminal, it is asked first.")
+@click.option("--all", "every", is_flag=True, help="All dead and parked events; asks first on a terminal.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def drop(
     *, file: str, stream: Stream | None, group: str, seqs: tuple[int, ...], every: bool, yes: bool, as_json: bool
 ) -> None:
-    """Delete entries of the dead-letter queue for good; what is parked behind them goes on."""
+    """Delete entries of the dead-letter queue for good; events parked behind them are handled."""
     with opened(file, stream) as processor:
         chosen = _chosen(processor, group, seqs, every, None)
         if every and chosen and not yes and sys.stdin is not None and sys.stdin.isatty():

@@ -17,12 +17,12 @@ __all__ = ["delete_group"]
 @click.command("delete-group")
 @file_options
 @group_option
-@click.option("--yes", is_flag=True, help="Do not ask; otherwise it is asked on a terminal.")
+@click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
 @json_option
 def delete_group(*, file: str, stream: Stream | None, group: str, yes: bool, as_json: bool) -> None:
-    """Forget a group that nobody needs any more: where it was, its members, and its dead-letter queue.
+    """Delete a group that nobody needs any more: its position, its members and its dead-letter queue.
 
-    The events stay as long as other groups and the retention want them. No process may be at work for the group.
+    Events stay as long as other groups and the retention need them. No process may be at work for the group.
     """
     with opened(file, stream) as processor:
         if group not in {state.name for state in processor.store.groups()}:

@@ -31,12 +31,12 @@ class _Bounds:
 
 @click.command()
 @file_options
-@click.option("--group", metavar="NAME", help="The only group that is looked at; all otherwise.")
+@click.option("--group", metavar="NAME", help="Check this group only.  [default: all groups]")
 @click.option("--max-age", "age_s", type=Seconds(), help="How long the oldest event may have waited.")
 @click.option("--max-lag", "lag", type=click.IntRange(0), metavar="N", help="How many events may wait in a group.")
-@click.option("--max-dead", "dead", type=click.IntRange(0), metavar="N", help="How many of a group may be dead.")
+@click.option("--max-dead", "dead", type=click.IntRange(0), metavar="N", help="How many events of a group may be dead.")
 @click.option(
-    "--timeout", "timeout_s", type=Seconds(), default=_TIMEOUT_S, show_default=True, help="How long a look may take."
+    "--timeout", "timeout_s", type=Seconds(), default=_TIMEOUT_S, show_default=True, help="How long the check may take."
 )
 @json_option
 @click.pass_context
@@ -52,9 +52,9 @@ def health(
     timeout_s: float,
     as_json: bool,
 ) -> None:
-    """Tell whether all is well with FILE: exit code 0 if it is, 1 if not, and why.
+    """Say whether all is well with FILE: exit code 0 if it is; otherwise 1, with the reasons.
 
-    It may be used while others have the file open, and ends in time, whatever is wrong. It repairs and changes nothing.
+    It may be used while others have the file open. It ends in time whatever is wrong, and changes and repairs nothing.
     """
     found, waiting = _looked(file, stream, group, timeout_s)
     found = _bounded(found, waiting, _Bounds(age_s, lag, dead))

@@ -17,11 +17,11 @@ __all__ = ["lag"]
 
 @click.command()
 @file_options
-@click.option("--group", metavar="NAME", help="Of this group only.")
+@click.option("--group", metavar="NAME", help="Show this group only.")
 @click.option("--by-partition", is_flag=True, help="A row for each partition in which events wait.")
 @json_option
 def lag(*, file: str, stream: Stream | None, group: str | None, by_partition: bool, as_json: bool) -> None:
-    """Tell how many events wait, for each group."""
+    """Show how many events wait in each group."""
     with opened(file, stream) as processor:
         stats = processor.stats()
     if group is not None:

@@ -66,20 +66,32 @@ class _Total:
 @click.command()
 @file_options
 @click.argument("source", metavar="INPUT", default="-")
-@click.option("--key", required=True, metavar="COLUMN", help="Its events stay in order: name, or number from 1.")
 @click.option(
-    "--int", "integers", is_flag=True, help="Keys of CSV and TSV are integers; of JSON they are what they are."
+    "--key",
+    required=True,
+    metavar="COLUMN",
+    help="The column of the key, by name or number from 1. Events of one key stay in order.",
 )
-@click.option("--payload", multiple=True, metavar="COLUMN", help="Repeatable; without it the whole row, as JSON.")
-@click.option("--id", metavar="COLUMN", help="What makes a row the same one: published again, it is a repeat.")
+@click.option("--int", "integers", is_flag=True, help="Keys of CSV and TSV are integers; keys of JSON keep their type.")
+@click.option(
+    "--payload",
+    multiple=True,
+    metavar="COLUMN",
+    help="A column of the payload; repeatable.  [default: the whole row as JSON]",
+)
+@click.option(
+    "--id", metavar="COLUMN", help="The column with the id of a row: a row whose id is stored already is left out."
+)
 @click.option("--no-header", is_flag=True, help="The first row is data; columns are numbers from 1.")
-@click.option("--format", type=click.Choice(["csv", "tsv", "jsonl"]), help="By the name's ending otherwise.")
+@click.option(
+    "--format", type=click.Choice(["csv", "tsv", "jsonl"]), help="What INPUT holds.  [default: by its name's ending]"
+)
 @text_options
 @click.option("--producer", default="default", show_default=True, metavar="NAME", help="The namespace of ids.")
 @click.option(
-    "--batch", type=click.IntRange(1, 100_000), default=BATCH, show_default=True, metavar="N", help="Rows a commit."
+    "--batch", type=click.IntRange(1, 100_000), default=BATCH, show_default=True, metavar="N", help="Rows per commit."
 )
-@click.option("--wait", "wait_s", type=Seconds(), help="For room, when too much waits.")
+@click.option("--wait", "wait_s", type=Seconds(), help="How long to wait for room when too many events wait.")
 @click.option("--no-create", is_flag=True, help="Fail when FILE is missing.")
 @json_option
 def publish(
@@ -103,8 +115,8 @@ def publish(
 ) -> None:
     """Store the rows of INPUT (CSV, TSV or JSON lines; - is stdin) as events in FILE, durably.
 
-    FILE is made if it is missing. With --id, rows that are there already are left out, so that the same command can be
-    run again after whatever happened. The payload of one column is its text; of several, a JSON object.
+    FILE is created if it is missing. With --id, rows that are already stored are left out, so you can run the same
+    command again after any error. With one --payload column the payload is its text; with several, a JSON object.
     """
     wanted = _Wanted(key, id, payload, not no_header, integers, format, batch, delimiter, encoding)
     total, began = _Total(), time.perf_counter()

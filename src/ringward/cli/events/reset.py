@@ -20,11 +20,11 @@ __all__ = ["reset"]
     required=True,
     metavar="WHERE",
     callback=start_from,
-    help="beginning, end, a seq (the first event after it comes first), or an ISO time.",
+    help="beginning, end, a seq (continue after it), or an ISO time.",
 )
 @json_option
 def reset(*, file: str, stream: Stream | None, group: str, to: Start, as_json: bool) -> None:
-    """Let a group handle events again, or leave some out.
+    """Let a group handle events again, or skip some.
 
     It may be used while the group is at work: work in flight is discarded.
     """

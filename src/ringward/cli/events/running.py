@@ -43,10 +43,12 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Where a new group begins: beginning, end, after a seq, or at an ISO time.",
     )
     @click.option(
-        "--until", type=click.Choice(["idle"]), help="End when all is handled; on SIGINT or SIGTERM otherwise."
+        "--until",
+        type=click.Choice(["idle"]),
+        help="idle: end when all is handled.  [default: end on SIGINT or SIGTERM]",
     )
     @click.option(
-        "--timeout", "timeout_s", type=Seconds(), help="End after so long; exit code 1 when events still wait then."
+        "--timeout", "timeout_s", type=Seconds(), help="End after this time; exit code 1 if events still wait."
     )
     @click.option(
         "--stop-timeout",
@@ -54,7 +56,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=Seconds(),
         default=WORK_STOP_S,
         show_default=True,
-        help="How long what is in flight may take at the end; exit code 4 when it is cut off.",
+        help="How long events in flight may take at the end; exit code 4 if one is cut off.",
     )
     @click.option(
         "--lease",
@@ -62,9 +64,14 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=Seconds(_LEASE_LEAST_S),
         default=5.0,
         show_default=True,
-        help="A member that is silent for so long is taken over.",
+        help="A member that is silent for this long loses its partitions.",
     )
-    @click.option("-v", "--verbose", is_flag=True, help="Log who claims and releases what, and tracebacks, to stderr.")
+    @click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        help="Log tracebacks and which member claims and releases which partitions, to stderr.",
+    )
     @functools.wraps(command)
     def wrapped(*, until: Any, timeout_s: float | None, stop_timeout_s: float, lease_s: float, **options: Any) -> Any:
         within = Within(until, timeout_s, stop_timeout_s)

@@ -67,7 +67,7 @@ def file_options(command: Command) -> Command:
         "--partitions",
         type=click.IntRange(1, 1 << 16),
         metavar="N",
-        help="Of a file that is new or has --hash-key-file.  [256]",
+        help="Number of partitions of a file that is new or has --hash-key-file.  [256]",
     )
     @click.option("--hash-key-file", metavar="FILE", help="Keys are hashed by SipHash, with the secret in this file.")
     @functools.wraps(command)

@@ -23,15 +23,15 @@ _WIDTH = 80
 @click.command()
 @file_options
 @click.option(
-    "-n", "count", type=click.IntRange(0), default=10, show_default=True, metavar="N", help="The last so many."
+    "-n", "count", type=click.IntRange(0), default=10, show_default=True, metavar="N", help="Show the last N events."
 )
-@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until SIGINT or SIGTERM.")
+@click.option("-f", "--follow", is_flag=True, help="Continue with new events until SIGINT or SIGTERM.")
 @click.option("--payload-as", "payload", type=click.Choice(PAYLOADS), default="text", show_default=True)
 @json_option
 def tail(*, file: str, stream: Stream | None, count: int, follow: bool, payload: str, as_json: bool) -> None:
-    """Show the last events of FILE. Nothing is acknowledged: this is a look, no group.
+    """Show the last events of FILE. The command belongs to no group and acknowledges nothing.
 
-    On a line: seq, time, partition, key and the beginning of the payload. With --json: JSON lines, all of it.
+    A line has seq, time, partition, key and the beginning of the payload. With --json, JSON lines have all of it.
     """
     over = threading.Event()
     with opened(file, stream) as processor, until_told(over.set):

@@ -16,9 +16,9 @@ __all__ = ["verify"]
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, *, file: str, stream: Stream | None, as_json: bool) -> None:
-    """Check every event against its digest, the chain of all, the dead letters, and SQLite's own structures.
+    """Check every event against its digest and the chain of digests, the dead letters, and SQLite's own structures.
 
-    The exit code is 1, and what is wrong is listed, if anything is.
+    If anything is wrong, it is listed and the exit code is 1.
     """
     with opened(file, stream) as processor:
         wrong = processor.verify()

@@ -38,7 +38,7 @@ class _FirstDeath(Hooks):
 @click.command()
 @file_options
 @group_option
-@click.option("--handler", required=True, metavar="PKG.MOD:FUNC", help="Called with each event.")
+@click.option("--handler", required=True, metavar="PKG.MOD:FUNC", help="The function to call with each event.")
 @click.option(
     "--path",
     "folders",
@@ -52,32 +52,32 @@ class _FirstDeath(Hooks):
     default=1,
     show_default=True,
     metavar="N",
-    help="Threads of this process that share the partitions, with other processes.",
+    help="How many threads of this process share the partitions with other processes.",
 )
-@click.option("--member", "names", multiple=True, metavar="NAME", help="A member of this name, instead; repeatable.")
+@click.option(
+    "--member", "names", multiple=True, metavar="NAME", help="Name of a member, instead of --members; repeatable."
+)
 @click.option(
     "--attempts",
     type=click.IntRange(1),
     default=5,
     show_default=True,
     metavar="N",
-    help="Deliveries of an event that fails, before it is dead.",
+    help="Deliveries of a failing event before it is dead.",
 )
 @click.option(
     "--on-dead",
     type=click.Choice(["park", "skip"]),
     default="park",
     show_default=True,
-    help="Later events of a dead event's key: they wait with it, or go on.",
+    help="Later events of a dead event's key: park them behind it, or handle them without it.",
 )
 @click.option(
     "--fail-on-dead",
     is_flag=True,
-    help="Exit code 3 when events of the group are dead at the end; without --until, the first that dies is the end.",
+    help="Exit code 3 if events of the group are dead at the end; without --until, end at the first dead event.",
 )
-@click.option(
-    "--codec", type=click.Choice(["json", "msgspec"]), help="What event.payload is decoded with; bytes otherwise."
-)
+@click.option("--codec", type=click.Choice(["json", "msgspec"]), help="Decodes event.payload.  [default: bytes]")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on the terminal, and no summary.")
 @run_options
 @json_option
@@ -101,11 +101,11 @@ def work(
     verbose: bool,
     as_json: bool,
 ) -> None:
-    """Handle the events of FILE by a function, beside all other processes that do so for the group.
+    """Handle the events of FILE with a function, beside all other processes that do so for the group.
 
-    What the function raises is a failed attempt. A process that is killed is taken over by the others; one that is
-    told to end by SIGINT or SIGTERM finishes what is in flight and hands its partitions over. A second signal ends it
-    at once.
+    An exception of the function is a failed attempt. When a process is killed, the others take over its partitions.
+    On SIGINT or SIGTERM a process finishes the events in flight and hands its partitions over. A second signal ends
+    it at once.
     """
     _check_members(names)
     path = os.path.abspath(file)  # noqa: PTH100 - the module of the handler may change the working directory

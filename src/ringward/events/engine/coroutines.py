@@ -148,6 +148,6 @@ class KeyRunner:
 
 def _no_transaction(_event: Event) -> NoReturn:
     raise UnsupportedError(
-        "event.transaction is not for coroutines, since all writers would wait for what they await: let a plain function"
-        " of ringward.events.Processor handle this group, or write elsewhere by event.seq"
+        "event.transaction is not available in coroutines, since all writers would wait for their awaits: handle this group"
+        " with a plain function of ringward.events.Processor, or write elsewhere by event.seq"
     )

@@ -211,7 +211,7 @@ class TaskPool:
         if self._abandoned is not None:
             wait([self._abandoned], CANCEL_S)
             if not self._abandoned.done():
-                raise StoreUnavailableError("what an error ended is still being given back: start again later")
+                raise StoreUnavailableError("events are still being given back after an error: start again later")
             self._abandoned = None
         self._ticker.join(CANCEL_S)  # one that hangs ends by itself
         for task in [*self._tasks, *self._handling]:

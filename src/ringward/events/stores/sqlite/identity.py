@@ -59,8 +59,8 @@ class Held(FileWatch):
         super().hold()
         if self.locks and not self.kept:
             raise StoreUnavailableError(
-                f"{self.path}: an apsw.Connection of this process had it open first, whose locks any other SQLite here can"
-                " drop: open it after the Processor, or use Processor.query"
+                f"{self.path}: an apsw.Connection of this process opened it first, and any other SQLite here can drop its"
+                " locks: open it after the Processor, or use Processor.query"
             )
 
     def release(self, *closes: Callable[[], None], orderly: bool) -> None:

@@ -172,7 +172,9 @@ class SqliteLog:
         connection.executemany(_APPEND, rows)
         if connection.total_changes() - before_all != len(rows):
             # Another program has made a trigger on our table: nothing that it swallows may get a receipt.
-            raise StoreFailedError("something else than ringward changes what is stored: look for triggers in the file")
+            raise StoreFailedError(
+                "something other than ringward changes what is stored: look for triggers in the file"
+            )
         return Receipts(receipts, self._timely([(first + 1, *entries[0], at)])[0]) if len(entries) == 1 else receipts
 
     def _append_slowly(self, producer: int, highest: int, entries: Sequence[Entry]) -> list[Receipt]:

@@ -58,7 +58,7 @@ def resolved_path(path: object) -> Path:
         raise ArgumentError("path", _IN_MEMORY, given)
     _refuse_scheme(given)
     if given.endswith(tuple(filter(None, (os.sep, os.altsep)))):
-        raise ArgumentError("path", "a file's path (this is a folder's)", given)
+        raise ArgumentError("path", "the path of a file, not of a folder", given)
     try:
         return Path(os.path.abspath(given)).resolve()  # noqa: PTH100 - absolute first, also where nothing is there yet
     except (OSError, RuntimeError) as error:  # links that go in circles
@@ -77,9 +77,9 @@ def _refuse_scheme(path: str) -> None:
             meant = meant.removeprefix("/")
         if not meant:
             raise ArgumentError("path", _IN_MEMORY, path)
-        raise ArgumentError("path", f"a path without a scheme, here {meant!r}", path)
+        raise ArgumentError("path", f"a path without a scheme: use {meant!r}", path)
     if slashes:
-        raise UnsupportedError(f"there is no store for {scheme}:// yet: path must be that of a file (was {path!r})")
+        raise UnsupportedError(f"there is no store for {scheme}:// yet: path must be the path of a file (was {path!r})")
 
 
 def prepare_path(path: Path, *, create: bool) -> Path:
@@ -129,8 +129,8 @@ def _make(path: Path, *, create: bool) -> None:
     log = path.with_name(path.name + "-wal")
     if log.exists() and log.stat().st_size:
         raise StoreFormatError(
-            f"path must be a file that is there, since {str(log)!r} is, with what was written last to a file that was moved"
-            " or deleted: put that file back, or remove its -wal"
+            f"path must exist, since {str(log)!r} does: it holds the last writes of a file that was moved or deleted (put"
+            " that file back, or remove the -wal)"
         )
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600))
 
@@ -141,7 +141,7 @@ def _check_access(path: Path) -> None:
         raise StoreAccessError(str(path), f"this user has no permission for {' and '.join(missing)} {str(path)!r}")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise StoreAccessError(
-            str(path), f"this user has no permission to make files, which SQLite needs, in {str(path.parent)!r}"
+            str(path), f"this user has no permission to create files in {str(path.parent)!r}, which SQLite needs"
         )
 
 

@@ -119,7 +119,7 @@ def refusing_foreign() -> Iterator[None]:
     try:
         yield
     except (apsw.NotADBError, apsw.CorruptError, UnicodeDecodeError) as error:
-        raise StoreFormatError(f"path must be a file of ringward.events (was {error})") from error
+        raise StoreFormatError(f"path must be a file of ringward.events: {error}") from error
 
 
 @contextmanager
@@ -164,14 +164,16 @@ def create(
         version = version_of(connection)
         if version < VERSION and not change:
             raise StoreFormatError(
-                f"the file is of version {version}: a processor that opens it brings it to version {VERSION}"
+                f"the file is of version {version}: a processor that opens it upgrades it to version {VERSION}"
             )
         if not version:
             connection.pragma("auto_vacuum", INCREMENTAL)
         if connection.pragma("journal_mode", "wal") != "wal":
             raise UnsupportedError("the file system must allow SQLite's write-ahead log")
         if 0 < version < VERSION and (count := others()):
-            raise StoreFormatError(f"the file must be closed by {count} other processes to be of version {VERSION}")
+            raise StoreFormatError(
+                f"the file must be closed by {count} other processes before it is upgraded to version {VERSION}"
+            )
         for before in range(version, VERSION):
             with transaction(connection):
                 connection.execute(STEPS[before])

@@ -194,13 +194,13 @@ class SqliteStore(SqliteGroups):
         alive, last = self._presence.strangers(inode)
         if alive:
             raise StoreFailedError(
-                f"{self.path} was replaced, and {alive} processes have the file open that was there before: stop them first"
+                f"{self.path} was replaced, and {alive} processes still have the old file open: stop them first"
             )
         log = self.path.with_name(self.path.name + "-wal")
         if last and log.exists() and log.stat().st_size:
             raise StoreFormatError(
-                f"{self.path} was put in the place of another file, whose {log.name} is still there, with what that accepted"
-                " last: put the other file back, or move its log away"
+                f"{self.path} replaced another file, whose {log.name} is still there and holds its last events: put the"
+                " other file back, or move its log away"
             )
         self._presence.opens(inode)
 
