@@ -335,7 +335,7 @@ BAD_LISTS = {
     "header": (
         "n.csv",
         "name,wieght\na,1\n",
-        "n.csv, line 1: the header must be name and, if wanted, weight and zone (was: name, wieght)",
+        "n.csv, line 1: the header must be name and, optionally, weight and zone (was: name, wieght)",
     ),
     "short row": ("n.csv", "name,weight\na\n", "n.csv, line 2: 1 columns where the header has 2"),
     "open quote": ("n.csv", 'name\n"a\n', "n.csv, line 2: unexpected end of data"),
@@ -344,7 +344,7 @@ BAD_LISTS = {
     "toml key": (
         "n.toml",
         '[[nodes]]\nname = "a"\nwight = 1\n',
-        "n.toml: node 1 must have a name and, if wanted, a weight and a zone",
+        "n.toml: node 1 must have a name and, optionally, a weight and a zone",
     ),
     "toml weight": ("n.toml", "[nodes]\na = true\n", "n.toml: node 'a': weight must be a number (was True)"),
     "toml zone": (
@@ -375,7 +375,7 @@ BAD_KEYS = {
     "open quote": ('a\n1\n"2\n', ["--key", "a"], "stdin, line 3: unexpected end of data"),
     "bytes": (b"a\nb\n\xc3(\n", [], "stdin, line 3: not UTF-8: invalid continuation byte (byte 1)"),
     "bytes in a table": (b"a\nb\xff\n", ["--key", "a"], "stdin, line 2: not UTF-8: invalid start byte (byte 2)"),
-    "no integer": ("1\nx\n", ["--int"], "stdin, line 2: the key 'x' is no integer"),
+    "no integer": ("1\nx\n", ["--int"], "stdin, line 2: the key 'x' is not an integer"),
     "large integer": (
         f"{2**64}\n",
         ["--int"],
@@ -517,7 +517,7 @@ def test_explain_takes_integers(nodes):
     args = ["explain", "--nodes", "nodes.csv", "--int", "--json", "--"]
     assert json.loads(run(*args, "-5"))["hash"] == router.hash(-5)
     assert json.loads(run(*args, 2**64 - 1))["owner"] == router.route(2**64 - 1)
-    assert fails(*args, "x") == "the key 'x' is no integer in plain decimal digits"
+    assert fails(*args, "x") == "the key 'x' is not an integer in plain decimal digits"
     assert fails(*args, 2**64)
 
 

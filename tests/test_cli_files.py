@@ -502,7 +502,7 @@ def test_a_link_as_the_output_stays_and_its_file_is_replaced(monkeypatch):
     lstat = Path.lstat
     changed = lambda path: os.stat_result((*lstat(path)[:4], 999, *lstat(path)[5:]))  # noqa: E731
     monkeypatch.setattr(output_file.Path, "lstat", changed)
-    assert fails(*args, stdin="c\n") == "out: is a link that another user made, in a folder that all may write to"
+    assert fails(*args, stdin="c\n") == "out: is another user's link in a folder that everyone may write to"
     assert Path("folder/real").read_text().startswith("b\t")
 
 

@@ -77,7 +77,7 @@ def test_a_missing_folder_is_named_and_never_made(tmp_path, monkeypatch):
 
 
 def test_a_missing_file_is_made_unless_told_otherwise(path):
-    with pytest.raises(rw.StoreNotFoundError, match=r"no such file: .*create=True would make it") as raised:
+    with pytest.raises(rw.StoreNotFoundError, match=r"no such file: .*create=True creates it") as raised:
         Processor(path, create=False)
     assert raised.value.path == str(path)
     path.touch()

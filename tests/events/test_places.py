@@ -126,12 +126,12 @@ def test_a_log_or_an_index_that_is_deleted_under_a_process_loses_nothing(path, s
 @pytest.mark.parametrize(
     ("act", "said"),
     [
-        ("open(f + '-wal', 'wb').close()", "its -wal was cut off"),
-        ("os.truncate(f + '-wal', 5000)", "its -wal was cut off"),
+        ("open(f + '-wal', 'wb').close()", "its -wal was truncated"),
+        ("os.truncate(f + '-wal', 5000)", "its -wal was truncated"),
         ("shutil.copyfile(f, folder + '/c'); os.replace(folder + '/c', f + '-wal')", "its -wal was moved"),
-        ("b = open(f + '-wal', 'r+b'); b.write(bytes(100)); b.close()", "its -wal was written over"),
-        ("shutil.copyfile(folder + '/../old.db', f)", "it was written over"),
-        ("open(f, 'wb').close()", "it was written over"),
+        ("b = open(f + '-wal', 'r+b'); b.write(bytes(100)); b.close()", "its -wal was overwritten"),
+        ("shutil.copyfile(folder + '/../old.db', f)", "it was overwritten"),
+        ("open(f, 'wb').close()", "it was overwritten"),
     ],
 )
 def test_files_that_are_cut_off_or_written_over_give_no_receipt_any_more(path, tmp_path, act, said):

@@ -218,7 +218,7 @@ def test_a_process_that_begins_with_a_clock_ahead_is_found_out_by_the_next(tmp_p
     store.close()
     times.off -= 3650 * DAY
     store = opened()
-    assert "stamp 3,650.0 days ahead of the clock" in caplog.text
+    assert "time stamp of the last event is 3,650.0 days ahead of the clock" in caplog.text
     publish(store, 3, "new")
     before = int(times.wall() * 1000)
     times.passed += DAY

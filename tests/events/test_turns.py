@@ -183,5 +183,5 @@ def test_a_transaction_after_its_handler_says_what_to_do(tmp_path, when):
             with pytest.raises(rw.TransactionError) as caught:
                 (kept[0] if when == "kept handle" else kept[0].transaction).execute("SELECT 1")
             told.append(str(caught.value))
-    assert "until its event's handler ends" in told[0]
-    assert "p.query reads" in told[0]
+    assert "belongs to its event's handler and ends with it" in told[0]
+    assert "use p.query to read" in told[0]

@@ -233,7 +233,7 @@ class Rows:
     def _integer(self, text: str, line: int) -> int:
         value = plain_int(text)
         if value is None:
-            what = f"the key {shown(text, _KEY_SHOWN_MOST)} is no integer in plain decimal digits"
+            what = f"the key {shown(text, _KEY_SHOWN_MOST)} is not an integer in plain decimal digits"
             raise InputError(self._source.name, what, line)
         if not INT_MIN <= value <= INT_MAX:
             what = f"the key must be at least -2**63 and below 2**64 (was {shown(value, _KEY_SHOWN_MOST)})"

@@ -66,7 +66,7 @@ def explain(*, router: rw.Router, key: str, count: int, is_int: bool, as_json: b
     if is_int:
         value = plain_int(key)
         if value is None:
-            raise click.ClickException(f"the key {shown(key)} is no integer in plain decimal digits")
+            raise click.ClickException(f"the key {shown(key)} is not an integer in plain decimal digits")
         explanation = router.explain(value, count)
     else:
         explanation = router.explain(key, count)

@@ -141,7 +141,7 @@ def _tsv_entries(source: ByteSource, lines: Lines) -> Iterator[Entry]:
 def _checked_header(name: str, header: list[str], line: int) -> list[str]:
     if "name" not in header or len(set(header)) < len(header) or set(header) - set(COLUMNS):
         given = listed(header)
-        raise InputError(name, f"the header must be name and, if wanted, weight and zone (was: {given})", line)
+        raise InputError(name, f"the header must be name and, optionally, weight and zone (was: {given})", line)
     return header
 
 
@@ -245,7 +245,7 @@ def _checked_entry(name: str, given: Any, number: int, line: int | None) -> dict
     """What Node takes of a name, or of a mapping."""
     entry = given if isinstance(given, dict) else {"name": given}
     if "name" not in entry or set(entry) - set(COLUMNS):
-        raise InputError(name, f"node {number} must have a name and, if wanted, a weight and a zone", line)
+        raise InputError(name, f"node {number} must have a name and, optionally, a weight and a zone", line)
     for field, value in entry.items():
         if not isinstance(value, str | int | float | None):
             what = "a name, or a mapping with one" if entry is not given else "text or a number"

@@ -116,7 +116,7 @@ def _refuse_others_link(path: str) -> None:
     folder = link.parent.stat()
     owner = link.lstat().st_uid
     if folder.st_mode & stat.S_IWOTH and owner not in {os.geteuid(), folder.st_uid}:
-        raise InputError(path, "is a link that another user made, in a folder that all may write to")
+        raise InputError(path, "is another user's link in a folder that everyone may write to")
 
 
 def _give_mode(partial: Path, found: os.stat_result | None) -> None:

@@ -56,7 +56,7 @@ def plan(
     nodes that stay keep their ids, and partition tables move the least.
     """
     if keys_file is None and (layout != Layout(None) or moved_file is not None):
-        raise click.UsageError("--moved, and what says where keys are, need --keys")
+        raise click.UsageError("--moved and the options for keys need --keys")
     if moved_file in STDOUT[1:]:
         raise click.UsageError("--moved must be a file: stdout has the plan")
     old = choice.router(read_nodes(before))

@@ -100,15 +100,15 @@ class OpenTelemetry(Hooks):
             explicit_bucket_boundaries_advisory=_DURATIONS_S,
         )
         self._repeats = counter("ringward.events.repeats", "{message}", "Published again under a known id.")
-        self._retries = counter("ringward.events.retries", "{attempt}", "Failed attempts of which another follows.")
+        self._retries = counter("ringward.events.retries", "{attempt}", "Failed attempts that are tried again.")
         self._deaths = counter("ringward.events.deaths", "{message}", "Events that became dead letters.")
         self._claims = counter("ringward.events.claims", "{partition}", "Partitions claimed.")
-        self._takeovers = counter("ringward.events.takeovers", "{partition}", "Partitions claimed from who had died.")
+        self._takeovers = counter(
+            "ringward.events.takeovers", "{partition}", "Partitions taken over from dead members."
+        )
         self._releases = counter("ringward.events.releases", "{partition}", "Partitions given back.")
         self._fences = counter("ringward.events.fences", "{partition}", "Partitions lost to others.")
-        self._failures = counter(
-            "ringward.events.failures", "{failure}", "Times that the processor stopped by an error."
-        )
+        self._failures = counter("ringward.events.failures", "{failure}", "How often an error stopped the processor.")
 
     # --- publishing
 
@@ -233,7 +233,7 @@ class OpenTelemetry(Hooks):
         figures: dict[str, tuple[str, str, Callable[[GroupStats], int]]] = {
             "lag": ("{message}", "Events that wait.", lambda group: sum(group.lag.values())),
             "dead": ("{message}", "Events in the dead-letter queue.", lambda group: group.dead),
-            "parked": ("{message}", "Events behind a dead one of their key.", lambda group: group.parked),
+            "parked": ("{message}", "Events parked behind a dead event of their key.", lambda group: group.parked),
             "members": ("{member}", "Members of the group, in all processes.", lambda group: len(group.members)),
         }
         for name, (unit, text, figure) in figures.items():

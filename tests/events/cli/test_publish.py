@@ -113,7 +113,7 @@ def test_ids_make_publishing_repeatable(filled):
         ("k,v\na,1\n", ["--key", "k", "--payload", "w"], "no column 'w'; there are: k, v"),
         ("k,v,v\na,1,2\n", ["--key", "k", "--payload", "v"], "more than one column 'v'"),
         ("k,v\na,1\n", ["--key", "k", "--id", "w"], "no column 'w'"),
-        ("k,v\na,1\n", ["--key", "k", "--int"], "line 2: the key 'a' is no integer"),
+        ("k,v\na,1\n", ["--key", "k", "--int"], "line 2: the key 'a' is not an integer"),
         ("a,1\n", ["--key", "1", "--no-header", "--payload", "3"], "no column 3; there are 2"),
         ("k,v\na,\n", ["--key", "k", "--id", "v"], "id must be at least 1 and at most 1024 long (was 0) (in the event"),
         ("{\n", ["--key", "k", "--format", "jsonl"], "line 1: no JSON: "),

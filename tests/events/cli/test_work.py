@@ -106,7 +106,7 @@ def test_work_that_is_not_idle_in_time_fails(filled):
 def test_reset_replays(filled):
     """From a seq, a time, the beginning, or not at all."""
     consumed()
-    assert run("events", "reset", "e.db", "--group", "g", "--to", "27") == "g: goes on at seq 28; 3 events wait\n"
+    assert run("events", "reset", "e.db", "--group", "g", "--to", "27") == "g: continues at seq 28; 3 events wait\n"
     assert sorted(event["seq"] for event in consumed()) == [28, 29, 30]
     for to, count in {"beginning": 30, "2001-01-01": 30, "end": 0}.items():
         assert run_json("events", "reset", "e.db", "--group", "g", "--to", to)["waiting"] == count

@@ -74,8 +74,8 @@ def echo_stream(stream: Streamed) -> None:
     click.echo()
     rate = stream.events / stream.seconds
     echo_prose(
-        f"Its {stream.partitions[stream.killed]:,} partitions, in which {stream.waiting:,} events waited, went on after"
-        f" {stream.takeover_ms:,.0f} ms with others. All {stream.events:,} events were published and handled in"
+        f"The others took over its {stream.partitions[stream.killed]:,} partitions, with {stream.waiting:,} waiting events,"
+        f" after {stream.takeover_ms:,.0f} ms. All {stream.events:,} events were published and handled in"
         f" {stream.seconds:.1f} s, {rate:,.0f} a second."
     )
     click.echo("\nChecked against what was published")

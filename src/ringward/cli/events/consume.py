@@ -65,7 +65,7 @@ def consume(
     row = functools.partial(as_csv, safe=sys.stdout.isatty())
     encode = functools.partial(row if format == "csv" else json_line, payload=payload)
     if sys.stdout.name == os.devnull:  # not the caller's /dev/null, which has another name: there is no stdout
-        raise InputError("stdout", "closed: what nobody reads is not to be acknowledged")
+        raise InputError("stdout", "closed: events that nobody reads are not acknowledged")
     with leaving() as leave, logged(verbose=verbose), opened(file, stream) as processor:
         leave.of(processor)
         writer = _Writer(sys.stdout.buffer, encode, limit, processor.ask_to_stop)

@@ -35,4 +35,4 @@ def reset(*, file: str, stream: Stream | None, group: str, to: Start, as_json: b
     if as_json:
         echo_json({"group": group, "next": stats.lowest, "waiting": waiting})
     else:
-        click.echo(f"{group}: goes on at seq {stats.lowest:,}; {waiting:,} events wait")
+        click.echo(f"{group}: continues at seq {stats.lowest:,}; {waiting:,} events wait")

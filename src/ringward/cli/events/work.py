@@ -140,7 +140,7 @@ def work(
 def _check_members(names: tuple[str, ...]) -> None:
     given = click.get_current_context().get_parameter_source("members")
     if names and given is not click.core.ParameterSource.DEFAULT:
-        raise click.UsageError("give --members or --member: those that are named are counted")
+        raise click.UsageError("give --members or --member, not both")
 
 
 def _loaded(name: str, folders: tuple[str, ...], *, verbose: bool) -> Handler:

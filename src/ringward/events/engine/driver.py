@@ -147,7 +147,7 @@ class GroupDriver:
             changed, self.deleted = deleted != self.deleted, deleted
         if changed:
             self.lose(list(self.group.owned))
-            what = "was deleted: its consumer has nothing to do" if deleted else "is there again: its consumer goes on"
+            what = "was deleted: its consumer has nothing to do" if deleted else "is open again: its consumer continues"
             log(logging.WARNING, f"group {name} {what}", event="group_deleted" if deleted else "group_back", group=name)
         return not deleted
 

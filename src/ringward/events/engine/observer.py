@@ -114,7 +114,7 @@ class Observer:
         try:
             added = added_headers(headers)
         except Exception as error:  # noqa: BLE001 - a mapping may raise anything
-            self._log_broken("a hook gave headers that are none", error)
+            self._log_broken("a hook gave something that is not headers", error)
             return entries
         return [(*entry[:5], (entry[5] or "") + added) for entry in entries]
 

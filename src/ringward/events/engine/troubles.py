@@ -108,7 +108,7 @@ class Troubles:
                 if trouble is not None:
                     self._ended[who] = trouble.times, time.monotonic()
             if trouble is not None:
-                text = f"{who} goes on, after {trouble.times} tries that failed"
+                text = f"{who} continues after {trouble.times} failed tries"
                 log(logging.WARNING, text, event="trouble_over", who=who, times=trouble.times)
 
     def said(self, error: BaseException) -> str:

@@ -53,8 +53,8 @@ def size_of(rows: Sequence[Row]) -> int:
 
 # What is to be done about a transaction that is asked for too late, or by somebody else.
 OVER = (
-    "event.transaction is there until its event's handler ends, and for that alone: write before it returns; afterwards"
-    " p.query reads, and p.publish hands on work"
+    "event.transaction belongs to its event's handler and ends with it: write before the handler returns; afterwards use"
+    " p.query to read, and p.publish to pass on work"
 )
 ADDED = "\n"  # between the producer's headers and those that hooks added; JSON text has none
 TEXT, _BYTES, _POSITIVE, _NEGATIVE = range(4)

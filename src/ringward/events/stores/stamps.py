@@ -65,12 +65,14 @@ class WallClock:
     def _jump(self) -> list[str]:
         if self._doubted is None:
             return []
-        return [f"the clock has jumped ahead by {self._doubted - self._ahead:,.0f} s: not believed for {DOUBT_S:.0f} s"]
+        return [
+            f"the clock has jumped ahead by {self._doubted - self._ahead:,.0f} s: ignored for the first {DOUBT_S:.0f} s"
+        ]
 
     def doubts(self) -> list[str]:
         """Why the clock is not believed just now, if that is so."""
         unset = self() * 1000 < PLAUSIBLE_MS
-        return ["the clock says a time before 2025: it is not set"] if unset else self._jump()
+        return ["the clock shows a time before 2025: it is not set"] if unset else self._jump()
 
     def told(self) -> list[str]:
         """What is to be said of a jump, once."""
@@ -133,7 +135,11 @@ class LogTime(NamedTuple):
     def ahead(self) -> list[str]:
         """By how much stamps run ahead of the time, in words, if they do."""
         days = (self.knots[-1][1] - self.knots[-1][0]) / 86_400_000 if self.knots else 0
-        return [f"stamps run ahead by {days:,.1f} days, of a clock that was wrong: allowed for"] if days > 1 else []
+        return (
+            [f"time stamps are {days:,.1f} days ahead, from a clock that was wrong: this is corrected"]
+            if days > 1
+            else []
+        )
 
     def told(self, before: LogTime) -> list[str]:
         """What is to be said of knots that were not there before."""
@@ -144,9 +150,11 @@ class LogTime(NamedTuple):
             days = abs(stamp - time_ms) / 86_400_000
             if stamp > time_ms:
                 said.append(
-                    f"the last event has a stamp {days:,.1f} days ahead of the clock: from now on stamps run ahead by so much,"
-                    " which is allowed for"
+                    f"the time stamp of the last event is {days:,.1f} days ahead of the clock: from now on time stamps are ahead"
+                    " by as much, and this is corrected"
                 )
             else:
-                said.append(f"events have stamps of a clock that was not set, {days:,.0f} days ago: they count as new")
+                said.append(
+                    f"events have time stamps of a clock that was not set, {days:,.0f} days ago: they count as new"
+                )
         return said

@@ -125,7 +125,7 @@ def prepare_path(path: Path, *, create: bool) -> Path:
 
 def _make(path: Path, *, create: bool) -> None:
     if not create:
-        raise StoreNotFoundError(str(path), f"no such file: {str(path)!r} (create=True would make it)")
+        raise StoreNotFoundError(str(path), f"no such file: {str(path)!r} (create=True creates it)")
     log = path.with_name(path.name + "-wal")
     if log.exists() and log.stat().st_size:
         raise StoreFormatError(

@@ -223,7 +223,7 @@ def _copy_table(old: apsw.Connection, new: apsw.Connection, name: str) -> list[s
         reader = _Spans(old, f"SELECT {', '.join(columns)} FROM {quoted} WHERE _rowid_ BETWEEN ? AND ? ORDER BY 1")
     insert = f"INSERT OR IGNORE INTO {quoted} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     new.executemany(insert, reader.rows())
-    return [f"table {name}: what else there was cannot be read: {reader.error}"] if reader.error else []
+    return [f"table {name}: the rest cannot be read: {reader.error}"] if reader.error else []
 
 
 class _Spans:

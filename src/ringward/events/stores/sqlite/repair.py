@@ -72,7 +72,7 @@ class Repair:
                 knots_of([row])
             except StoreFormatError as error:
                 self._execute("DELETE FROM ringward_settings WHERE name = ?", (row[0],))
-                self._lost.append(f"what is set is lost: {error}")
+                self._lost.append(f"the settings are lost: {error}")
 
     def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         return self._execute(sql, values).fetchall()
@@ -105,7 +105,7 @@ class Repair:
         )
         for number, highest in self._execute(sql).fetchall():
             self._execute("INSERT INTO ringward_producers VALUES (?, ?, ?)", (number, f"lost-{number}", highest))
-            self._lost.append(f"producer {number}: its name is lost, so its repeats are taken for new events")
+            self._lost.append(f"producer {number}: its name is lost, so its repeats count as new events")
 
     def _repair_log(self) -> None:
         anchor: Any = self._execute("SELECT seq, at, volume, chain FROM ringward_anchor").fetchone()
@@ -154,7 +154,9 @@ class Repair:
                 "UPDATE ringward_groups SET name = ?, start = ?, generation = ? WHERE number = ?",
                 (named, begun, times, number),
             )
-            self._lost.append(f"group {named!r}: its entry is lost; it begins after seq {begun}, where its own is lost")
+            self._lost.append(
+                f"group {named!r}: its entry is lost; partitions without a position begin after seq {begun}"
+            )
         return named, begun, times
 
     def _repair_dead_letters(self, number: int, name: str) -> None:
@@ -195,7 +197,7 @@ class Repair:
                 (number, partition, epoch, cursor, done, generation),
             )
             self._lost.append(
-                f"group {name!r}, partition {partition}: how far it was is lost; it goes on after seq {cursor}"
+                f"group {name!r}, partition {partition}: its position is lost; it continues after seq {cursor}"
             )
 
     def _is_state(self, row: list[Any]) -> bool:

@@ -36,9 +36,9 @@ _WRONG = {
     _MOVED: "the file was moved, replaced or deleted",
     _WAL_GONE: "its -wal was moved, replaced or deleted",
     _INDEX_GONE: "its -shm was moved, replaced or deleted",
-    4: "its -wal was cut off",
-    5: "its -wal was written over",
-    6: "it was written over",
+    4: "its -wal was truncated",
+    5: "its -wal was overwritten",
+    6: "it was overwritten",
 }
 _RESCUE_MS = 200  # how long to wait for readers, to put into the main file what was accepted
 
