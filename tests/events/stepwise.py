@@ -171,7 +171,7 @@ def pair(world, **options):
     """Two processes that share the partitions of one group."""
     if world.make.kind == "memory":
         store = world.make()
-        store.alive = lambda process: None
+        store.hint = lambda process: "unknown"
         stores = [store, Other(store)]
     else:
         stores = [world.make(), world.make()]
@@ -195,16 +195,16 @@ class Other:
     def __getattr__(self, name):
         return getattr(self._store, name)
 
-    def alive(self, process):
+    def hint(self, process):
         """Know nothing of others."""
-        return
+        return "unknown"
 
 
 def deleted_and_opened(world):
     """Two processes whose group was deleted and is there again; nobody knows yet."""
     world.options = Options(batch=20, lease_s=6.0, heartbeat_s=2.0)
     first, second = pair(world)
-    first.store.alive = second.store.alive = lambda process: None
+    first.store.hint = second.store.hint = lambda process: "unknown"
     for _ in range(15):
         world.advance(0.1, first, second)
     first.store.delete_group("g")
@@ -232,8 +232,8 @@ def successor(world, process, **options):
     crash(process)
     store = world.make() if world.make.kind == "sqlite" else Other(process.store)
     dead = process.store.process
-    alive = store.alive
-    store.alive = lambda name: False if name == dead else alive(name)
+    hint = store.hint
+    store.hint = lambda name: "gone" if name == dead else hint(name)
     fresh = world.process(store, **options)
     fresh.tick()
     assert set(fresh.group.owned) == set(range(8))

@@ -97,7 +97,7 @@ def raw(path, sql):
 def resolved(store):
     """The seqs that the group has resolved."""
     states = store.states("g")
-    return {row[0] for p, d in states.items() for row in store.read(p, 0, 100) if d.resolved(row[0])}
+    return {row[0] for p, d in states.items() for row in store.read([(p, 0, 100)], 100)[0] if d.resolved(row[0])}
 
 
 def with_handlers(store):
@@ -105,7 +105,7 @@ def with_handlers(store):
     found = set()
     for partition, state in store.states("g").items():
         for low, high in state.in_flight:
-            rows = store.read(partition, low - 1, 100)
+            rows = store.read([(partition, low - 1, 100)], 100)[0]
             found |= {row[0] for row in rows if row[0] <= high and not state.resolved(row[0])}
     return found
 
@@ -256,7 +256,7 @@ def test_a_prune_is_there_in_whole_or_not_at_all(filled, opened, die, point):
     store = opened()
     tail, first, _ = store.totals()
     assert (tail, first) == (EVENTS + 1, EVENTS + 2 if point == "pruned:committed" else 1)
-    assert sum(len(store.read(p, 0, 100)) for p in range(4)) == tail + 1 - first
+    assert sum(len(store.read([(p, 0, 100)], 100)[0]) for p in range(4)) == tail + 1 - first
     assert all(receipt.duplicate for receipt in store.append("p", entries(EVENTS)))
 
 

@@ -26,5 +26,5 @@ def test_a_finalizer_that_publishes_while_something_is_appended_leaves_seqs_dens
     gc.collect()
     assert store.verify() == []
     assert store.totals().tail == 40 * 301
-    rows = sorted(row[0] for partition in range(4) for row in store.read(partition, 0, 100_000))
+    rows = sorted(row[0] for partition in range(4) for row in store.read([(partition, 0, 100_000)], 100_000)[0])
     assert rows == list(range(1, 40 * 301 + 1))

@@ -16,8 +16,8 @@ def test_who_is_long_gone_is_forgotten_and_begins_above_all_its_leases_when_it_c
         name, process = f"pod-{number % 150}", f"p{number}"
         here = Members(process, Stream(partitions=16).middles(), None, Options())
         here.join([name])
-        alive = dict.fromkeys((f"p{before}" for before in range(number)), False)
-        while (change := here.tick(float(number * 10), membership, {}, alive)) is not None:
+        hints = dict.fromkeys((f"p{before}" for before in range(number)), "gone")
+        while (change := here.tick(float(number * 10), membership, {}, hints)) is not None:
             membership = change.membership
             here.shown(membership)
         assert set(here.owners) == {name}

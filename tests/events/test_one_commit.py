@@ -66,7 +66,7 @@ def open_marks(store):
         row[0]
         for partition, state in store.states("g").items()
         for low, high in state.in_flight
-        for row in store.read(partition, 0, 1000)
+        for row in store.read([(partition, 0, 1000)], 1000)[0]
         if low <= row[0] <= high and not state.resolved(row[0])
     }
 

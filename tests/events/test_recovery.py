@@ -31,7 +31,7 @@ def in_flight(store):
         row[0]
         for partition, state in store.states("g").items()
         for low, high in state.in_flight
-        for row in store.read(partition, low - 1, 1000)
+        for row in store.read([(partition, low - 1, 1000)], 1000)[0]
         if row[0] <= high and not state.resolved(row[0])
     )
 

@@ -61,7 +61,7 @@ def path(tmp_path):
 
 def contents(store):
     """All rows of the log by seq, and what the group knows."""
-    rows = {row[0]: row for p in range(PARTITIONS) for row in store.read(p, 0, 1000)}
+    rows = {row[0]: row for p in range(PARTITIONS) for row in store.read([(p, 0, 1000)], 1000)[0]}
     return rows, store.states("g"), store.dead_letters("g")
 
 
@@ -112,7 +112,7 @@ def test_what_is_not_as_it_was_stored_is_left_out_and_said(path, change, gone):
     raw(path, change)
     condemn(path)
     store = SqliteStore(path)
-    there = {row[0]: row for p in range(PARTITIONS) for row in store.read(p, 0, 1000)}
+    there = {row[0]: row for p in range(PARTITIONS) for row in store.read([(p, 0, 1000)], 1000)[0]}
     assert there == {seq: row for seq, row in rows.items() if seq not in gone}
     assert store.totals().tail == max(120, *gone, 0)
     left = [wrong for wrong in store.verify() if "was lost when the file was copied" not in wrong]
@@ -132,7 +132,7 @@ def test_what_is_not_as_it_was_stored_is_left_out_and_said(path, change, gone):
 def test_a_partition_whose_document_is_lost_goes_on_from_the_start_without_its_letters(path):
     store = SqliteStore(path)
     (dead,) = (dead_letter for dead_letter in store.dead_letters("g") if dead_letter.state == "dead")
-    rows = store.read(dead.partition, 0, 1000)
+    rows = store.read([(dead.partition, 0, 1000)], 1000)[0]
     dead_letters = {
         dead_letter.seq for dead_letter in store.dead_letters("g") if dead_letter.partition == dead.partition
     }
@@ -171,7 +171,7 @@ def test_whichever_page_is_garbage_the_rest_is_carried_over(path, tmp_path):
             refused += 1
             assert copy.read_bytes()[: page * size] == data[: page * size]
             continue
-        there = {row[0]: row for p in range(PARTITIONS) for row in store.read(p, 0, 1000)}
+        there = {row[0]: row for p in range(PARTITIONS) for row in store.read([(p, 0, 1000)], 1000)[0]}
         lost = lost_seqs(copy) if (folder / "store.db-damaged-1.txt").exists() else set()
         assert set(there) == set(rows) - lost, page
         assert all(rows[seq] == row for seq, row in there.items())

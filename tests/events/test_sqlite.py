@@ -288,7 +288,7 @@ def test_a_child_of_a_fork_cannot_use_the_store_and_does_no_harm(path):
             os._exit(refused)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
         other = SqliteStore(sys.argv[1])
-        assert other.alive(store.process)
+        assert other.hint(store.process) == "here"
         assert store.append("p", [entry])[0].duplicate
         assert store.verify() == []
     """)
@@ -307,10 +307,10 @@ def test_the_lock_of_a_process_shows_its_death(path):
     store = SqliteStore(path)
     with subprocess.Popen([sys.executable, "-c", script, path], stdout=subprocess.PIPE, text=True) as child:
         name = child.stdout.readline().strip()
-        assert store.alive(name)
+        assert store.hint(name) == "here"
         child.send_signal(signal.SIGKILL)
         child.wait()
-        assert not store.alive(name)
+        assert store.hint(name) == "gone"
     store.close()
 
 

@@ -24,6 +24,11 @@ def fill(store, count, **fixed):
     return store.append("p", entries(store, count, **fixed))
 
 
+def rows_of(store, partition, after=0, limit=1000):
+    (rows,) = store.read([(partition, after, limit)], limit)
+    return rows
+
+
 def partition_of(store, key="key0"):
     return store.stream.partition_of(key)
 
@@ -68,12 +73,31 @@ def test_reading_by_partition_gives_all_of_it_in_order_and_nothing_else(store):
     receipts = fill(store, 100)
     for partition in range(8):
         want = [r.seq for r in receipts if r.partition == partition]
-        rows = store.read(partition, 0, 1000)
+        rows = rows_of(store, partition)
         assert [row[0] for row in rows] == want
         assert all(row[1] == partition for row in rows)
         if want:
             middle = want[len(want) // 2]
-            assert [row[0] for row in store.read(partition, middle, 2)] == [s for s in want if s > middle][:2]
+            assert [row[0] for row in rows_of(store, partition, middle, 2)] == [s for s in want if s > middle][:2]
+
+
+def test_many_partitions_are_read_in_one_call_until_there_are_so_many_rows_or_bytes(store):
+    fill(store, 100, payload=b"x" * 10)
+    wanted = [(partition, 0, 5) for partition in range(8)]
+    want = [rows_of(store, partition, 0, 5) for partition in range(8)]
+    assert store.read(wanted, 1000) == want
+    assert store.read(wanted, 1000, 10_000) == want
+    assert store.read([], 5) == []
+    full = next(p for p in range(8) if len(want[p]) == 5)
+    some = [(full, 0, 5)] * 4
+    assert store.read(some, 10) == [want[full]] * 2
+    assert store.read(some, 11) == [want[full]] * 3
+    assert store.read(some, 1000, 100) == [want[full]] * 2
+    assert store.read(some, 1000, 71) == [want[full], want[full][:3]]
+    assert store.read(some, 1000, 1) == [want[full][:1]]
+    for limit in range(1, 40):
+        rows = [row for part in store.read(wanted, 1000, 10 * limit - 5) for row in part]
+        assert rows == [row for part in want for row in part][:limit]
 
 
 def test_heads_tell_the_partitions_of_what_is_new(store):
@@ -251,7 +275,7 @@ def test_nothing_unresolved_is_pruned(store, clock, prune):
     lowest = partition_of(store, "key3")
     done = [Settlement(p, replaced(d, cursor=20)) for p, d in states.items() if p != lowest]
     assert store.settle("g", done) == set()
-    first = store.read(lowest, 0, 1)[0][0]
+    first = rows_of(store, lowest)[0][0]
     assert store.lowest_unresolved("g") == first
     assert prune(store, Retention(age_s=1), 100) == first - 1
     assert store.settle("g", [Settlement(lowest, replaced(states[lowest], cursor=20))]) == set()
@@ -318,7 +342,7 @@ def test_a_stale_epoch_writes_nothing_and_the_others_of_the_batch_do(store):
     old = claimed(store, owner="a#1")
     store.claim("g", "b#1", {0: 1})
     before = store.states("g")[0]
-    dead_letter = DeadLetter(store.read(0, 0, 1)[0][0] if store.read(0, 0, 1) else 1, 0, b"k", "dead", "e", 1)
+    dead_letter = DeadLetter(next((row[0] for row in rows_of(store, 0)), 1), 0, b"k", "dead", "e", 1)
     stale = store.settle(
         "g",
         [
@@ -387,8 +411,8 @@ def test_unresolved_counts_what_is_neither_below_the_cursor_nor_done(store):
     store.open_group("g", 0)
     states = claimed(store)
     partition = partition_of(store)
-    seqs = [row[0] for row in store.read(partition, 0, 100)]
-    others = {p: len(store.read(p, 0, 100)) for p in range(8) if p != partition}
+    seqs = [row[0] for row in rows_of(store, partition)]
+    others = {p: len(rows_of(store, p)) for p in range(8) if p != partition}
     state = replaced(states[partition], cursor=seqs[1], done=((seqs[3], seqs[4]),))
     store.settle("g", [Settlement(partition, state)])
     want = {p: n for p, n in {**others, partition: len(seqs) - 4}.items() if n}
@@ -423,7 +447,7 @@ def with_letters(store):
     store.open_group("g", 0)
     partition = partition_of(store)
     state = claimed(store)[partition]
-    seqs = [row[0] for row in store.read(partition, 0, 100) if row[3] == b"key0"][:3]
+    seqs = [row[0] for row in rows_of(store, partition) if row[3] == b"key0"][:3]
     dead, *parked = [dead_letter(store, seq, "parked" if at else "dead") for at, seq in enumerate(seqs)]
     state = replaced(state, cursor=30)
     assert store.settle("g", [Settlement(partition, state, (dead,), tuple(parked))]) == set()
@@ -528,8 +552,8 @@ def test_a_new_view_takes_the_counters_of_those_who_are_gone_away(store):
 
 
 def test_a_store_knows_that_its_own_process_lives(store):
-    assert store.alive(store.process) is True
-    assert store.alive("0" * 32) is not True  # a missing sign of life is no proof of death
+    assert store.hint(store.process) == "here"
+    assert store.hint("0" * 32) != "here"
 
 
 # --- all of it

@@ -139,15 +139,15 @@ def health_of(store: Store, said: Callable[[BaseException], str] = Texts().line,
         The only group to check; by default all.
     """
     health = Health()
-    failure: BaseException | None = getattr(store, "failure", None)
+    failure = store.failure
     if failure is not None:
         health = replace(health, store_failed=True).with_reason("failed", f"the store has failed: {said(failure)}")
     try:
         names = [state.name for state in store.groups() if group in (None, state.name)]
         tail = store.totals().tail
         groups = {name: _group_health(store, name, tail) for name in names}
-        doubts: list[str] = getattr(store, "clock_doubts", list)()
-        allowances: list[str] = getattr(store, "clock_allowances", list)()
+        doubts = store.clock_doubts()
+        allowances = store.clock_allowances()
     except Exception as error:  # noqa: BLE001 - it is told, not raised
         return replace(health, error=said(error), error_ms=_now_ms()).with_reason(
             "failed", f"the store cannot be read: {said(error)}"

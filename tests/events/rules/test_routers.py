@@ -38,7 +38,7 @@ def test_the_router_decides_who_owns_what(world, router):
 
 def test_a_router_with_names_of_its_own_keeps_its_order(world):
     store = world.make()
-    store.alive = lambda process: None
+    store.hint = lambda process: "unknown"
     router = rw.PrimaryBackup(["main", "backup"])
     backup = world.process(store, members=["backup"], router=router)
     assert set(backup.group.owned) == set(range(8))

@@ -19,7 +19,7 @@ def test_rule_3_members_share_the_partitions(world):
 
 def test_rule_3_a_member_whose_lease_stands_still_is_taken_over(world):
     first, second = pair(world)
-    first.store.alive = second.store.alive = lambda process: None
+    first.store.hint = second.store.hint = lambda process: "unknown"
     lost = set(first.group.owned)
     for _ in range(45):
         world.advance(0.1, second)
@@ -32,14 +32,14 @@ def test_rule_3_a_member_whose_lease_stands_still_is_taken_over(world):
 
 def test_rule_3_a_process_that_is_gone_is_taken_over_at_once(world):
     first, second = pair(world)
-    second.store.alive = lambda process: process != first.store.process
+    second.store.hint = lambda process: "gone" if process == first.store.process else "here"
     world.advance(0.025, second)
     assert set(second.group.owned) == set(range(8))
 
 
 def test_rule_3_a_member_that_was_declared_dead_rejoins_under_a_new_incarnation(world):
     first, second = pair(world)
-    first.store.alive = second.store.alive = lambda process: None
+    first.store.hint = second.store.hint = lambda process: "unknown"
     for _ in range(70):
         world.advance(0.1, second)
     assert set(second.group.owned) == set(range(8))
@@ -116,7 +116,7 @@ def test_rule_3_a_hang_does_not_hide_behind_a_heartbeat(world):
 
 def test_rule_3_a_member_that_keeps_dying_is_damped(world):
     first, second = pair(world)
-    second.store.alive = lambda process: process != first.store.process
+    second.store.hint = lambda process: "gone" if process == first.store.process else "here"
     joined = []
     for _ in range(200):
         world.advance(0.1, first)

@@ -11,7 +11,7 @@ def test_rule_4_every_claim_raises_the_epoch(world):
     first, second = pair(world)
     before = {p: d.epoch for p, d in first.store.states("g").items()}
     lost = set(first.group.owned)
-    second.store.alive = lambda process: process != first.store.process
+    second.store.hint = lambda process: "gone" if process == first.store.process else "here"
     world.advance(0.1, second)
     after = {p: d.epoch for p, d in first.store.states("g").items()}
     assert {p for p in after if after[p] > before[p]} == lost
@@ -24,7 +24,7 @@ def test_rule_4_who_was_taken_over_resolves_nothing(world):
     batch = first.take()
     assert batch.events
     partitions = {row[1] for row, _ in batch.events}
-    second.store.alive = lambda process: process != first.store.process
+    second.store.hint = lambda process: "gone" if process == first.store.process else "here"
     world.advance(0.1, second)
     before = {p: d for p, d in first.store.states("g").items() if p in partitions}
     first.runner.run(batch)
@@ -57,7 +57,7 @@ def test_rule_4_a_takeover_goes_in_steps_with_events_of_others_between(world):
     mine, lost = list(second.group.owned), list(first.group.owned)
     second.group.claims = 1
     seqs = append(first.store, *(key_in(first.store, p) for p in lost))
-    second.store.alive = lambda process: process != first.store.process
+    second.store.hint = lambda process: "gone" if process == first.store.process else "here"
     world.advance(0.1, second)
     assert len(second.group.owned) == len(mine) + 1
     (told,) = append(second.store, key_in(second.store, mine[0]))
@@ -84,7 +84,7 @@ def test_rule_4_what_was_claimed_for_a_lease_that_is_over_is_left_to_others(worl
         second.group.members.shown(membership._replace(number=membership.number + 1, members=members))
         return claimed
 
-    second.store.alive = lambda process: process != first.store.process
+    second.store.hint = lambda process: "gone" if process == first.store.process else "here"
     second.store.claim = late
     before = dict(second.group.owned)
     world.advance(0.1, second)

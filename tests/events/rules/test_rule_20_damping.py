@@ -13,11 +13,11 @@ def test_rule_20_a_damped_member_joins_when_nobody_else_is_left(world):
     second = world.process(members=["b"])
     if "a" not in dict(second.store.membership("g").members) or second.store.process == first.store.process:
         return  # in memory all are one process, whose death shows in no lock
-    second.store.alive = lambda process: True
+    second.store.hint = lambda process: "here"
     world.advance(0.1, first, second)
     assert second.group.members.damped(world.clock) == ("b",)
     assert not second.group.members.is_in("b")
-    second.store.alive = lambda process: process != first.store.process
+    second.store.hint = lambda process: "gone" if process == first.store.process else "here"
     world.advance(0.1, second)
     world.advance(0.1, second)
     assert second.group.members.is_in("b")

@@ -45,4 +45,4 @@ def _at_work(processor: Processor, group: str) -> list[str]:
     """Members that are up in processes that live."""
     view = processor.store.membership(group)
     members = () if view is None else view.members
-    return [name for name, member in members if member.up and processor.store.alive(member.process)]
+    return [name for name, member in members if member.up and processor.store.hint(member.process) == "here"]

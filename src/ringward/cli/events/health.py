@@ -128,7 +128,7 @@ def _look(file: str, stream: Stream | None, group: str | None) -> tuple[Health, 
             view = store.membership(name)
             up = [] if view is None else [(member, about.process) for member, about in view.members if about.up]
             # Others notice within milliseconds: who is still there now, nobody is left to take over from.
-            gone = [member for member, process in up if store.alive(process) is False]
+            gone = [member for member, process in up if store.hint(process) == "gone"]
             if gone:
                 found = found.with_reason("degraded", f"group {name}: the process of {', '.join(gone)} is gone")
         store.check_writing()

@@ -22,7 +22,7 @@ from ringward.events.model.event import Row
 from ringward.events.model.membership import Membership
 from ringward.events.model.notifications import Claimed, Died, Fenced, Notification, Released, Retried
 from ringward.events.model.partition_state import PartitionState
-from ringward.events.model.store import Settlement
+from ringward.events.model.store import Hint, Settlement
 
 __all__ = ["Group"]
 
@@ -89,11 +89,11 @@ class Group(Fetcher):
     # --- members and partitions
 
     def tick(
-        self, now: float, membership: Membership | None, heartbeats: Mapping[str, int], alive: Mapping[str, bool | None]
+        self, now: float, membership: Membership | None, heartbeats: Mapping[str, int], hints: Mapping[str, Hint]
     ) -> list[Effect]:
         """What time has brought: leases that ended, waits that are over, handlers that are slow."""
         before = self.members.membership
-        change = self.members.tick(now, membership, heartbeats, alive, self._owning_members())
+        change = self.members.tick(now, membership, heartbeats, hints, self._owning_members())
         if self.members.membership is not before:
             self._follow_membership()
         for batch in list(self.batches):

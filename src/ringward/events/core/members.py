@@ -16,6 +16,7 @@ from ringward.events.core.effects import ChangeMembership, Claim
 from ringward.events.core.options import Options
 from ringward.events.model.membership import Member, Membership, counter_of, lease_of
 from ringward.events.model.partition_state import PartitionState
+from ringward.events.model.store import Hint
 from ringward.placement import HashRing
 from ringward.router import Router
 from ringward.snapshot import Snapshot
@@ -246,17 +247,17 @@ class Members:
         now: float,
         membership: Membership | None,
         heartbeats: Mapping[str, int],
-        alive: Mapping[str, bool | None],
+        hints: Mapping[str, Hint],
         owned: Collection[str] = (),
     ) -> ChangeMembership | None:
         """Look at what is stored; the change of membership that it needs, if any.
 
-        `alive` says of processes whether they live, as far as that is known. A member that leaves stays in the membership as
+        `hints` say of processes whether they live. A member that leaves stays in the membership as
         long as it is `holding` partitions.
         """
         if membership != self.membership:
             self._adopt(membership)
-        dead = self._dead(now, heartbeats, alive)
+        dead = self._dead(now, heartbeats, hints)
         joining = self._joining(now, dead)
         leaving = [
             name for name, local in self.local.items() if local.leaving and self.is_in(name) and name not in owned
@@ -292,7 +293,7 @@ class Members:
         except NoNodeError:
             return [None] * len(self._middles)
 
-    def _dead(self, now: float, heartbeats: Mapping[str, int], alive: Mapping[str, bool | None]) -> list[str]:
+    def _dead(self, now: float, heartbeats: Mapping[str, int], hints: Mapping[str, Hint]) -> list[str]:
         """Members whose process is gone, or whose counter stood still for the lease time on our clock."""
         self._discount(now)
         dead = []
@@ -303,7 +304,7 @@ class Members:
             count, seen = heartbeats.get(counter, 0), self._seen.get(counter)
             if seen is None or seen.heartbeats != count:
                 self._seen[counter] = _Seen(count, now)
-            gone = member.process != self.process and alive.get(member.process) is False
+            gone = member.process != self.process and hints.get(member.process) == "gone"
             if gone or now - self._seen[counter].since > self.options.lease_s:
                 dead.append(name)
         return dead

@@ -187,11 +187,11 @@ class GroupDriver:
         others = (
             self.group.members.strangers(member for _, member in membership.members) if membership is not None else ()
         )
-        alive = {process: self.store.alive(process) for process in others}
+        hints = {process: self.store.hint(process) for process in others}
         changed = False
         with self.lock:
             before = self.group.members.membership
-            effects = self.group.tick(now, membership, heartbeats, alive)
+            effects = self.group.tick(now, membership, heartbeats, hints)
             self._survey_due |= self.group.members.membership is not before or self.group.wanted
         for effect in effects:
             if isinstance(effect, Release):
@@ -332,17 +332,13 @@ class GroupDriver:
         """Read until there are so many rows, or bytes of them; how many more rows there is room for."""
         found: list[list[Row]] = []
         try:
-            for at, (partition, after, limit, known) in enumerate(reads):
-                rows = self.store.read(partition, after, limit, size)
-                found.append(rows)
-                room -= len(rows)
-                if size is not None:
-                    size -= size_of(rows)
-                    if size <= 0:  # there may be more than it gave
-                        reads[at] = (partition, after, len(rows), known)
-                        room = 0
-                if room <= 0:
-                    break
+            found = self.store.read([read[:3] for read in reads], room, size)
+            room -= sum(map(len, found))
+            if size is not None and sum(map(size_of, found)) >= size:  # there may be more than it gave
+                last = len(found) - 1
+                partition, after, _, known = reads[last]
+                reads[last] = (partition, after, len(found[last]), known)
+                room = 0
         finally:  # what was not read is asked for again
             with self.lock:
                 self.group.fetched(reads, found)

@@ -155,7 +155,7 @@ class Runner:
     def run(self, batch: Batch, *, more: bool = False) -> Batch | None:
         """Run the handlers of a batch, and store what became of it; the next one, for whoever asks for `more`."""
         write_transactions = _WriteTransactions(self.driver, batch, self._now, self._here)
-        transactional = self.driver.store.abilities.transaction
+        transactional = self.driver.store.abilities.transaction_scope is not None
         delivery = Delivery(
             self.driver.group.name,
             batch.epochs,

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from ringward._core import News
 from ringward.events.engine.driver import GroupDriver
 from ringward.events.engine.troubles import Troubles, passes
 from ringward.events.model.store import Store
@@ -69,7 +68,6 @@ class Ticker:
         self._paused: dict[str, float] = {}  # who is in trouble → until when
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._own = News()  # where the store has none
         self._dozing = False  # whether the thread sleeps for long, or is about to
         self._stirred = False  # whether a batch has begun or ended since the round began
         self._asked = False  # whether there is to be a round at once
@@ -125,10 +123,7 @@ class Ticker:
         self._wake()
 
     def _wake(self) -> None:
-        self._news().rouse()
-
-    def _news(self) -> News:
-        return getattr(self._store, "news", None) or self._own
+        self._store.news.rouse()
 
     # --- the thread
 
@@ -139,7 +134,7 @@ class Ticker:
                     stopping.wait(TICK_S)
                     continue
                 began = self._now()
-                seen = self._news().count
+                seen = self._store.news.count
                 self._stirred = self._asked = False
                 slept_from = time.monotonic()  # whatever clock the groups have
                 self.begun += 1
@@ -212,12 +207,9 @@ class Ticker:
 
     def _listen(self, seen: int, seconds: float) -> bool:
         """Wait for news; whether there is any. Where others can't tell of theirs, they are looked for again and again."""
-        news = self._news()
-        heard = news.wait(seen, seconds if self._hears(news) else min(seconds, TICK_S)) != seen
-        return heard or not self._hears(news)
-
-    def _hears(self, news: News) -> bool:
-        return news is not self._own and (news.shared or not self._store.abilities.durable)
+        hears = self._store.hears_others
+        heard = self._store.news.wait(seen, seconds if hears else min(seconds, TICK_S)) != seen
+        return heard or not hears
 
     def _look_s(self) -> float:
         """How long until others are looked at."""
@@ -226,7 +218,7 @@ class Ticker:
     def _somebody_died(self) -> bool:
         """Whether the process of another member is gone. It is no proof: the round looks again."""
         with suppress(Exception):  # a look that fails tells nothing
-            return any(self._store.alive(process) is False for process in self._others)
+            return any(self._store.hint(process) == "gone" for process in self._others)
         return False
 
 

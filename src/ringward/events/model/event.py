@@ -237,7 +237,9 @@ class Event(tuple[Any, ...]):
             When the event's handler is over.
         """
         if self[2].transaction_of is None:
-            raise UnsupportedError("this store has no transactions: event.transaction needs a SqliteStore")
+            raise UnsupportedError(
+                "this store has no transactions (abilities.transaction_scope is None): write elsewhere, by event.seq"
+            )
         transaction: Transaction = self[2].transaction_of(self)
         return transaction
 

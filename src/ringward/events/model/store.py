@@ -1,10 +1,14 @@
-"""`Store`: what the event processor needs of a place that keeps events, and no more than a distributed engine can do."""
+"""`Store`: what the event processor needs of a place that keeps events, and no more than a distributed engine can do.
+
+It is the sum of small protocols, each with a contract of its own: `Log`, `Groups`, `Memberships`, `Presence`, `Feed`,
+`Transactions`, `Operations`. How to write a store: docs/write-a-store.md.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from ringward.events.model.dead_letter import DeadLetter
 from ringward.events.model.event import Entry, Receipt, Row
@@ -19,44 +23,67 @@ __all__ = [
     "Abilities",
     "Compacted",
     "Faults",
+    "Feed",
     "GroupState",
+    "Groups",
+    "Hint",
+    "Log",
+    "Memberships",
+    "News",
+    "Operations",
+    "Presence",
     "Retention",
     "Settings",
     "Settlement",
     "Store",
     "Totals",
     "Transaction",
+    "Transactions",
     "WriteTransaction",
+    "lacking",
 ]
 
 READ_TIMEOUT_S = 10.0  # how long a query may read
+
+# Whether a process lives: it shows itself, it has shown itself and does not any more, or there is nothing to tell by.
+Hint: TypeAlias = Literal["here", "gone", "unknown"]
 
 # Called with the name of a point of a write; what it raises, the write meets.
 Faults: TypeAlias = Callable[[str], None]
 
 
 class Abilities(NamedTuple):
-    """What a store can do beyond the least.
+    """What a store can do, and how much; `Processor.store.abilities` tells.
 
     Attributes
     ----------
-    transaction : bool
-        Handlers can write in the transaction of their acknowledgement; `Store.write_transaction` exists.
     durable : bool
         It outlives the process. Attempts are only marked where that is so.
-    exact_duplicates : bool
-        A repeated id is found for as long as the window says; otherwise it may be taken for new.
-    dense : bool
-        Sequence numbers have no gaps.
-    max_batch : int
-        How many entries or settlements one call may hold.
+    transaction_scope : "store", "partition" or None
+        What a transactional handler keeps others from writing to: all of it, or its own partitions. None: handlers cannot
+        write in the transaction of their acknowledgement, and `Transactions.write_transaction` raises `UnsupportedError`.
+    presence : "proof", "hint" or None
+        What it is worth when `Presence.hint` says that a process is gone. A proof permits a claim at once; a hint does
+        when it is repeated and this process's own session has stood for a while. None: only leases tell.
+    atomic_admin : bool
+        Calls that change a whole group (`redrive`, `drop`, `reset`, `delete_group`) do so at once or not at all. Elsewhere one
+        that raises may have done a part, and is called again to do the rest.
+    max_batch : int or None
+        How many entries, settlements, marks, claims or heartbeats one call may hold; None: as many as there are. Whoever
+        calls cuts what can be cut. Entries can't: they are appended all or none.
+    max_payload : int or None
+        How many bytes a payload may have, if that is less than `Stream` allows. `publish` refuses more before anything is sent.
+    id_window_most_s : float or None
+        How long ids are remembered at most, whatever `configure` is told; None: as long as it is told.
     """
 
-    transaction: bool
     durable: bool
-    exact_duplicates: bool
-    dense: bool
-    max_batch: int
+    transaction_scope: Literal["store", "partition"] | None = None
+    presence: Literal["proof", "hint"] | None = None
+    atomic_admin: bool = True
+    max_batch: int | None = None
+    max_payload: int | None = None
+    id_window_most_s: float | None = None
 
 
 class GroupState(NamedTuple):
@@ -119,8 +146,25 @@ class Compacted(NamedTuple):
     after: int
 
 
+class News(Protocol):
+    """A number that changes when something is new, and a sleep that ends then; `ringward._core.News` is one."""
+
+    @property
+    def count(self) -> int:
+        """Another number each time that something is new."""
+        ...
+
+    def wait(self, seen: int, timeout_s: float) -> int:
+        """Sleep until `count` is another than `seen`, or for so long; what it is now. It may end early."""
+        ...
+
+    def rouse(self) -> None:
+        """End the sleep of this process."""
+        ...
+
+
 class WriteTransaction(Protocol):
-    """The write transaction of one transactional batch; from `Store.write_transaction`."""
+    """The write transaction of one transactional batch; from `Transactions.write_transaction`."""
 
     @property
     def transaction(self) -> Transaction:
@@ -133,7 +177,10 @@ class WriteTransaction(Protocol):
         ...
 
     def begin(self, partition: int, epoch: int) -> None:
-        """Open an event's savepoint; `StaleEpochError` when the epoch is not the stored one."""
+        """Open an event's savepoint; `StaleEpochError` when the epoch is not the stored one.
+
+        Nobody else can raise the epoch of the partition from then until the transaction ends.
+        """
         ...
 
     def end(self, *, keep: bool) -> None:
@@ -153,32 +200,17 @@ class WriteTransaction(Protocol):
         ...
 
 
-class Store(Protocol):
-    """A durable transaction domain: the log, and each group's states, dead letters, members.
+class Log(Protocol):
+    """Where events are: appended once, read by partition, never changed.
 
-    Every call that writes is atomic for each of its items and returns when it is durable. Stores are used by
-    many threads at once.
+    Seqs rise by one from 1, over all partitions. Stamps are the store's and never fall; no deadline is stored.
     """
-
-    @property
-    def abilities(self) -> Abilities:
-        """What it can do beyond the least."""
-        ...
-
-    @property
-    def stream(self) -> Stream:
-        """The partitions and the hash of keys that are stored in it."""
-        ...
-
-    @property
-    def process(self) -> str:
-        """The name of this process in memberships."""
-        ...
 
     def append(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
         """Append entries, all or none, and return when they are durable.
 
-        An id that was published before gets the receipt of then. `Receipts` with the row of a single event spare
+        A call that is repeated, after an error or none, never stores an event with an id twice: an id that was published
+        before gets the receipt of then. `Receipts` with the row of a single event spare
         whoever handles it in this process a `read`.
 
         Raises
@@ -197,10 +229,12 @@ class Store(Protocol):
         """(seq, partition) of the events past a seq, in order, at most `limit`."""
         ...
 
-    def read(self, partition: int, after: int, limit: int, size: int | None = None) -> list[Row]:
-        """A partition's rows past a seq, in order, at most `limit`; none after those whose payloads reach `size` bytes.
+    def read(self, wanted: Sequence[tuple[int, int, int]], rows: int, size: int | None = None) -> list[list[Row]]:
+        """The rows of partitions past a seq, each in order: one list for each (partition, after, limit), as they are asked for.
 
-        There are fewer only when there are no more, or when `size` is reached.
+        `limit` is how many rows there are of one at most. What follows the list with which `rows` are reached, or payloads
+        of `size` bytes, is left out; and no row follows the one with which `size` is reached. Otherwise there are fewer
+        rows than `limit` only when there are no more.
         """
         ...
 
@@ -208,9 +242,19 @@ class Store(Protocol):
         """The rows of these seqs that are still in the log, in order."""
         ...
 
-    def bodies(self, group: str, seqs: Sequence[int]) -> list[Row]:
-        """The rows of these seqs as a group's dead-letter entries hold them, in order."""
+    def seq_at(self, at_ms: int) -> int:
+        """The highest seq of the events accepted before a time."""
         ...
+
+
+class Groups(Protocol):
+    """What is stored of groups: a state for each partition, and dead letters.
+
+    Each item of a call is compared and set by itself: the epoch and the revision decide, and nothing of a stale one is stored.
+    An outcome that is unknown, as when the reply was lost, is found out by reading again before the call returns, or the
+    call raises; then whoever called takes all its items for unknown. `redrive`, `drop`, `reset` and `delete_group` may be
+    repeated, also after they were broken off between two partitions: what is done stays done.
+    """
 
     def open_group(self, group: str, start: int) -> GroupState:
         """The group, created with its cursors at `start` if there is none of this name."""
@@ -246,12 +290,12 @@ class Store(Protocol):
         """Store settlements, each on its own; return the partitions that are stale."""
         ...
 
-    def write_transaction(self, group: str) -> WriteTransaction:
-        """Take the write transaction for a batch of transactional handlers; `UnsupportedError` where there is none."""
-        ...
-
     def dead_letters(self, group: str, partitions: Collection[int] | None = None) -> list[DeadLetter]:
         """Dead-letter entries, by seq."""
+        ...
+
+    def bodies(self, group: str, seqs: Sequence[int]) -> list[Row]:
+        """The rows of these seqs as a group's dead-letter entries hold them, in order."""
         ...
 
     def redrive(self, group: str, seqs: Sequence[int]) -> int:
@@ -266,13 +310,9 @@ class Store(Protocol):
         """Put all cursors of a group at `after`, in a new generation; raises all epochs."""
         ...
 
-    def seq_at(self, at_ms: int) -> int:
-        """The highest seq of the events accepted before a time."""
-        ...
 
-    def volume_between(self, after: int, through: int) -> int:
-        """Payload bytes of the events past one seq and up to another."""
-        ...
+class Memberships(Protocol):
+    """Who the members of groups are, by a number that rises, and the counters of their leases."""
 
     def membership(self, group: str) -> Membership | None:
         """Who the members are."""
@@ -290,9 +330,55 @@ class Store(Protocol):
         """The counters of leases."""
         ...
 
-    def alive(self, process: str) -> bool | None:
-        """Whether a process still holds its lock; None when that cannot be told."""
+
+class Presence(Protocol):
+    """Which processes show that they live.
+
+    The store says what it sees; what follows from it is decided in `core/members.py`, by `Abilities.presence`.
+    """
+
+    @property
+    def process(self) -> str:
+        """The name of this process in memberships."""
         ...
+
+    def hint(self, process: str) -> Hint:
+        """Whether a process shows itself; returns at once. It permits a claim, and never a write.
+
+        "gone" is only said of a process that has shown itself before, never of one that nothing is known of.
+        """
+        ...
+
+    @property
+    def session(self) -> object:
+        """Another value whenever this process's own sign of life was lost and is there anew; None while it is not."""
+        ...
+
+
+class Feed(Protocol):
+    """What tells that something is new. It is only a hint: to lose one costs time and nothing else."""
+
+    @property
+    def news(self) -> News:
+        """What changes when something was stored that others may want to look at."""
+        ...
+
+    @property
+    def hears_others(self) -> bool:
+        """Whether that is so also for what other processes store; where not, the store is looked at again and again."""
+        ...
+
+
+class Transactions(Protocol):
+    """Handlers that write in the transaction of their acknowledgement; `Abilities.transaction_scope` says whether there are any."""
+
+    def write_transaction(self, group: str) -> WriteTransaction:
+        """Take the write transaction for a batch of transactional handlers; `UnsupportedError` where there is none."""
+        ...
+
+
+class Operations(Protocol):
+    """What whoever runs it needs: how far groups are, upkeep, checks, copies, settings, and how it is."""
 
     def lowest_unresolved(self, group: str) -> int:
         """The lowest seq that the group has not resolved; tail + 1 when there is none."""
@@ -300,6 +386,10 @@ class Store(Protocol):
 
     def unresolved(self, group: str) -> dict[int, int]:
         """How many events of each partition lie above its cursor and are not done; partitions with none are left out."""
+        ...
+
+    def volume_between(self, after: int, through: int) -> int:
+        """Payload bytes of the events past one seq and up to another."""
         ...
 
     def settings(self) -> Settings:
@@ -337,6 +427,54 @@ class Store(Protocol):
         """Make a whole copy at another path; `UnsupportedError` where there is no file."""
         ...
 
+    @property
+    def failure(self) -> Exception | None:
+        """Why nothing can be written any more until it is opened anew, if that is so and it is not closed."""
+        ...
+
+    @property
+    def committed_ms(self) -> int | None:
+        """When this process last stored something, in milliseconds since 1970; None where that is not known."""
+        ...
+
+    def clock_doubts(self) -> list[str]:
+        """Why the clock that stamps events is not believed just now; in words."""
+        ...
+
+    def clock_allowances(self) -> list[str]:
+        """What of wrong clocks the stamps have, and is allowed for; in words."""
+        ...
+
+
+class Store(Log, Groups, Memberships, Presence, Feed, Transactions, Operations, Protocol):
+    """A durable place for events and for what is known of them.
+
+    Every call that writes is atomic for each of its items and returns when it is durable. Stores are used by many threads
+    at once. Durations are measured by each process on its own monotonic clock, and none is stored.
+
+    What a store can do beyond the least, and how much, is said by its `abilities`.
+    """
+
+    @property
+    def abilities(self) -> Abilities:
+        """What it can do beyond the least."""
+        ...
+
+    @property
+    def stream(self) -> Stream:
+        """The partitions and the hash of keys that are stored in it."""
+        ...
+
     def close(self) -> None:
         """Let go of everything; further calls raise `StoreClosedError`."""
         ...
+
+
+def lacking(store: object) -> list[str]:
+    """What an object has not that a `Store` must have, by name; all of it for what is no store at all."""
+    return [name for name in _MEMBERS if not hasattr(store, name)]
+
+
+_MEMBERS = sorted(
+    {name for part in Store.__mro__ for name in vars(part) if not name.startswith("_")} - set(vars(Protocol))
+)

@@ -26,7 +26,16 @@ from ringward.events.model.event import ADDED, Entry, EventId, Receipt, Receipts
 from ringward.events.model.membership import Membership
 from ringward.events.model.partition_state import PartitionState
 from ringward.events.model.settings import Retention, Settings, settled
-from ringward.events.model.store import Abilities, Compacted, Faults, GroupState, Settlement, Totals, WriteTransaction
+from ringward.events.model.store import (
+    Abilities,
+    Compacted,
+    Faults,
+    GroupState,
+    Hint,
+    Settlement,
+    Totals,
+    WriteTransaction,
+)
 from ringward.events.model.stream import Stream
 from ringward.events.stores.stamps import LogTime, WallClock, boot_time
 from ringward.mutex import Mutex
@@ -112,7 +121,11 @@ class MemoryStore:
     [Receipt(seq=1, partition=9, duplicate=False)]
     """
 
-    abilities = Abilities(transaction=False, durable=False, exact_duplicates=True, dense=True, max_batch=1_000_000)
+    abilities = Abilities(durable=False, presence="proof")
+    session = 0
+    hears_others = True
+    failure: Exception | None = None
+    committed_ms: int | None = None
 
     def __init__(
         self,
@@ -218,15 +231,22 @@ class MemoryStore:
         return [(row[0], row[1]) for row in self._log[begin : begin + limit]]
 
     @_locked
-    def read(self, partition: int, after: int, limit: int, size: int | None = None) -> list[Row]:
+    def read(self, wanted: Sequence[tuple[int, int, int]], rows: int, size: int | None = None) -> list[list[Row]]:
         """As `Store.read`."""
-        log = self._partition_logs[partition]
-        begin = bisect_right(log.seqs, after)
-        rows = log.rows[begin : begin + limit]
-        if size is not None and size_of(rows) > size:
-            reached = bisect_left(list(accumulate(len(row[5]) for row in rows)), size)
-            return rows[: reached + 1]
-        return rows
+        found: list[list[Row]] = []
+        for partition, after, limit in wanted:
+            log = self._partition_logs[partition]
+            begin = bisect_right(log.seqs, after)
+            part = log.rows[begin : begin + limit]
+            if size is not None:
+                if size_of(part) > size:
+                    del part[bisect_left(list(accumulate(len(row[5]) for row in part)), size) + 1 :]
+                size -= size_of(part)
+            found.append(part)
+            rows -= len(part)
+            if rows <= 0 or (size is not None and size <= 0):
+                break
+        return found
 
     @_locked
     def rows(self, seqs: Sequence[int]) -> list[Row]:
@@ -350,7 +370,7 @@ class MemoryStore:
 
     def write_transaction(self, group: str) -> WriteTransaction:
         """As `Store.write_transaction`: there is none."""
-        raise UnsupportedError("a MemoryStore has no transactions: event.transaction needs a SqliteStore")
+        raise UnsupportedError("a MemoryStore has no transactions: give the Processor a file's path")
 
     @_locked
     def dead_letters(self, group: str, partitions: Collection[int] | None = None) -> list[DeadLetter]:
@@ -416,9 +436,9 @@ class MemoryStore:
         """As `Store.heartbeats`."""
         return dict(self._group(group).heartbeats)
 
-    def alive(self, process: str) -> bool | None:
-        """As `Store.alive`."""
-        return process == self.process
+    def hint(self, process: str) -> Hint:
+        """As `Store.hint`: there is no other process."""
+        return "here" if process == self.process else "gone"
 
     @_locked
     def lowest_unresolved(self, group: str) -> int:
@@ -456,8 +476,12 @@ class MemoryStore:
         return Settings(**self._settings)
 
     def clock_doubts(self) -> list[str]:
-        """As `SqliteStore.clock_doubts`."""
+        """As `Store.clock_doubts`."""
         return self._clock.doubts()
+
+    def clock_allowances(self) -> list[str]:
+        """As `Store.clock_allowances`."""
+        return self._log_time.ahead()
 
     @_locked
     def prune(self, limit: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +24,7 @@ from ringward.errors import (
     StoreFormatError,
 )
 from ringward.events.logs import log
-from ringward.events.model.event import Entry, EventId, Receipt, Receipts, Row, key_from_bytes
+from ringward.events.model.event import Entry, EventId, Receipt, Receipts, Row, key_from_bytes, size_of
 from ringward.events.model.settings import Retention, Settings, retention_fields, settled
 from ringward.events.model.store import Totals
 from ringward.events.model.stream import Stream, body_of, identity_of
@@ -52,6 +52,7 @@ _TIME = struct.Struct("<q").pack
 _HALF, _WHOLE = 1 << 63, 1 << 64
 _APPEND = "INSERT INTO ringward_log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ROW = "seq, partition, kind, key, id, payload, headers, at"
+_PARTITION = f"SELECT {_ROW} FROM ringward_log WHERE partition = ? AND seq > ? ORDER BY seq LIMIT ?"
 _SETTINGS = "SELECT name, value FROM ringward_settings"
 _ANCHOR = "SELECT seq, at, volume, chain FROM ringward_anchor"
 _TAIL = (  # not a pruned one whose id is remembered
@@ -90,13 +91,16 @@ class SqliteLog:
         sql: str,
         values: Sequence[Any] = (),
         of: Callable[[Any], T] = _as_they_are,
-        fetched: Callable[[apsw.Cursor], list[Any]] = apsw.Cursor.fetchall,
     ) -> T:
         """What a statement finds, decoded; what cannot have been stored shows that the file is damaged."""
+        return self._read_all(lambda execute: of(execute(sql, values).fetchall()))
+
+    def _read_all(self, read: Callable[[Callable[..., apsw.Cursor]], T]) -> T:
+        """What several statements find."""
         with self._reading:
             if self._unsure:
                 self._look_at_tables(self._reader)
-            return self._read_in_place(lambda: of(fetched(self._reader.execute(sql, values))))
+            return self._read_in_place(lambda: read(self._reader.execute))
 
     def _read_in_place(self, read: Callable[[], T]) -> T:
         """What something reads from the file, which is in its place."""
@@ -229,11 +233,9 @@ class SqliteLog:
         sql = "SELECT seq, partition FROM ringward_log WHERE seq > ? AND partition IS NOT NULL ORDER BY seq LIMIT ?"
         return self._read(sql, (after, limit), lambda rows: heads_of(rows, after))
 
-    def read(self, partition: int, after: int, limit: int, size: int | None = None) -> list[Row]:
+    def read(self, wanted: Sequence[tuple[int, int, int]], rows: int, size: int | None = None) -> list[list[Row]]:
         """As `Store.read`."""
-        sql = f"SELECT {_ROW} FROM ringward_log WHERE partition = ? AND seq > ? ORDER BY seq LIMIT ?"
-        fetched = apsw.Cursor.fetchall if size is None else _up_to(size)
-        return self._timely(self._read(sql, (partition, after, limit), lambda rows: rows_of(rows, after), fetched))
+        return self._read_all(lambda execute: [*map(self._timely, _of_partitions(execute, wanted, rows, size))])
 
     def rows(self, seqs: Sequence[int]) -> list[Row]:
         """As `Store.rows`."""
@@ -404,22 +406,33 @@ class SqliteLog:
         raise NotImplementedError
 
 
-def _up_to(size: int) -> Callable[[apsw.Cursor], list[Any]]:
+def _of_partitions(
+    execute: Callable[..., apsw.Cursor], wanted: Sequence[tuple[int, int, int]], rows: int, size: int | None
+) -> Iterator[list[Row]]:
+    """What `SqliteLog.read` reads of one partition after the other."""
+    for partition, after, limit in wanted:
+        cursor = execute(_PARTITION, (partition, after, limit))
+        found = rows_of(cursor.fetchall() if size is None else _up_to(cursor, size), after)
+        yield found
+        rows -= len(found)
+        if size is not None:
+            size -= size_of(found)
+        if rows <= 0 or (size is not None and size <= 0):
+            break
+
+
+def _up_to(rows: apsw.Cursor, size: int) -> list[Any]:
     """Take rows until their payloads reach so many bytes."""
-
-    def taken(rows: apsw.Cursor) -> list[Any]:
-        left = size
-        found: list[Any] = []
-        for row in rows:
-            found.append(row)
-            payload = found[-1][5]
-            left -= len(payload) if type(payload) is bytes else size  # whoever decodes it says what is wrong
-            if left <= 0:
-                break
-        rows.close()  # a read that is not over would hold the write-ahead log
-        return found
-
-    return taken
+    left = size
+    found: list[Any] = []
+    for row in rows:
+        found.append(row)
+        payload = found[-1][5]
+        left -= len(payload) if type(payload) is bytes else size  # whoever decodes it says what is wrong
+        if left <= 0:
+            break
+    rows.close()  # a read that is not over would hold the write-ahead log
+    return found
 
 
 def _timed(chain: int, before: int, at: int) -> int:

@@ -21,7 +21,7 @@ from ringward.errors import (
     TransactionError,
 )
 from ringward.events.model.settings import settled
-from ringward.events.model.store import READ_TIMEOUT_S, Abilities, Compacted, Faults
+from ringward.events.model.store import READ_TIMEOUT_S, Abilities, Compacted, Faults, Hint
 from ringward.events.model.stream import Stream
 from ringward.events.stores.sqlite import recover, schema
 from ringward.events.stores.sqlite.backup import back_up
@@ -43,7 +43,6 @@ from ringward.mutex import Mutex
 
 __all__ = ["SqliteStore"]
 
-_MAX_BATCH = 100_000
 _LOOK_S = 0.1  # how often whoever reads looks whether the file is in its place
 _TABLES_S = 1.0  # and whether its tables are
 _inherited: list[object] = []  # connections of a parent process: closing them would do harm, so they are kept
@@ -104,7 +103,8 @@ class SqliteStore(SqliteGroups):
     """
 
     _changes = True  # whether a file of an older version is brought to this one
-    abilities = Abilities(transaction=True, durable=True, exact_duplicates=True, dense=True, max_batch=_MAX_BATCH)
+    abilities = Abilities(durable=True, transaction_scope="store", presence="proof")
+    session = 0  # the lock of a process is never lost
 
     def __init__(
         self,
@@ -222,9 +222,10 @@ class SqliteStore(SqliteGroups):
         """The name of this process in memberships."""
         return self._presence.name
 
-    def alive(self, process: str) -> bool | None:
-        """As `Store.alive`."""
-        return self._presence.alive(process)
+    def hint(self, process: str) -> Hint:
+        """As `Store.hint`; a lock that nobody holds is proof."""
+        alive = self._presence.alive(process)
+        return "unknown" if alive is None else "here" if alive else "gone"
 
     @property
     def news(self) -> News:
@@ -234,6 +235,11 @@ class SqliteStore(SqliteGroups):
             self._news_looked_at = now
             self._renew_news()
         return self._board.news
+
+    @property
+    def hears_others(self) -> bool:
+        """As `Store.hears_others`: where the platform lets them share memory."""
+        return self.news.shared
 
     def _committed(self) -> None:
         """From time to time, after a commit, while nobody else has the writing connection."""
