@@ -17,7 +17,7 @@ from ringward.events.model.stream import Stream
 from ringward.events.processor import Processor
 from ringward.events.reports import DeadEvent, GroupStats, Stats
 from ringward.events.stores.memory.store import MemoryStore
-from ringward.events.stores.opening import sqlite_store
+from ringward.events.stores.opening import open_store, register_scheme, sqlite_store
 
 if TYPE_CHECKING:
     from ringward.events.stores.sqlite.store import SqliteStore
@@ -57,6 +57,8 @@ __all__ = [
     "Stream",
     "Totals",
     "health_of",
+    "open_store",
+    "register_scheme",
 ]
 
 

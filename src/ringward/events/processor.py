@@ -43,8 +43,8 @@ class Processor:
     Parameters
     ----------
     store : str, path, Store or None
-        A file for a `SqliteStore` (needs the `events` extra), or a store. None keeps
-        everything in this process's memory.
+        A file for a `SqliteStore` (needs the `events` extra), an address whose scheme is registered, or a store. None
+        keeps everything in this process's memory.
     producer : str
         The namespace of event ids. Keep it the same across restarts.
     create : bool

@@ -191,13 +191,14 @@ class Group(Fetcher):
             self._missing.add(partition)
         return super()._forget(partition)
 
-    def surveyed(self, states: Mapping[int, PartitionState]) -> list[Claim]:
-        """What is stored of all partitions: what was fenced is given up; what can be claimed is to be."""
+    def surveyed(self, states: Mapping[int, PartitionState], most: int | None = None) -> list[Claim]:
+        """What is stored of all partitions: what was fenced is given up; what can be claimed is to be, so many at a time."""
         for partition, owned in list(self.owned.items()):
             if partition in states and states[partition].epoch != owned.state.epoch:
                 self._fence(partition)
         lost = {partition: state for partition, state in states.items() if partition not in self.owned}
-        return self.members.claims(lost, self.claims if self.owned else len(states))
+        size = self.claims if self.owned else len(states)
+        return self.members.claims(lost, size if most is None else min(size, most))
 
     def claimed(self, claim: Claim, states: Mapping[int, PartitionState], dead_letters: Sequence[DeadLetter]) -> None:
         """Partitions were claimed; `dead_letters` are those of at least these."""

@@ -13,6 +13,7 @@ from ringward.errors import TransactionError, UnknownGroupError
 from ringward.events.core.batch import Batch
 from ringward.events.core.effects import ChangeMembership, Claim, Read, Release
 from ringward.events.core.group import Group
+from ringward.events.engine.limits import cut, cut_dict
 from ringward.events.logs import log
 from ringward.events.model.event import Row, size_of
 from ringward.events.model.membership import Membership
@@ -57,6 +58,7 @@ class GroupDriver:
         self.store = store
         self.group = group
         self.lock = lock or Mutex()
+        self._most = store.abilities.max_batch
         self._notify = notify
         self._seen = store.totals().tail
         self._told: deque[tuple[Sequence[tuple[int, int]], Row | None]] = deque(maxlen=_TOLD)
@@ -89,8 +91,8 @@ class GroupDriver:
                 self.report(batch, now)
         with self.lock:
             heartbeats = group.members.heartbeats(now)
-        if heartbeats:
-            store.heartbeat(name, heartbeats)
+        for part in cut_dict(heartbeats, self._most):
+            store.heartbeat(name, part)
         for _ in range(_MEMBERSHIP_CHANGES):
             membership = store.membership(name)
             if membership is None and group.members.membership is not None and not self._exists():
@@ -208,7 +210,7 @@ class GroupDriver:
     def _release(self, effect: Release) -> None:
         settlements = [Settlement(partition, state) for partition, state in effect.states.items()]
         try:
-            stale = self.store.settle(self.group.name, settlements)
+            stale = self._write(self.store.settle, settlements)
         except BaseException:
             self.lose(effect.states)
             raise
@@ -229,7 +231,7 @@ class GroupDriver:
                 with self.lock:
                     # Who owns has joined before. In an older membership it would look like one that is gone.
                     self._survey_due = membership != self.group.members.membership
-                    self._claims = deque([] if self._survey_due else self.group.surveyed(states))
+                    self._claims = deque([] if self._survey_due else self.group.surveyed(states, self._most))
             except BaseException:
                 self._survey_due = True
                 raise
@@ -360,7 +362,7 @@ class GroupDriver:
     def _mark(self, batch: Batch) -> None:
         if batch.marks:
             try:
-                stale = self.store.mark(self.group.name, batch.marks)
+                stale = self._write(self.store.mark, batch.marks)
             except BaseException:
                 self.lose(batch.epochs)
                 with self.lock:
@@ -488,12 +490,18 @@ class GroupDriver:
         if not settlements:
             return
         try:
-            stale = self.store.settle(self.group.name, settlements)
+            stale = self._write(self.store.settle, settlements)
         except BaseException:
             self.lose(settlement.partition for settlement in settlements)
             raise
         with self.lock:
             self.group.settled(settlements, stale)
+
+    def _write(self, write: Callable[[str, Sequence[T]], set[int]], items: Sequence[T]) -> set[int]:
+        """Store what is stored item by item, no more at a time than the store takes; the partitions that are stale."""
+        if self._most is None:
+            return write(self.group.name, items)
+        return {partition for part in cut(items, self._most) for partition in write(self.group.name, part)}
 
 
 def _drained(queue: deque[T]) -> list[T]:

@@ -19,6 +19,7 @@ from ringward.events.engine.admission import UNRESOLVED_BYTES, UNRESOLVED_COUNT,
 from ringward.events.engine.consumers import Consumers
 from ringward.events.engine.driver import GroupDriver
 from ringward.events.engine.handlers import Handling
+from ringward.events.engine.limits import limited
 from ringward.events.engine.observer import Observer
 from ringward.events.engine.registration import Registration, Start, checked_seqs, member_names, options_from
 from ringward.events.engine.reporting import Reporter
@@ -31,7 +32,7 @@ from ringward.events.model.event import EventId, EventKey, Receipt, Receipts
 from ringward.events.model.store import Compacted, Retention, Settings, Store
 from ringward.events.model.stream import Stream
 from ringward.events.reports import DeadEvent, Stats
-from ringward.events.stores.opening import opened
+from ringward.events.stores.opening import open_store
 from ringward.events.texts import Redact, Texts
 
 __all__ = ["STOP_S", "Engine", "Workers"]
@@ -107,13 +108,15 @@ class Engine:
         if stream is not None:
             checked_type("stream", stream, Stream)
         check_bounds(unresolved_count, unresolved_bytes)  # before anything is opened, as all that may be wrong
-        self.store = opened(store, stream, create=checked_type("create", create, bool))
+        self.store = open_store(store, stream, create=checked_type("create", create, bool))
         self._begin_with(retention, close=self.store is not store)
         self._encoded = self.texts.hiding(encoded)
         self._entry = self.texts.hiding(self.store.stream.entry)
         self._entries = self.texts.hiding(self.store.stream.entries)
         self._admission = Admission(self.store, unresolved_count, unresolved_bytes, now)
-        self._store_entries = self.observer.append(self.texts.hiding(partial(self.store.append, self.producer)))
+        self._store_entries = self.observer.append(
+            self.texts.hiding(limited(partial(self.store.append, self.producer), self.store.abilities))
+        )
         self.here = Handling()
         self.troubles = Troubles(chance, self.texts)
         self.consumers = Consumers(self.store, now, chance, partial(self._in_hook, self.observer.notify))

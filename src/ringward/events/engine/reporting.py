@@ -101,7 +101,7 @@ def health_within(
     health = Health().with_reason("stopped", "the processor is closed") if closed else health_of(store, troubles.said)
     if troubles.last is not None:
         health = replace(health, error=troubles.said(troubles.last[0]), error_ms=troubles.last[1])
-    health = replace(health, committed_ms=getattr(store, "committed_ms", None))
+    health = replace(health, committed_ms=store.committed_ms)
     if failure is not None:
         health = health.with_reason("failed", f"the processor has stopped: {troubles.said(failure)}", health.error_ms)
     elif groups and not (running or closed):

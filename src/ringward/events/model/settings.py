@@ -53,15 +53,22 @@ class Settings(NamedTuple):
 
 
 def settled(
-    stored: dict[str, Any], retention: Retention | None, id_window_s: float | None, *, initial: bool
+    stored: dict[str, Any],
+    retention: Retention | None,
+    id_window_s: float | None,
+    *,
+    initial: bool,
+    window_most_s: float | None = None,
 ) -> dict[str, Any]:
     """What of the given settings is to be stored; `initial` ones must be those that are stored, if any are.
 
-    `stored` holds, by name, those that somebody has set.
+    `stored` holds, by name, those that somebody has set; `window_most_s` is `Abilities.id_window_most_s`.
     """
     if retention is not None and not isinstance(retention, Retention):
         raise ArgumentTypeError("retention", "a Retention", retention)
     window = None if id_window_s is None else checked_float("id_window_s", id_window_s, zero=True)
+    if window is not None and window_most_s is not None and window > window_most_s:
+        raise ArgumentError("id_window_s", f"at most {window_most_s}, as this store has it", window)
     given = {name: value for name, value in (("retention", retention), ("id_window_s", window)) if value is not None}
     changes = {name: value for name, value in given.items() if stored.get(name) != value}
     for name, value in changes.items():
