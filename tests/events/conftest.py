@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from events.stores_under_test import STORES
 
-from ringward.events import MemoryStore, SqliteStore, Stream
+from ringward.events import Stream
 
 
 class Clock:
@@ -22,23 +23,21 @@ def clock():
     return Clock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=sorted(STORES))
 def make(request, tmp_path, clock):
-    """A function that makes a store; on SQLite, one that opens the same file again and again."""
+    """A function that makes a store; where they are `shared`, one that opens the same again and again."""
     opened = []
+    maker, shared = STORES[request.param]
+    open_store = maker(tmp_path)
 
     def made(stream=None, **options):
         stream = stream or Stream(partitions=8)
         options = {"clock": clock, "now": clock, **options}
-        store = (
-            MemoryStore(stream, **options)
-            if request.param == "memory"
-            else SqliteStore(tmp_path / "store.db", stream, **options)
-        )
+        store = open_store(stream, **options)
         opened.append(store)
         return store
 
-    made.kind = request.param
+    made.shared = shared
     yield made
     for store in opened:
         store.close()

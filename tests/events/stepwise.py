@@ -10,6 +10,7 @@ from ringward.events.core.options import Options
 from ringward.events.core.suspect_gate import SuspectGate
 from ringward.events.engine.driver import GroupDriver
 from ringward.events.engine.handlers import Handling, Runner
+from ringward.events.engine.limits import cut
 from ringward.events.model.event import Delivery, Event
 
 
@@ -28,6 +29,7 @@ class Process:
         options=None,
         handler=None,
         chance=lambda: 0.0,
+        presence="proof",  # what tests say of processes is so
     ):
         self.world = world
         self.store = store
@@ -41,6 +43,7 @@ class Process:
             gate=gate or SuspectGate(),
             chance=chance,
             durable=True,
+            presence=presence,
         )
         self.driver = GroupDriver(store, self.group)
         self.runner = Runner(self.driver, handler or world.handle, world.now, None, Handling())
@@ -116,7 +119,7 @@ class World:
     def publish(self, store, count, first=0, keys=5, prefix="key"):
         """Publish events of some keys."""
         made = [store.stream.entry(f"{prefix}{i % keys}", b"%d" % i, None, None) for i in range(first, first + count)]
-        return store.append("p", made)
+        return appended(store, made)
 
     def advance(self, seconds, *processes):
         """Let time go by, and be noticed."""
@@ -164,22 +167,28 @@ def two_keys(store):
 
 def append(store, *keys):
     """Append an event for each key; their seqs."""
-    return [r.seq for r in store.append("p", [store.stream.entry(key, b"x", None, None) for key in keys])]
+    return [r.seq for r in appended(store, [store.stream.entry(key, b"x", None, None) for key in keys])]
+
+
+def appended(store, entries):
+    """Append entries, as many at a time as the store takes; their receipts."""
+    return [receipt for part in cut(entries, store.abilities.max_batch) for receipt in store.append("p", part)]
 
 
 def pair(world, **options):
     """Two processes that share the partitions of one group."""
-    if world.make.kind == "memory":
-        store = world.make()
-        store.hint = lambda process: "unknown"
-        stores = [store, Other(store)]
-    else:
-        stores = [world.make(), world.make()]
+    stores = [world.make(), world.make()] if world.make.shared else alone(world.make())
     first = world.process(stores[0], **options)
     second = world.process(stores[1], **options)
     for _ in range(3):
         world.advance(0.1, first, second)
     return first, second
+
+
+def alone(store):
+    """The same store for two processes, of which none shows that it lives."""
+    store.hint = lambda process: "unknown"
+    return [store, Other(store)]
 
 
 class Other:
@@ -223,14 +232,14 @@ def often_dead(world, store, name):
 
 def crash(process):
     """Let a process be gone, as the others see it."""
-    if process.world.make.kind == "sqlite":
+    if process.world.make.shared:
         process.store.close()
 
 
 def successor(world, process, **options):
     """Start a process after another one died."""
     crash(process)
-    store = world.make() if world.make.kind == "sqlite" else Other(process.store)
+    store = world.make() if world.make.shared else Other(process.store)
     dead = process.store.process
     hint = store.hint
     store.hint = lambda name: "gone" if name == dead else hint(name)

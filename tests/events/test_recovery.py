@@ -8,7 +8,7 @@ import time
 
 import pytest
 from events.recovery_child import work
-from events.stepwise import World, append, key_in, successor, two_keys
+from events.stepwise import World, append, appended, key_in, successor, two_keys
 from waiting import until
 
 from ringward.events import GiveBack, MemoryStore, Options, Processor, Retry, SqliteStore, Stream
@@ -288,7 +288,7 @@ def test_a_suspect_that_hangs_lets_the_next_one_in(world):
 
 def fill(store, count, size, keys=5):
     """Publish events of a size."""
-    store.append("p", [store.stream.entry(f"key{i % keys}", b"x" * size, None, None) for i in range(count)])
+    appended(store, [store.stream.entry(f"key{i % keys}", b"x" * size, None, None) for i in range(count)])
 
 
 @pytest.mark.parametrize("size", [10, 300, 1000, 5000])

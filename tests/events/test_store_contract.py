@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from events.stepwise import appended
 
 import ringward as rw
 from ringward.events import DeadLetter, Member, Membership, PartitionState, Receipt, Retention
@@ -21,7 +22,7 @@ def entries(store, count, first=0, **fixed):
 
 
 def fill(store, count, **fixed):
-    return store.append("p", entries(store, count, **fixed))
+    return appended(store, entries(store, count, **fixed))
 
 
 def rows_of(store, partition, after=0, limit=1000):

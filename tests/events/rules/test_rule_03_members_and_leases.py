@@ -65,7 +65,7 @@ def test_rule_3_a_lease_of_a_deleted_group_is_not_that_of_the_next(world):
 
 def test_rule_3_a_process_raises_no_lease_of_another_that_has_the_name_of_its_own(world):
     first, second = deleted_and_opened(world)
-    third = world.process(Other(first.store) if world.make.kind == "memory" else None)
+    third = world.process(None if world.make.shared else Other(first.store))
     world.advance(0.1, second, third)
     assert dict(third.store.membership("g").members)["member-1"].process == third.store.process
     for _ in range(40):

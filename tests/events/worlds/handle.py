@@ -26,6 +26,11 @@ class Handle:
         """Go on with a store that was opened, or opened anew."""
         self.base, self.stream, self.abilities = base, base.stream, base.abilities
 
+    @property
+    def session(self):
+        """As `Store.session`."""
+        return self.base.session
+
     def hint(self, process):
         """As `Store.hint`; it lets nobody go first, as it returns at once."""
         if not self.world.plan.locks:

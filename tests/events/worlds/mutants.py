@@ -438,9 +438,9 @@ def what_was_not_read_is_forgotten(right):
 def leases_never_end(right):
     """Only a process whose lock is free counts as dead."""
 
-    def dead(self, now, heartbeats, hints):
-        right(self, now, heartbeats, hints)
-        return [name for name, member in self.members.items() if member.up and hints.get(member.process) == "gone"]
+    def dead(self, now, heartbeats, gone):
+        right(self, now, heartbeats, gone)
+        return [name for name, member in self.members.items() if member.up and member.process in gone]
 
     return dead
 
@@ -449,9 +449,9 @@ def leases_never_end(right):
 def leases_end_too_early(right):
     """A member counts as dead after a third of the lease time."""
 
-    def dead(self, now, heartbeats, hints):
+    def dead(self, now, heartbeats, gone):
         with patch.object(self, "options", _Less(self.options)):
-            return right(self, now, heartbeats, hints)
+            return right(self, now, heartbeats, gone)
 
     return dead
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import starmap
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +49,12 @@ class Group(Fetcher):
         A random number from [0, 1), for the jitter.
     durable : bool
         Whether marks are to be stored.
+
     concurrent : bool
         Whether the keys of a batch are handled at once, as coroutines are.
+    presence : "proof", "hint" or None
+        As `Members` has it.
+
     """
 
     claims = 16  # partitions that are claimed at a time while others are held, whose events are not to wait for long
@@ -66,10 +71,11 @@ class Group(Fetcher):
         chance: Callable[[], float],
         durable: bool = True,
         concurrent: bool = False,
+        presence: Literal["proof", "hint"] | None = "proof",
     ) -> None:
         super().__init__(options, durable=durable)
         self.name = name
-        self.members = Members(process, middles, router, options)
+        self.members = Members(process, middles, router, options, presence)
         self.batches: dict[Batch, None] = {}  # in the order in which they were handed out
         self._write_transactions: set[Batch] = (
             set()
@@ -89,11 +95,16 @@ class Group(Fetcher):
     # --- members and partitions
 
     def tick(
-        self, now: float, membership: Membership | None, heartbeats: Mapping[str, int], hints: Mapping[str, Hint]
+        self,
+        now: float,
+        membership: Membership | None,
+        heartbeats: Mapping[str, int],
+        hints: Mapping[str, Hint],
+        session: object = None,
     ) -> list[Effect]:
         """What time has brought: leases that ended, waits that are over, handlers that are slow."""
         before = self.members.membership
-        change = self.members.tick(now, membership, heartbeats, hints, self._owning_members())
+        change = self.members.tick(now, membership, heartbeats, hints, self._owning_members(), session)
         if self.members.membership is not before:
             self._follow_membership()
         for batch in list(self.batches):

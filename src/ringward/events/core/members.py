@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 from zlib import crc32
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ringward.cluster import Node
 from ringward.errors import ArgumentError, ArgumentTypeError, NoNodeError, RingwardError
+from ringward.events.core.absences import Absences
 from ringward.events.core.effects import ChangeMembership, Claim
 from ringward.events.core.options import Options
 from ringward.events.model.membership import Member, Membership, counter_of, lease_of
@@ -81,10 +82,17 @@ class Members:
         A router, or a function that makes one of names. A router's own nodes that are not there are down. None:
         the stored one, or a `HashRing`.
     options : Options
+    presence : "proof", "hint" or None
+        What it is worth when a process is said to be gone; as `Abilities.presence`.
     """
 
     def __init__(
-        self, process: str, middles: npt.NDArray[np.uint64], router: RouterLike | None, options: Options
+        self,
+        process: str,
+        middles: npt.NDArray[np.uint64],
+        router: RouterLike | None,
+        options: Options,
+        presence: Literal["proof", "hint"] | None = "proof",
     ) -> None:
         if router is not None:
             _check_router(router)
@@ -99,6 +107,7 @@ class Members:
         self._router: Router | None = None
         self._rerouting = router is not None
         self._seen: dict[str, _Seen] = {}
+        self._absences = Absences(presence, options.lease_s)
         self._looked = 0.0
         self._unnamed = 0
         self._away = False
@@ -232,10 +241,15 @@ class Members:
         due = {}
         for name, local in self.local.items():
             if not local.hung and now >= local.due and self.is_in(name):
-                local.heartbeats += 1
-                local.due = self._next_heartbeat(now)
-                due[counter_of(name, self.members[name])] = local.heartbeats
+                due[counter_of(name, self.members[name])] = local.heartbeats + 1
         return due
+
+    def heartbeats_stored(self, now: float, heartbeats: Mapping[str, int]) -> None:
+        """These counters are stored; others are due until they are, and meanwhile nobody's silence is noticed."""
+        for name, local in self.local.items():
+            if self.is_in(name) and (count := heartbeats.get(counter_of(name, self.members[name]))) is not None:
+                local.heartbeats = count
+                local.due = self._next_heartbeat(now)
 
     def _next_heartbeat(self, now: float) -> float:
         """The same times for all groups of a process, so that it wakes once for all, and others for other processes."""
@@ -249,15 +263,16 @@ class Members:
         heartbeats: Mapping[str, int],
         hints: Mapping[str, Hint],
         owned: Collection[str] = (),
+        session: object = None,
     ) -> ChangeMembership | None:
         """Look at what is stored; the change of membership that it needs, if any.
 
-        `hints` say of processes whether they live. A member that leaves stays in the membership as
+        `hints` say of processes whether they live, as far as this one's own `session` can tell. A member that leaves stays in the membership as
         long as it is `holding` partitions.
         """
         if membership != self.membership:
             self._adopt(membership)
-        dead = self._dead(now, heartbeats, hints)
+        dead = self._dead(now, heartbeats, self._absences.gone(now, hints, session))
         joining = self._joining(now, dead)
         leaving = [
             name for name, local in self.local.items() if local.leaving and self.is_in(name) and name not in owned
@@ -293,8 +308,10 @@ class Members:
         except NoNodeError:
             return [None] * len(self._middles)
 
-    def _dead(self, now: float, heartbeats: Mapping[str, int], hints: Mapping[str, Hint]) -> list[str]:
+    def _dead(self, now: float, heartbeats: Mapping[str, int], gone: Collection[str]) -> list[str]:
         """Members whose process is gone, or whose counter stood still for the lease time on our clock."""
+        if not self._returned(heartbeats):  # what was read is older than what we stored: others may have stored, too
+            return [name for name, member in self.members.items() if member.up and member.process in gone]
         self._discount(now)
         dead = []
         for name, member in self.members.items():
@@ -304,10 +321,17 @@ class Members:
             count, seen = heartbeats.get(counter, 0), self._seen.get(counter)
             if seen is None or seen.heartbeats != count:
                 self._seen[counter] = _Seen(count, now)
-            gone = member.process != self.process and hints.get(member.process) == "gone"
-            if gone or now - self._seen[counter].since > self.options.lease_s:
+            if member.process in gone or now - self._seen[counter].since > self.options.lease_s:
                 dead.append(name)
         return dead
+
+    def _returned(self, heartbeats: Mapping[str, int]) -> bool:
+        """Whether our own heartbeats are among those that were read."""
+        return all(
+            heartbeats.get(counter_of(name, self.members[name]), 0) >= local.heartbeats
+            for name, local in self.local.items()
+            if self.is_in(name)
+        )
 
     def _discount(self, now: float) -> None:
         """Leave out time in which this process did not look: it saw nobody being silent then."""

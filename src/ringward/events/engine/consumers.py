@@ -76,6 +76,7 @@ class Consumers:
             gate=self._gate,
             chance=self._chance,
             durable=self._store.abilities.durable,
+            presence=self._store.abilities.presence,
             concurrent=concurrent,
         )
         self._store.open_group(group.name, after)

@@ -93,6 +93,8 @@ class GroupDriver:
             heartbeats = group.members.heartbeats(now)
         for part in cut_dict(heartbeats, self._most):
             store.heartbeat(name, part)
+            with self.lock:
+                group.members.heartbeats_stored(now, part)
         for _ in range(_MEMBERSHIP_CHANGES):
             membership = store.membership(name)
             if membership is None and group.members.membership is not None and not self._exists():
@@ -190,10 +192,11 @@ class GroupDriver:
             self.group.members.strangers(member for _, member in membership.members) if membership is not None else ()
         )
         hints = {process: self.store.hint(process) for process in others}
+        session = self.store.session
         changed = False
         with self.lock:
             before = self.group.members.membership
-            effects = self.group.tick(now, membership, heartbeats, hints)
+            effects = self.group.tick(now, membership, heartbeats, hints, session)
             self._survey_due |= self.group.members.membership is not before or self.group.wanted
         for effect in effects:
             if isinstance(effect, Release):

@@ -1,0 +1,1 @@
+"""A store of one folder, written against the protocols alone: what it takes to add one, and that nothing else need be edited."""
