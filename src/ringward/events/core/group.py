@@ -49,12 +49,10 @@ class Group(Fetcher):
         A random number from [0, 1), for the jitter.
     durable : bool
         Whether marks are to be stored.
-
     concurrent : bool
         Whether the keys of a batch are handled at once, as coroutines are.
     presence : "proof", "hint" or None
         As `Members` has it.
-
     """
 
     claims = 16  # partitions that are claimed at a time while others are held, whose events are not to wait for long
