@@ -343,11 +343,12 @@ def run(seed, **fixed):
     simulation = Simulation(seed, **fixed)
     error = None
     try:
-        simulation.run()
-    except Exception as caught:  # noqa: BLE001 - whatever it is, the seed has failed
-        error = caught
-    finally:
-        simulation.end()
+        for act in (simulation.run, simulation.end):
+            try:
+                act()
+            except Exception as caught:  # noqa: BLE001 - whatever it is, the seed has failed
+                error = error or caught
         simulation.engine.close()
+    finally:
         logger.disabled = before
     return Outcome(seed, error, simulation.ledger.seen, simulation.trace, simulation.steps, simulation.operations)
