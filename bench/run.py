@@ -71,6 +71,8 @@ def update(catalogue, recorded, measured):
 def main():
     chosen = options()
     catalogue, recorded = Catalogue(chosen.rows, whole=chosen.update), Results.load(sorted(RESULTS.glob("*.jsonl")))
+    if not catalogue.cases and not catalogue.by_pytest:
+        sys.exit(f"nothing here has {' or '.join(chosen.rows)} in its name: python bench/run.py --list")
     if chosen.list:
         print(*catalogue.cases, *sorted(catalogue.by_pytest), sep="\n")
         return 0

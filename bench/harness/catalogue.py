@@ -79,8 +79,7 @@ class Catalogue:
 
     def told(self, results: Results) -> list[Table | Written]:
         """The chosen tables for which something was measured; for those written by a function, all that it needs."""
-        enough = {Table: any, Written: all}
-        return [table for table in self.tables if enough[type(table)](work in results for work in table.works())]
+        return [table for table in self.tables if table.can_be_told(results)]
 
     def texts(self, results: Results) -> dict[str, dict[str, str]]:
         """Document → marker → what stands there."""

@@ -152,6 +152,10 @@ class Table:
         """What has to be measured for it."""
         return {work for row in self.rows for work in row.works()}
 
+    def can_be_told(self, results: Results) -> bool:
+        """Whether something of it was measured."""
+        return any(row.told(results) for row in self.rows)
+
     def render(self, results: Results) -> str:
         """All rows of which something was measured."""
         return table(self.head, [row.line(results) for row in self.rows if row.told(results)])
@@ -174,6 +178,10 @@ class Written:
     def works(self) -> set[str]:
         """What has to be measured for it."""
         return self.needs
+
+    def can_be_told(self, results: Results) -> bool:
+        """Whether all that it needs was measured."""
+        return all(work in results for work in self.needs)
 
     def render(self, results: Results) -> str:
         """The text."""

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from harness.catalogue import BENCH, Catalogue
+from harness.catalogue import BENCH, Catalogue, case_of
 from harness.declare import Case
 from harness.machine import machine, pin
 from harness.results import FAILED, Results
@@ -30,12 +31,12 @@ def run_all(
     about = machine()
     found = Results.load(progress.glob("*.jsonl") if progress else [])
     found.machines[about["machine"]] = about
-    done = {name: len(found.runs(name)) for name in found}  # of a run that was interrupted
+    done = Counter({case_of(row): len(found.runs(row)) for row in found})  # of a run that was interrupted
+    sessions = min((len(found.runs(work)) for work in catalogue.by_pytest if work in found), default=0)
     slow = set()
     for number in range(runs):
         for name, case in catalogue.cases.items():
-            measured_before = max((runs for row, runs in done.items() if row.startswith(name)), default=0)
-            if number < measured_before or number >= (case.runs_most or runs) or name in slow:
+            if number < done[name] or number >= (case.runs_most or runs) or name in slow:
                 continue
             tell(f"run {number + 1} of {runs}: {name}")
             start = perf_counter()
@@ -44,12 +45,13 @@ def run_all(
             if perf_counter() - start > case.once_beyond_s:
                 slow.add(name)
             if progress:
-                progress.mkdir(parents=True, exist_ok=True)
                 found.save(progress)
-        if catalogue.by_pytest:
+        if catalogue.by_pytest and number >= sessions:
             tell(f"run {number + 1} of {runs}: {len(catalogue.by_pytest)} benchmarks by pytest-benchmark")
             for row, figures in run_session(catalogue.by_pytest, quick=quick, core=core).items():
                 found.add(row, about["machine"], figures)
+        if progress and catalogue.by_pytest:
+            found.save(progress)
     return found
 
 

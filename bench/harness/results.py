@@ -42,6 +42,7 @@ class Results:
 
     def save(self, folder: Path) -> None:
         """A file for each first part of the rows' names, with the machines that it names."""
+        folder.mkdir(parents=True, exist_ok=True)
         groups: dict[str, list[dict[str, Any]]] = {}
         for row, cell in self._cells.items():
             groups.setdefault(row.partition("/")[0], []).append(cell)

@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 
-def one_column(benchmark, level, work):
+def whole_column(benchmark, level, work):
     benchmark.group = f"by instruction set, {work}"
     measured = in_another_process("whole_column", work, 1, RINGWARD_CPU=level)
     assert measured["level"] == level
@@ -26,11 +26,11 @@ def one_column(benchmark, level, work):
 
 
 def bench_copyto(benchmark, level, work):
-    replay(benchmark, one_column(benchmark, level, work)["reference_s"])
+    replay(benchmark, whole_column(benchmark, level, work)["reference_s"])
 
 
 def bench_level(benchmark, level, work):
-    replay(benchmark, one_column(benchmark, level, work)["rounds_s"])
+    replay(benchmark, whole_column(benchmark, level, work)["rounds_s"])
 
 
 work = works_of(__file__)

@@ -22,17 +22,17 @@ pytestmark = [
 ]
 
 
-def one_column(benchmark, threads, work):
+def whole_column(benchmark, threads, work):
     benchmark.group = f"by threads, {work}"
     return in_another_process("whole_column", work, threads)
 
 
 def bench_one_thread(benchmark, threads, work):
-    replay(benchmark, one_column(benchmark, threads, work)["reference_s"])
+    replay(benchmark, whole_column(benchmark, threads, work)["reference_s"])
 
 
 def bench_threads(benchmark, threads, work):
-    replay(benchmark, one_column(benchmark, threads, work)["rounds_s"])
+    replay(benchmark, whole_column(benchmark, threads, work)["rounds_s"])
 
 
 work = works_of(__file__)
