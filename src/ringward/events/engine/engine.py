@@ -19,7 +19,7 @@ from ringward.events.engine.admission import UNRESOLVED_BYTES, UNRESOLVED_COUNT,
 from ringward.events.engine.consumers import Consumers
 from ringward.events.engine.driver import GroupDriver
 from ringward.events.engine.handlers import Handling
-from ringward.events.engine.limits import limited
+from ringward.events.engine.limits import limited, resumable
 from ringward.events.engine.observer import Observer
 from ringward.events.engine.registration import Registration, Start, checked_seqs, member_names, options_from
 from ringward.events.engine.reporting import Reporter
@@ -266,26 +266,30 @@ class Engine:
             chosen = [dead_letter.seq for dead_letter in self.store.dead_letters(group) if dead_letter.state == "dead"]
         else:
             chosen = checked_seqs(seqs)
-        count = self.store.redrive(group, chosen)
+        with resumable(self.store.abilities):
+            count = self.store.redrive(group, chosen)
         self._workers.wake()
         return count
 
     def drop(self, group: str, seqs: Sequence[int]) -> int:
         """Delete entries of the dead-letter queue for good; how many."""
-        count = self.store.drop(checked_text("group", group), checked_seqs(seqs))
+        with resumable(self.store.abilities):
+            count = self.store.drop(checked_text("group", group), checked_seqs(seqs))
         self._workers.wake()
         return count
 
     def reset(self, group: str, to: Start) -> None:
         """Let a group handle events again, or leave some out."""
-        self.store.reset(checked_text("group", group), self._seq_of(to, "to"))
+        with resumable(self.store.abilities):
+            self.store.reset(checked_text("group", group), self._seq_of(to, "to"))
         self._workers.wake()
 
     def delete_group(self, group: str) -> None:
         """Forget a group that has no consumer here."""
         group = checked_text("group", group)
         self.consumers.refuse(group)
-        self.store.delete_group(group)
+        with resumable(self.store.abilities):
+            self.store.delete_group(group)
 
     def configure(self, *, retention: Retention | None, id_window_s: float | None) -> Settings:
         """Set how long the store keeps events and ids."""

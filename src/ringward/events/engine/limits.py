@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import TypeAlias, TypeVar
 
-from ringward.errors import ArgumentError
+from ringward.errors import ArgumentError, RingwardError
 from ringward.events.model.event import Entry, Receipt
 from ringward.events.model.store import Abilities
 
-__all__ = ["cut", "cut_dict", "limited"]
+__all__ = ["cut", "cut_dict", "limited", "resumable"]
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -32,6 +33,17 @@ def limited(append: Append, abilities: Abilities) -> Append:
         return append(entries)
 
     return checked
+
+
+@contextmanager
+def resumable(abilities: Abilities) -> Iterator[None]:
+    """Around a call that changes a whole group: where that is not done at once, an error says that the rest can still be done."""
+    try:
+        yield
+    except RingwardError as error:
+        if not abilities.atomic_admin:
+            error.add_note("a part of it may be done: call it again for the rest")
+        raise
 
 
 def cut(items: Sequence[T], most: int | None) -> Iterator[Sequence[T]]:

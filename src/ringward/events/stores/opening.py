@@ -39,14 +39,14 @@ def register_scheme(scheme: str, opener: Opener | str) -> None:
     Parameters
     ----------
     scheme : str
-        In small letters: what stands before "://".
+        In small letters: what stands before "://". If it is registered already, the new opener takes its place.
     opener : callable or str
         Called as `opener(url, stream, create=create)`; or "package.module:function", which is imported for the first address.
 
     Raises
     ------
     ArgumentError
-        When the scheme is that of files, or is registered with another opener.
+        When it is a scheme of files.
 
     Examples
     --------
@@ -58,8 +58,8 @@ def register_scheme(scheme: str, opener: Opener | str) -> None:
     """
     if not _SCHEME.fullmatch(checked_text("scheme", scheme)):
         raise ArgumentError("scheme", "two or more of a-z, 0-9, '+', '.' and '-', a letter first", scheme)
-    if scheme in _FILES or _openers.get(scheme, opener) != opener:
-        raise ArgumentError("scheme", "one that nobody has registered", scheme)
+    if scheme in _FILES:
+        raise ArgumentError("scheme", "another than those of files", scheme)
     if not isinstance(opener, str):
         checked_callable("opener", opener)
     elif not all(opener.partition(":")):
@@ -100,7 +100,7 @@ def open_store(
         return opener(store, stream, create=create)
     if isinstance(store, str | os.PathLike):
         return sqlite_store()(store, stream, create=create)
-    if isinstance(store, type) or "append" in (missing := lacking(store)):
+    if isinstance(store, type) or "settle" in (missing := lacking(store)):
         raise ArgumentTypeError("store", "a path, a Store or None", store)
     if missing:
         raise ArgumentTypeError("store", f"a Store, which also has {', '.join(missing)}", store)
