@@ -1,11 +1,11 @@
-"""This version beside another one, in turn on the same machine: `python bench/against.py PYTHON MEASURE`.
+"""This version of ringward beside another one, in turn on the same machine: `python bench/against.py PYTHON --rows PATTERN`.
 
-    git worktree add ../before v0.1.0 && python -m venv ../before/.venv && ../before/.venv/bin/pip install ../before'[bench]'
-    python bench/against.py ../before/.venv/bin/python ../before/bench/measure.py --rows events/ --folder DISK
+    git worktree add ../before COMMIT && python -m venv ../before/.venv && ../before/.venv/bin/pip install ../before'[bench]'
+    python bench/against.py ../before/.venv/bin/python --rows bench_end_to_end --folder DISK
 
 What a machine does to figures from one day to the next is more than what most changes do: so who changes something that is done
-for each event measures both versions in one go. Each case runs in a process of its own, on one core. The other version
-must have the same cases.
+for each event measures both versions in one go. Each case runs in a process of its own, on one core. The other version runs the
+cases as they are here, or, where they use what it does not have, its own: `--measure ../before/bench/measure.py`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def rows(before, now, called):
 def main():
     parser = argparse.ArgumentParser(prog="python bench/against.py", description=__doc__.partition("\n")[0])
     parser.add_argument("python", help="of the environment that has the other version")
-    parser.add_argument("measure", help="the other version's bench/measure.py")
+    parser.add_argument("--measure", default=OWN[1], help="the other version's (default: %(default)s)")
     parser.add_argument("--rows", nargs="+", metavar="PATTERN", required=True, help="parts of names of cases")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="as little as shows that it works")

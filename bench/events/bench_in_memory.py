@@ -13,9 +13,6 @@ from harness.markdown import table, yes
 from events.flights import batches, columns
 from events.timing import DOCUMENT, a_second, fastest, many, timed
 from ringward.events import MemoryStore, Options, Processor
-from ringward.events.core.group import Group
-from ringward.events.engine.driver import GroupDriver
-from ringward.events.engine.handlers import Handling, Runner
 
 ROUNDS, ROUNDS_MOST = 3, 100
 CALLS = 1_000_000
@@ -68,6 +65,10 @@ def threads(effort):
 
 def by_hand(keys, payloads):
     """Publish all, then take them through the state machine without threads; the time that both took."""
+    from ringward.events.core.group import Group
+    from ringward.events.engine.driver import GroupDriver
+    from ringward.events.engine.handlers import Handling, Runner
+
     store = MemoryStore()
     store.open_group("bench", 0)
     options = Options()
