@@ -124,9 +124,9 @@ cdef class Reader:
         Raises
         ------
         NoNodeError
-            When no node is both live and of a weight above 0, and there is no `on_empty`.
+            When no node is live and of a weight above 0, and `on_empty` is not set.
         KeyTypeError, KeyValueError
-            When `key` is no key.
+            When `key` has a wrong type or value.
 
         Examples
         --------
@@ -144,19 +144,18 @@ cdef class Reader:
         return <object>PyTuple_GET_ITEM(<PyObject *>state.name_tuple, node)
 
     def candidates(self, key, /, count=None):
-        """The owner of a key and those that take over after it, in failover order.
+        """The owner of a key, then the nodes that take over after it, in failover order.
 
         Parameters
         ----------
         key : str, bytes, bytearray, memoryview, int, NumPy integer or UUID
         count : int, optional
-            At most so many, from 1 on; all by default.
+            The largest number of nodes, at least 1; all by default.
 
         Returns
         -------
         list of str
-            Distinct live nodes: fewer than `count` where there are fewer, be they down, removed or
-            never added; none when nobody is live.
+            Distinct live nodes. There are fewer than `count` if fewer are live, and none when nobody is.
 
         Raises
         ------
@@ -195,30 +194,30 @@ cdef class Reader:
         ----------
         keys : list, tuple, ndarray or Arrow column, shape (n,)
             Arrays of integers, `S`, `U`, `StringDType` or objects, strided and of any byte order;
-            columns of pyarrow, Polars, pandas, nanoarrow and whatever else exports Arrow.
+            columns of pyarrow, Polars, pandas, nanoarrow and other libraries that export Arrow.
         count : int, optional
-            How many candidates of each key, in failover order; without it, its owner. From 1 to 65,536,
-            or the number of members where that is larger.
+            How many candidates of each key, in failover order; without it, only the owner. From 1 to
+            65,536, or to the number of members if that is larger.
         out : ndarray of uint16, uint32 or int64, shape (n,) or (n, count), optional
-            Where to write the ids; untouched when anything is wrong with `keys`.
+            Where to write the ids; unchanged if `keys` are refused.
         threads : int, optional
-            How many threads to use at most, from 1 to 1024. By default one below 131,072
-            keys, and above as many as there are cores that this process may run on and
-            65,536 keys for each. Lists, tuples and object arrays are read by one.
+            The largest number of threads, from 1 to 1024. By default one below 131,072 keys;
+            above, one for each core that this process may run on, with at least 65,536 keys
+            each. Lists, tuples and object arrays are read by one thread.
         nulls : {"raise", "skip"}
-            Whether a key that is missing in an Arrow or `StringDType` column is an error,
+            Whether a missing key in an Arrow or `StringDType` column is an error,
             or gets NO_NODE in place of an owner and candidates.
 
         Returns
         -------
         ndarray of uint32 (or `out`), shape (n,) or (n, count)
-            `router.owner_names(ids)` gives the names. With `count`, places that no live node
-            fills hold NO_NODE, the dtype's maximum. The same for any number of threads.
+            `router.owner_names(ids)` gives the names. With `count`, places without a live node
+            hold NO_NODE, the dtype's maximum. The same for any number of threads.
 
         Raises
         ------
         NoNodeError
-            As `route`, whatever the keys are; not with `count`: then all places hold NO_NODE.
+            As `route`, whatever the keys are. Not with `count`: then all places hold NO_NODE.
         KeyTypeError, KeyValueError
             With the position of the first bad key.
         ArgumentError, ArgumentTypeError
@@ -237,7 +236,7 @@ cdef class Reader:
         return assign_source(state, key_source(keys), keys, count, out, threads, nulls)
 
     def assign_hashes(self, hashes, *, count=None, out=None, threads=None):
-        """As `assign`, for keys that are already hashed by `router.hash`.
+        """As `assign`, for keys that `router.hash` has already hashed.
 
         Parameters
         ----------
