@@ -4,6 +4,7 @@ Compiled because it is asked before and after each commit: in Python it would ta
 """
 import os
 
+from cpython.bytes cimport PyBytes_AS_STRING
 from libc.string cimport memcmp, memcpy, memset
 from .frame_writes cimport RW_PREAD, RW_PWRITE
 
@@ -345,6 +346,8 @@ cdef enum:
     FRAME_HEADER = 24
     WAL_HEADER = 32
     INDEX = 136  # bytes of the index: two headers, and how far it was checkpointed
+    HEAD = 48  # bytes of the first of its headers
+    COMMITS = 8  # where the number is in it that rises with each commit
     CHANGES = 12  # bytes of one, up to the number that rises with each commit; what follows may change before
     COUNTERS = 96  # where that is in it
     TRIED = 128  # and how far somebody meant to
@@ -577,6 +580,24 @@ cdef class FileWatch:
         memcpy(self._head, head, PAGE_HEAD)
         memcpy(self._shape, shape, sizeof(self._shape))
         return True
+
+    def committed(self, bint wrote):
+        """After a commit of the transaction of which `begun` was told: the head of the index, if that is its work alone.
+
+        `wrote` says whether the transaction has changed a row: then the number of commits has risen for it.
+        """
+        cdef unsigned int before, after
+        cdef unsigned char[HEAD] head
+        if not self.locks:
+            return None
+        memcpy(head, self._shared, HEAD)
+        memcpy(&before, self._index + COMMITS, 4)
+        memcpy(&after, head + COMMITS, 4)
+        return head[:HEAD] if after == before + wrote else None
+
+    def stands(self, bytes head or None):
+        """Whether nobody has committed since the head of the index was this; never for None."""
+        return head is not None and self.locks and memcmp(self._shared, PyBytes_AS_STRING(head), HEAD) == 0
 
     cpdef bint writing(self) noexcept:
         """Whether nobody but this process has written since `begun`."""

@@ -27,6 +27,25 @@ cdef extern from *:
     """
     long long rw_length(int fd) nogil
 
+cdef extern from *:
+    """
+    #if defined(__linux__)
+    #include <time.h>
+    static double rw_now(void)  /* what `time.perf_counter` tells there */
+    {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+    }
+    #define RW_NOW 1
+    #else
+    static double rw_now(void) { return 0; }
+    #define RW_NOW 0
+    #endif
+    """
+    double rw_now() noexcept nogil
+    bint RW_NOW
+
 cdef enum:
     RESIGNED_MOST = 63  # so many commits do not wait, at most, after some that waited for nobody
     REMEMBERED = 4096  # threads
@@ -44,8 +63,11 @@ NESTED = (
 )
 
 cdef object _get_ident = get_ident
-cdef object _now = perf_counter
 cdef object _new_gate = allocate_lock
+
+
+cdef inline double _now() except? -1:
+    return rw_now() if RW_NOW else perf_counter()
 
 
 cdef class Job:
@@ -321,10 +343,15 @@ cdef class GroupCommit:
     cdef public object news  # what rises with each commit that others may want to look at; or None
     cdef public object look  # called at most once a second, after a commit; or None
     cdef double _looked_at
+    cdef readonly dict remembered  # what operations know of the file, as long as nobody else writes and none is undone
+    cdef bytes _head  # of the log's index, after the last commit of ours
+    cdef object _total_changes
+    cdef long long _changes  # when the transaction began
 
     def __cinit__(self, *args, **kwargs):
         self.lead = Lead()  # one whose __init__ never ran fails, and crashes nothing
         self._late = set()
+        self.remembered = {}
 
     def __init__(self, connection, turnstile, headroom, faults, watch=None):
         import apsw  # the extra `events`
@@ -332,6 +359,7 @@ cdef class GroupCommit:
         self.connection = connection
         self.faults = faults
         self._execute = connection.execute
+        self._total_changes = None if watch is None else connection.total_changes
         self.turnstile = turnstile
         self.watch = watch
         self._headroom = headroom
@@ -371,6 +399,8 @@ cdef class GroupCommit:
             self._perform_apart(job)
         except self._apsw.Error as error:
             raise self.failure(error) from error
+        finally:
+            self.remembered.clear()  # the handler may undo it
 
     cdef object _commit_waiting(self, Job leader):
         cdef list jobs = self.lead.collect(leader)
@@ -429,6 +459,7 @@ cdef class GroupCommit:
                 leader.error = error  # of none of them: a signal's handler has raised it in this thread
 
     cdef object _begin_again(self):
+        self.remembered.clear()
         if self.connection.in_transaction:
             self._execute("ROLLBACK")
         self._execute("BEGIN IMMEDIATE")
@@ -451,11 +482,13 @@ cdef class GroupCommit:
             except self._apsw.ConstraintError:
                 if job.otherwise is None:
                     raise
+                self.remembered.clear()
                 self._execute("ROLLBACK TO job")
                 job.result = job.otherwise()
         except Exception as error:
             if isinstance(error, self._apsw.CorruptError) or not self.connection.in_transaction:
                 raise
+            self.remembered.clear()
             self._execute("ROLLBACK TO job")
             job.error = self.failure(error)
         self._execute("RELEASE job")
@@ -471,7 +504,13 @@ cdef class GroupCommit:
                 self._execute("PRAGMA synchronous = FULL" if sync else "PRAGMA synchronous = NORMAL")
                 self._synchronous = sync
             self._execute("BEGIN IMMEDIATE")
-            if self.watch is not None:
+            if self.watch is None:
+                self.remembered.clear()
+            else:
+                if not self.watch.stands(self._head):
+                    self.remembered.clear()
+                self._head = None
+                self._changes = self._total_changes()
                 if wrong := self.watch.begun():
                     self.displaced(wrong)
                 self._headroom.keep(self.watch.log_size)
@@ -506,10 +545,12 @@ cdef class GroupCommit:
             raise self.condemned("somebody else has written in the midst of a transaction")
         self._execute("COMMIT")
         self._committed = True
+        self._head = self.watch.committed(self._total_changes() != self._changes)
         if wrong := self.watch.displaced():
             self.displaced(wrong)
 
     cdef object _cancel(self):
+        self.remembered.clear()
         try:
             if self.connection.in_transaction:
                 self._execute("ROLLBACK")

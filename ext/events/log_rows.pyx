@@ -10,6 +10,9 @@ from .xxh3 cimport LONG, SECRET_SIZE, derive_secret, xxh3_bytes
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+    bytes PyUnicode_AsUTF8String(object text)
+    bint PyUnicode_IS_ASCII(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
     void PyObject_GC_UnTrack(object container) noexcept
 
 cdef extern from *:
@@ -28,6 +31,10 @@ cdef extern from *:
     void rw_store32(unsigned char *p, int32_t value) noexcept
 
 cdef enum:
+    TEXT = 0  # the kind of a key
+    PAYLOAD_PLAIN = 1 << 20  # what is not longer needs no further check of its size
+    ID_PLAIN = 1000
+    KEY_PLAIN = 4096
     FRAME = 13  # the kind of the key, and the sizes of id, key and headers
     SPARE = 1024
 
@@ -121,6 +128,46 @@ cdef int refuse_other(type receipt) except -1:
 cdef inline void set_item(object made, Py_ssize_t place, object item) noexcept:
     Py_INCREF(item)
     PyTuple_SET_ITEM(made, place, item)
+
+
+cdef inline object usual_entry(object partition, object key, object payload, object id, object header):
+    """An entry of text and bytes, as nearly all are; None for others, and for what is so long that its size is to be checked."""
+    cdef bytes data
+    if type(key) is not str or type(payload) is not bytes or header is not None:
+        return None
+    if PyBytes_GET_SIZE(payload) > PAYLOAD_PLAIN:
+        return None
+    if id is not None and not (
+        type(id) is str and PyUnicode_IS_ASCII(id) and 0 < PyUnicode_GET_LENGTH(id) <= ID_PLAIN
+    ):
+        return None
+    if PyUnicode_GET_LENGTH(key) > KEY_PLAIN:
+        return None
+    try:
+        data = PyUnicode_AsUTF8String(key)
+    except UnicodeEncodeError:  # a lone surrogate
+        return None
+    return partition, TEXT, data, id, payload, None
+
+
+def log_entry(object partition, object key, object payload, object id, object headers, object otherwise):
+    """An event as it is appended; `otherwise`, called with the same, makes those that are not text and bytes.
+
+    Returns
+    -------
+    tuple
+        (partition, kind, key, id, payload, headers)
+    """
+    entry = usual_entry(partition, key, payload, id, headers)
+    return otherwise(partition, key, payload, id, headers) if entry is None else entry
+
+
+def log_entries(list made, list partitions, object keys, object payloads, object ids, object headers, object otherwise):
+    """Append the entries of many events to a list, as `log_entry`; where one is refused, those before it are there."""
+    cdef object entry
+    for partition, key, payload, id, header in zip(partitions, keys, payloads, ids, headers):
+        entry = usual_entry(partition, key, payload, id, header)
+        made.append(otherwise(partition, key, payload, id, header) if entry is None else entry)
 
 
 def event_digest(int kind, bytes key, object id, bytes payload, str headers or None):

@@ -1,8 +1,13 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 _T = TypeVar("_T", bound=tuple[Any, ...])
 _Item = TypeVar("_Item")
+_E = TypeVar("_E")
+_K = TypeVar("_K")
+_P = TypeVar("_P")
+_I = TypeVar("_I")
+_H = TypeVar("_H")
 
 class _Lane(Protocol):
     seqs: list[int]
@@ -22,6 +27,18 @@ def append_rows(
     volume: list[int],
 ) -> list[_T]: ...
 def event_digest(kind: int, key: bytes, id: str | bytes | int | None, payload: bytes, headers: str | None) -> bytes: ...
+def log_entry(
+    partition: int, key: _K, payload: _P, id: _I, headers: _H, otherwise: Callable[[int, _K, _P, _I, _H], _E]
+) -> _E: ...
+def log_entries(
+    made: list[_E],
+    partitions: list[int],
+    keys: Iterable[_K],
+    payloads: Iterable[_P],
+    ids: Iterable[_I],
+    headers: Iterable[_H],
+    otherwise: Callable[[int, _K, _P, _I, _H], _E],
+) -> None: ...
 def first_faulty(rows: list[Any], after: int) -> int: ...
 def log_rows(
     entries: Sequence[tuple[int, int, bytes, str | bytes | int | None, bytes, str | None]],

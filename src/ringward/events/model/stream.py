@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ringward._core import log_entries, log_entry
 from ringward.checks import checked_int, checked_text
 from ringward.errors import ArgumentError, ArgumentTypeError, KeyValueError, RingwardError
-from ringward.events.model.event import ADDED, TEXT, Entry, EventId, EventKey, key_to_bytes
+from ringward.events.model.event import ADDED, Entry, EventId, EventKey, key_to_bytes
 from ringward.keys import XXH3, Family, hash_keys
 
 __all__ = ["PARTITIONS", "PAYLOAD_BYTES_MAX", "Stream", "added_headers", "body_of", "identity_of"]
@@ -25,6 +26,7 @@ _ID_MAX = 2**63 - 1
 _ID_SIZE_MAX = 1024
 _KEY_BYTES_MAX = 1 << 16
 _SHIFT = 64
+_NONE: Iterable[Any] = repeat(None)
 _FRAME = struct.Struct("<Biii").pack
 
 
@@ -75,7 +77,7 @@ class Stream:
 
     def entry(self, key: EventKey, payload: bytes, id: EventId | None, headers: Mapping[str, str] | None) -> Entry:
         """An event as it is appended."""
-        return next(_entries([self.partition_of(key)], [key], [payload], [id], [headers]))
+        return log_entry((self.hash(key) * self.partitions) >> _SHIFT, key, payload, id, headers, _entry)
 
     def entries(
         self,
@@ -94,7 +96,7 @@ class Stream:
                 raise ArgumentError(name, f"as many as the keys, {count}", len(column))
         entries: list[Entry] = []
         try:
-            entries.extend(_entries(partitions, keys, payloads, ids or repeat(None), headers or repeat(None)))
+            log_entries(entries, partitions, keys, payloads, ids or _NONE, headers or _NONE, _entry)
         except RingwardError as error:
             error.add_note(f"in the event at position {len(entries)}")
             raise
@@ -110,21 +112,16 @@ class Stream:
         return f"Stream(partitions={self.partitions}, hash={self.hash!r})"
 
 
-def _entries(
-    partitions: Iterable[int],
-    keys: Iterable[EventKey],
-    payloads: Iterable[bytes],
-    ids: Iterable[EventId | None],
-    headers: Iterable[Mapping[str, str] | None],
-) -> Iterator[Entry]:
-    # One loop, with what is usual in line: it takes a good part of the time of a bulk publish.
-    for partition, key, payload, id, header in zip(partitions, keys, payloads, ids, headers, strict=False):
-        kind, data = (TEXT, key.encode()) if type(key) is str else key_to_bytes(key)
-        if len(data) > _KEY_BYTES_MAX:
-            raise KeyValueError(f"key must be at most {_KEY_BYTES_MAX} bytes long (was {len(data)})")
-        body = payload if type(payload) is bytes and len(payload) <= PAYLOAD_BYTES_MAX else _checked_payload(payload)
-        tag = id if id is None or (type(id) is str and id.isascii() and 0 < len(id) < _ID_SIZE_MAX) else _checked_id(id)
-        yield partition, kind, data, tag, body, (None if header is None else _own_headers(header))
+def _entry(
+    partition: int, key: EventKey, payload: bytes, id: EventId | None, headers: Mapping[str, str] | None
+) -> Entry:
+    """What `log_entry` leaves to this: all checks, one by one."""
+    kind, data = key_to_bytes(key)
+    if len(data) > _KEY_BYTES_MAX:
+        raise KeyValueError(f"key must be at most {_KEY_BYTES_MAX} bytes long (was {len(data)})")
+    body = payload if type(payload) is bytes and len(payload) <= PAYLOAD_BYTES_MAX else _checked_payload(payload)
+    tag = None if id is None else _checked_id(id)
+    return partition, kind, data, tag, body, (None if headers is None else _own_headers(headers))
 
 
 def identity_of(kind: int, key: bytes, id: EventId | None, payload: bytes, headers: str | None) -> bytes:

@@ -60,7 +60,8 @@ class WallClock:
             self._doubted, self._since = ahead, passed
         elif passed - self._since >= DOUBT_S:
             self._ahead, self._doubted = ahead, None
-        return min(max(0.0, passed + self._ahead), AT_MOST_S)
+        said = passed + self._ahead
+        return said if 0.0 <= said <= AT_MOST_S else min(max(0.0, said), AT_MOST_S)
 
     def _jump(self) -> list[str]:
         if self._doubted is None:

@@ -7,6 +7,7 @@ import logging
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from threading import get_ident
@@ -126,8 +127,8 @@ class SqliteLog:
         """As `Store.append`."""
         # An id that is there already is a constraint that fails: then each id is looked up.
         receipts = self._writer.run(
-            lambda: self._append(producer, entries, all_new=True),
-            lambda: self._append(producer, entries, all_new=False),
+            partial(self._append, producer, entries, all_new=True),
+            partial(self._append, producer, entries, all_new=False),
             joins=True,
         )
         if receipts and self._writer.watch.in_turn != get_ident():  # or it may still be rolled back
@@ -135,7 +136,7 @@ class SqliteLog:
         return receipts
 
     def _append(self, producer: str, entries: Sequence[Entry], *, all_new: bool) -> list[Receipt]:
-        number, highest = self._producer(producer)
+        number, highest = self._writer.remembered.get(producer) or self._producer(producer)
         numbers = [entry[3] for entry in entries if type(entry[3]) is int]
         if numbers:
             all_new &= numbers[0] > highest and all(a < b for a, b in pairwise(numbers))
@@ -143,6 +144,7 @@ class SqliteLog:
         if numbers and max(numbers) > highest:
             sql = "UPDATE ringward_producers SET highest = ? WHERE number = ?"
             self._writer.connection.execute(sql, (max(numbers), number))
+            self._writer.remembered[producer] = number, max(numbers)
         self._writer.faults("appended")
         return receipts
 
@@ -156,10 +158,14 @@ class SqliteLog:
         number, highest = row
         if type(number) is not int or type(highest) is not int:
             refuse("producers", f"name {name!r}", "highest", "an integer", highest)
+        self._writer.remembered[name] = number, highest
         return number, highest
 
     def _tail(self) -> tuple[int, int, int, int]:
         """seq, at, volume and chain that the next row goes on from."""
+        known: tuple[int, int, int, int] | None = self._writer.remembered.get(_TAIL)
+        if known is not None:
+            return known
         execute = self._writer.connection.execute
         row: Any = execute(_TAIL).fetchone() or execute(_ANCHOR).fetchone()
         return tail_of(row)
@@ -170,7 +176,7 @@ class SqliteLog:
             raise self._writer.set_back(first, self._highest)
         at = max(before, self._log_time.stamp_at(int(self._clock() * 1000)))
         chain = _timed(chain % _WHOLE, before, at)
-        rows, receipts = log_rows(list(entries), Receipt, producer, first, at, volume, chain)
+        rows, receipts = log_rows(entries, Receipt, producer, first, at, volume, chain)
         connection = self._writer.connection
         before_all = connection.total_changes()
         connection.executemany(_APPEND, rows)
@@ -179,7 +185,12 @@ class SqliteLog:
             raise StoreFailedError(
                 "something other than ringward changes what is stored: look for triggers in the file"
             )
-        return Receipts(receipts, self._timely([(first + 1, *entries[0], at)])[0]) if len(entries) == 1 else receipts
+        if rows:
+            self._writer.remembered[_TAIL] = rows[-1][0], at, *rows[-1][5:7]
+        if len(rows) != 1:
+            return receipts
+        row = (first + 1, *entries[0], at)
+        return Receipts.of(receipts, self._timely([row])[0] if self._log_time.knots else row)
 
     def _append_slowly(self, producer: int, highest: int, entries: Sequence[Entry]) -> list[Receipt]:
         """Append the entries whose ids are new, and find those that are not."""
@@ -374,6 +385,7 @@ class SqliteLog:
 
     def _prune(self, limit: int) -> int:
         """Delete rows that all groups are past and need not be kept; of those whose ids are remembered, all but the id."""
+        self._writer.remembered.clear()
         self._keep_time()
         settings = Settings(**settings_of(self._look(_SETTINGS)))
         through = min(self._beyond(settings.retention), self._resolved())
