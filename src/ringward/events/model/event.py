@@ -124,18 +124,13 @@ class Receipt(NamedTuple):
 
 
 class Receipts(list[Receipt]):
-    """What a store says of a single event that it has appended, and that is new: the receipt, and as `row` its row."""
+    """What a store says of events that it has appended: the receipts; of a single one that is new also its row."""
 
     __slots__ = ("row",)
 
-    row: Row
-
-    @classmethod
-    def of(cls, receipts: Iterable[Receipt], row: Row) -> Receipts:
-        """The two together."""
-        made = cls(receipts)
-        made.row = row
-        return made
+    def __init__(self, receipts: Iterable[Receipt], row: Row | None = None) -> None:
+        list.__init__(self, receipts)
+        self.row = row
 
 
 class Delivery:

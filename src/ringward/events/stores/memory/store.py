@@ -190,7 +190,7 @@ class MemoryStore:
             *(entries, Receipt, _digest, seq, at, self._log, self._partition_logs),
             *(self._ids[producer], self._highest, producer, self._volume),
         )
-        return Receipts.of(receipts, self._log[-1]) if len(entries) == 1 else receipts
+        return Receipts(receipts, self._log[-1]) if len(entries) == 1 else receipts
 
     def _append_slowly(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
         """Find the entries whose ids are known, and append the others once none is at fault."""

@@ -190,7 +190,7 @@ class SqliteLog:
         if len(rows) != 1:
             return receipts
         row = (first + 1, *entries[0], at)
-        return Receipts.of(receipts, self._timely([row])[0] if self._log_time.knots else row)
+        return Receipts(receipts, self._timely([row])[0] if self._log_time.knots else row)
 
     def _append_slowly(self, producer: int, highest: int, entries: Sequence[Entry]) -> list[Receipt]:
         """Append the entries whose ids are new, and find those that are not."""
