@@ -8,6 +8,7 @@ import pytest
 
 from ringward._core import system_calls
 from ringward.events import Processor, Retention, SqliteStore
+from ringward.events.stores.sqlite import log
 
 
 def append(store, *numbers):
@@ -85,3 +86,12 @@ def test_what_a_handler_undoes_is_not_remembered(tmp_path):
         assert tried == [2, 2]
         assert p.publish("third", b"").seq == 3
         assert not p.store.verify()
+
+
+def test_no_name_of_a_producer_is_taken_for_where_the_log_ends(tmp_path):
+    """Both are remembered side by side, and the latter had a text for its name."""
+    with contextlib.closing(SqliteStore(tmp_path / "a.db")) as store:
+        for number in (1, 2, 3):
+            entry = store.stream.entry("k", b"x", number, None)
+            assert [receipt.seq for receipt in store.append(log._TAIL, [entry])] == [number]
+        assert not store.verify()

@@ -56,6 +56,7 @@ _ROW = "seq, partition, kind, key, id, payload, headers, at"
 _PARTITION = f"SELECT {_ROW} FROM ringward_log WHERE partition = ? AND seq > ? ORDER BY seq LIMIT ?"
 _SETTINGS = "SELECT name, value FROM ringward_settings"
 _ANCHOR = "SELECT seq, at, volume, chain FROM ringward_anchor"
+_END = 0  # among the names of producers: where the log ends, which no text can be
 _TAIL = (  # not a pruned one whose id is remembered
     "SELECT seq, at, volume, chain FROM ringward_log"
     " WHERE seq > (SELECT seq FROM ringward_anchor) ORDER BY seq DESC LIMIT 1"
@@ -163,7 +164,7 @@ class SqliteLog:
 
     def _tail(self) -> tuple[int, int, int, int]:
         """seq, at, volume and chain that the next row goes on from."""
-        known: tuple[int, int, int, int] | None = self._writer.remembered.get(_TAIL)
+        known: tuple[int, int, int, int] | None = self._writer.remembered.get(_END)
         if known is not None:
             return known
         execute = self._writer.connection.execute
@@ -186,7 +187,7 @@ class SqliteLog:
                 "something other than ringward changes what is stored: look for triggers in the file"
             )
         if rows:
-            self._writer.remembered[_TAIL] = rows[-1][0], at, *rows[-1][5:7]
+            self._writer.remembered[_END] = rows[-1][0], at, *rows[-1][5:7]
         if len(rows) != 1:
             return receipts
         row = (first + 1, *entries[0], at)
