@@ -158,11 +158,23 @@ class Table:
 
     def render(self, results: Results) -> str:
         """All rows of which something was measured."""
-        return table(self.head, [row.line(results) for row in self.rows if row.told(results)])
+        shown = [row for row in self.rows if row.told(results)]
+        return table(self.head, [row.line(results) for row in shown]) + elsewhere(shown, results)
 
     def missed(self, results: Results) -> list[str]:
         """The rows whose bound does not hold."""
         return [f"{self.marker}: {' | '.join(row.line(results))}" for row in self.rows if row.verdict(results) is False]
+
+
+def elsewhere(rows: Sequence[Row], results: Results) -> str:
+    """What is said of rows that were not measured where, or when, most of a table was."""
+    labels: dict[str, list[str]] = {}
+    for row in rows:
+        for name in sorted({results.machine(work)["machine"] for work in row.works() if work in results}):
+            labels.setdefault(name, []).append(row.label)
+    most = max(labels, key=lambda name: len(labels[name]), default="")
+    told = [f"{'; '.join(found)}: {name}." for name, found in labels.items() if name != most]
+    return "\n\n" + "\n".join(["Measured at another time or place:", *told]) if told else ""
 
 
 @dataclass(frozen=True, slots=True)
