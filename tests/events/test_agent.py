@@ -7,6 +7,7 @@ import threading
 from collections import deque
 
 import pytest
+from events.apart import Apart, Kept
 from events.stepwise import World, append, key_in, pair
 
 from ringward.errors import BackpressureError
@@ -183,8 +184,8 @@ def test_what_has_no_room_in_memory_is_read_later(make):
         receipts = process.store.append("p", [process.store.stream.entry("k", b"x", None, None)])
         process.driver.appended([receipt[:2] for receipt in receipts], receipts.row)
     process.tick()
-    (owned,) = [each for each in process.group.owned.values() if each.order]
-    assert len(owned.order) == 5
+    (owned,) = [each for each in process.group.owned.values() if each.offsets.order]
+    assert len(owned.offsets.order) == 5
     assert process.store.reads == []
     process.work()
     assert world.seqs() == list(range(1, 21))
@@ -213,48 +214,12 @@ def test_a_look_for_work_costs_no_more_for_many_members_that_have_none(make):
     assert len(world.effects) == 20
 
 
-class _Kept:
-    """A lock that knows which threads have it."""
-
-    def __init__(self):
-        self._lock = threading.RLock()
-        self.by = []
-
-    def __enter__(self):
-        self._lock.acquire()
-        self.by.append(threading.get_ident())
-
-    def __exit__(self, *_):
-        self.by.pop()
-        self._lock.release()
-
-
-class _Apart:
-    """A store that is asked by nobody who keeps the others out meanwhile."""
-
-    def __init__(self, store, lock):
-        self._store, self._lock = store, lock
-        self.asked = set()
-
-    def __getattr__(self, name):
-        found = getattr(self._store, name)
-        if not callable(found):
-            return found
-
-        def ask(*given, **named):
-            assert not self._lock.by, name
-            self.asked.add(name)
-            return found(*given, **named)
-
-        return ask
-
-
 def test_the_store_is_never_asked_with_the_lock_that_all_groups_share(make):
     # Whether other processes live was asked within it: a file lock each, while every worker waited.
     world = World(make)
     here, other = pair(world)
-    here.driver.lock = lock = _Kept()
-    here.store = here.driver.store = _Apart(here.store, lock)
+    here.driver.lock = here.driver.tail._lock = lock = Kept()
+    here.store = here.driver.store = here.driver.tail._store = Apart(here.store, lock)
     world.publish(other.store, 50)
     world.settle(other, here, seconds=1)
     here.driver.lose(list(here.group.owned))

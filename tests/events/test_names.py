@@ -1,6 +1,6 @@
 """Names of members that come once and never again: what is remembered of them has a bound."""
 
-from ringward.events.core import members
+from ringward.events.core import members, routing
 from ringward.events.core.members import Members
 from ringward.events.core.options import Options
 from ringward.events.model.stream import Stream
@@ -10,7 +10,8 @@ MOST = 50
 
 def test_who_is_long_gone_is_forgotten_and_begins_above_all_its_leases_when_it_comes_back(monkeypatch):
     """Each restart of a container left a name in the membership and in the router for ever."""
-    monkeypatch.setattr(members, "NAMES_MOST", MOST)
+    for module in (members, routing):
+        monkeypatch.setattr(module, "NAMES_MOST", MOST)
     membership, incarnations = None, {}
     for number in range(400):
         name, process = f"pod-{number % 150}", f"p{number}"
@@ -24,6 +25,6 @@ def test_who_is_long_gone_is_forgotten_and_begins_above_all_its_leases_when_it_c
         assert here.members[name].incarnation > incarnations.get(name, 0)
         incarnations[name] = here.members[name].incarnation
         assert len(membership.members) <= MOST
-        assert len(here._router) <= MOST
-        assert len(here._router.names) <= 4 * MOST + 1
+        assert len(here.routing._router) <= MOST
+        assert len(here.routing._router.names) <= 4 * MOST + 1
     assert len(incarnations) == 150

@@ -226,7 +226,7 @@ def test_when_what_was_put_off_cannot_be_stored_the_next_batch_is_given_back(wor
                 with process.driver.lock:
                     owned = process.group.owned[7]
                     owned.unsettled = True
-                    process.group._unsettled[7] = owned
+                    process.group.queues.unsettled[7] = owned
             return super()._write(name, group, items)
 
     process.driver.store = failing = Once(store.store)
@@ -234,7 +234,7 @@ def test_when_what_was_put_off_cannot_be_stored_the_next_batch_is_given_back(wor
         process.runner.run(batch, more=True)
     assert [name for name, _ in failing.writes] == ["settle", "settle"]
     assert process.group.batches == {}
-    assert process.group.owned[late].flying == 0
+    assert process.group.owned[late].offsets.flying == 0
     process.driver.store = store
     world.settle(process, seconds=2)
     assert sorted(world.seqs()) == [1, 2, 3]

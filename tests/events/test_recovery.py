@@ -12,8 +12,8 @@ from events.stepwise import World, append, appended, key_in, successor, two_keys
 from waiting import until
 
 from ringward.events import GiveBack, MemoryStore, Options, Processor, Retry, SqliteStore, Stream
-from ringward.events.core.fetcher import Fetcher
 from ringward.events.core.suspect_gate import ALONE_S, SuspectGate
+from ringward.events.core.work_queues import WorkQueues
 from ringward.events.model.partition_state import NEW
 from ringward.events.model.store import Settlement
 
@@ -176,7 +176,7 @@ def test_marks_in_several_ranges_come_back_and_one_range_is_two_numbers(tmp_path
 
 def test_where_keys_are_handled_at_once_the_first_of_each_is_begun(world):
     process = world.process(options=Options(batch=16, batch_least=1))
-    process.group.concurrent = True
+    process.group.dispatcher.concurrent = True
     one, two = two_keys(process.store)
     seqs = append(process.store, one, one, two, one, two)
     process.tick()
@@ -341,7 +341,7 @@ def test_large_payloads_are_not_kept_for_who_does_not_look():
     for size in (10, 100_000):
         (receipt,) = receipts = store.append("p", [store.stream.entry("key", b"x" * size, None, None)])
         process.driver.appended([receipt[:2]], receipts.row)
-    assert [row is not None for _, row in process.driver._told] == [True, False]
+    assert [row is not None for _, row in process.driver.tail._appended] == [True, False]
 
 
 # --- what a tick costs
@@ -356,8 +356,8 @@ def test_a_tick_looks_at_what_is_due_only(monkeypatch):
     process.tick()
     process.work()
     queued = []
-    right = Fetcher._queue
-    monkeypatch.setattr(Fetcher, "_queue", lambda self, owned: (queued.append(owned), right(self, owned)))
+    right = WorkQueues.put
+    monkeypatch.setattr(WorkQueues, "put", lambda self, owned: (queued.append(owned), right(self, owned)))
     due = process.group.next_due
     assert 0 < due - world.clock <= 0.1
     process.tick()
@@ -544,7 +544,7 @@ def test_a_member_hangs_as_long_as_any_of_its_handlers_does(world):
     for batch in batches:
         process.group._hangs(batch)
     local = process.group.members.local[batches[0].member]
-    process.group._abandon(batches[0])
+    process.group._leave_behind(batches[0])
     assert local.hung
-    process.group._abandon(batches[1])
+    process.group._leave_behind(batches[1])
     assert not local.hung

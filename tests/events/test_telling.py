@@ -12,13 +12,13 @@ from events.stepwise import World
 from waiting import until
 
 from ringward.events import MemoryStore, Options, Processor, Stream
-from ringward.events.core import fetcher, group
-from ringward.events.core import owned_partition as owned
-from ringward.events.engine import driver
+from ringward.events.core import dispatcher, fetcher, group, offset_tracker, owned_partition, work_queues
+from ringward.events.engine import consumers, driver, tail
 from ringward.events.engine.troubles import Troubles
 from ringward.events.engine.worker_pool import WorkerPool, _Sleepers
 
-FILES = {module.__file__ for module in (driver, group, owned, fetcher)}
+CORE = (dispatcher, fetcher, group, offset_tracker, owned_partition, work_queues)
+FILES = {module.__file__ for module in (*CORE, consumers, driver, tail)}
 
 
 def interrupted(call, at, traced):
@@ -81,7 +81,7 @@ def test_whatever_line_of_taking_in_is_interrupted_the_event_is_handled(told):
     world = World(lambda: store)
     process = world.process(store)
     process.work()
-    code, at, more = owned.OwnedPartition.fetched.__code__, 0, True
+    code, at, more = owned_partition.OwnedPartition.fetched.__code__, 0, True
     while more:
         receipts = store.append("p", [store.stream.entry("key", b"x", None, None)])
         if told:
@@ -104,7 +104,7 @@ def test_what_is_published_while_nobody_looks_is_bounded_in_memory_and_handled()
     for _ in range(10_000):
         receipts = store.append("p", [store.stream.entry("key", b"x", None, None)])
         process.driver.appended([receipt[:2] for receipt in receipts], receipts.row)
-    assert len(process.driver._told) < 10_000
+    assert len(process.driver.tail._appended) < 10_000
     process.tick()
     process.work()
     assert world.seqs() == list(range(1, 10_001))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ringward.checks import checked_float, checked_int
 from ringward.errors import ArgumentError, StoreClosedError
-from ringward.events.core.members import RouterLike
 from ringward.events.core.options import Options
+from ringward.events.core.routing import RouterLike
 from ringward.events.engine.callables import check_coroutine_handler
 from ringward.events.engine.coroutines import AsyncHandler, refuse_inside
 from ringward.events.engine.engine import STOP_S, Engine

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
+from ringward.events.model.event import AT
+from ringward.events.model.membership import lease_of
 from ringward.events.model.store import Store
 from ringward.events.texts import Texts
 from ringward.texts import neutral, shortened
@@ -194,8 +196,8 @@ def stored_of(store: Store, name: str, tail: int) -> _Stored:
     """How a group is, as far as the store can tell."""
     membership, dead_letters, lowest = store.membership(name), store.dead_letters(name), store.lowest_unresolved(name)
     # What waits behind dead letters only is below the cursor.
-    since = next((row[7] for row in store.rows([lowest])), None) if lowest <= tail else None
+    since = next((row[AT] for row in store.rows([lowest])), None) if lowest <= tail else None
     members = () if membership is None else membership.members
-    up: dict[str | None, str] = {f"{name}#{member.incarnation}": name for name, member in members if member.up}
+    up: dict[str | None, str] = {lease_of(name, member.incarnation): name for name, member in members if member.up}
     dead = sum(dead_letter.state == "dead" for dead_letter in dead_letters)
     return _Stored(dead, len(dead_letters) - dead, lowest, since, up)

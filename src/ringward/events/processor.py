@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ringward.checks import checked_float
 from ringward.errors import ArgumentError, StoreClosedError
-from ringward.events.core.members import RouterLike
 from ringward.events.core.options import Options
+from ringward.events.core.routing import RouterLike
 from ringward.events.engine.admission import UNRESOLVED_BYTES, UNRESOLVED_COUNT
 from ringward.events.engine.callables import check_handler
 from ringward.events.engine.engine import STOP_S, Engine

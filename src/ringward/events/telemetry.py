@@ -18,7 +18,7 @@ import ringward
 from ringward.events import aio
 from ringward.events.engine.engine import Engine
 from ringward.events.hooks import Hooks
-from ringward.events.model.event import Event, Receipt
+from ringward.events.model.event import PAYLOAD, ROW, Event, Receipt
 from ringward.events.model.notifications import Claimed, Died, Fenced, Released, Retried
 from ringward.events.processor import Processor
 from ringward.events.reports import GroupStats
@@ -161,7 +161,7 @@ class OpenTelemetry(Hooks):
                 **about,
                 "messaging.destination.partition.id": str(event.partition),
                 "messaging.message.id": str(event.seq),
-                "messaging.message.body.size": len(event[0][5]),
+                "messaging.message.body.size": len(event[ROW][PAYLOAD]),
                 "ringward.events.attempt": event.attempt,
                 "ringward.events.epoch": event.epoch,
             },

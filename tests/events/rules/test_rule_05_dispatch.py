@@ -71,7 +71,7 @@ def test_rule_5_the_window_bounds_what_is_held(make):
     for _ in range(20):
         world.advance(0.05, process)
         process.work()
-    assert len(process.group.owned[3].order) <= 70
+    assert len(process.group.owned[3].offsets.order) <= 70
     batch.note(event[0], None)
     process.driver.finish(batch, world.clock)
     world.settle(process, seconds=1)

@@ -107,7 +107,7 @@ def test_rule_8_a_parked_event_is_resolved_only_once_its_letter_is_stored(world)
     later = append(process.store, one, two)
     process.tick()
     process.driver._fill("member-1")
-    assert process.group.owned[3].parked
+    assert process.group.owned[3].owes_dead_letters
     process.take()
     stored = process.store.states("g")[3]
     assert stored.resolved(later[0]) <= (

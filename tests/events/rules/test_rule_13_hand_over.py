@@ -43,7 +43,7 @@ def test_rule_13_a_key_that_dies_during_the_hand_over_is_parked_without_gaps(wor
     first.driver._fill("member-1")  # some of those that wait are ready, the last ones not
     assert len(first.group.owned[partition].ready) == 20
     first.group.leave("member-1")
-    first.group.owned[partition].attempts[event.seq] = 4
+    first.group.owned[partition].offsets.attempts[event.seq] = 4
     batch.note(event[0], "ValueError")
     first.driver.finish(batch, world.clock)
     parked = {dead_letter.seq for dead_letter in first.store.dead_letters("g")}
@@ -63,6 +63,6 @@ def test_rule_13_what_is_given_back_is_no_suspect(world):
     first.group.leave("member-1")
     for _ in range(3):
         world.advance(0.1, first, second)
-    assert not any(owned.suspects for owned in second.group.owned.values())
+    assert not any(owned.offsets.suspects for owned in second.group.owned.values())
     batch = second.take()
     assert not batch.alone

@@ -10,6 +10,7 @@ from unittest.mock import patch
 from events.worlds.run import run
 
 from ringward.events.core.batch import Batch
+from ringward.events.core.dispatcher import Dispatcher
 from ringward.events.core.fetcher import Fetcher
 from ringward.events.core.group import Group
 from ringward.events.core.key_queue import FREE
@@ -185,16 +186,16 @@ def redrive_without_raising_the_epoch(right):
 # --- the state machine: dispatch, attempts, dead letters
 
 
-@mutant(OffsetTracker, "next_state")
+@mutant(OffsetTracker, "advance")
 def cursor_over_a_gap(right):
     """The cursor moves to the last event that was read, past unresolved ones."""
 
-    def next_state(self, owner):
+    def advance(self, owner):
         right(self, owner)
         self.state = self.state._replace(cursor=max(self.state.cursor, self.position))
         return self.state
 
-    return next_state
+    return advance
 
 
 @mutant(OwnedPartition, "_sort_in")
@@ -203,8 +204,8 @@ def a_parked_key_is_ignored(right):
 
     def sort_in(self, row):
         queue = self.queues.get(row[3])
-        if queue is not None and queue.dead_letters and not self.claimed.resolved(row[0]):
-            self.order.append(row[0])
+        if queue is not None and queue.dead_letters and not self.offsets.claimed.resolved(row[0]):
+            self.offsets.order.append(row[0])
             self.ready.append(row)
         else:
             right(self, row)
@@ -212,7 +213,7 @@ def a_parked_key_is_ignored(right):
     return sort_in
 
 
-@mutant(Group, "_owes_dead_letters")
+@mutant(Dispatcher, "_owes_dead_letters")
 def a_mark_before_its_letters(right):
     """A mark resolves parked events before their entries in the dead-letter queue are stored."""
     return lambda self, owned: False
@@ -223,9 +224,10 @@ def attempts_are_not_counted(right):
     """Each retry counts as the first."""
 
     def failed(self, row, error, now, chance):
-        right(self, row, error, now, chance)
-        if row[0] in self.attempts:
-            self.attempts[row[0]] = 0
+        count = right(self, row, error, now, chance)
+        if row[0] in self.offsets.attempts:
+            self.offsets.attempts[row[0]] = 0
+        return count
 
     return failed
 
@@ -235,13 +237,13 @@ def dead_before_the_last_attempt(right):
     """An event is dead one attempt too soon."""
 
     def failed(self, row, error, now, chance):
-        self.attempts[row[0]] = self.attempts.get(row[0], 0) + 1
-        right(self, row, error, now, chance)
+        self.offsets.count_attempt(row[0])
+        return right(self, row, error, now, chance)
 
     return failed
 
 
-@mutant(OffsetTracker, "_in_suspect_range")
+@mutant(OffsetTracker, "in_suspect_range")
 def suspects_are_not_suspected(right):
     """After a crash, suspects are delivered with other events, and nothing is charged."""
     return lambda self, seq: False
@@ -279,17 +281,17 @@ def others_beside_a_suspect_at_once(right):
     return let_others
 
 
-@mutant(OffsetTracker, "next_state", fates={"kills": 40}, trouble=0.03, chaos=0.3, partitions=1)
+@mutant(OffsetTracker, "advance", fates={"kills": 40}, trouble=0.03, chaos=0.3, partitions=1)
 def marks_forget_suspects(right):
     """A suspect that is not in flight loses its mark, so a second crash clears it."""
 
-    def next_state(self, owner):
+    def advance(self, owner):
         right(self, owner)
         if not self.flying:
             self.state = self.state._replace(in_flight=())
         return self.state
 
-    return next_state
+    return advance
 
 
 @mutant(OwnedPartition, "_adopt")
@@ -342,8 +344,8 @@ def marks_up_to_the_last_row(right):
 
     def take(self, limit, batch, a_key):
         events = right(self, limit, batch, a_key)
-        self.begun -= {row[0] for row, _ in events}
-        self.span = (events[0][0][0], events[-1][0][0])
+        self.offsets.begun -= {row[0] for row, _ in events}
+        self.offsets.span = (events[0][0][0], events[-1][0][0])
         return events
 
     return take
@@ -366,7 +368,7 @@ def released_while_in_flight(right):
     def releases(self):
         for owned in self.owned.values():
             if owned.draining:
-                owned.flying = 0
+                owned.offsets.flying = 0
         return right(self)
 
     return releases
@@ -378,9 +380,7 @@ def who_was_fenced_goes_on(right):
 
     def surveyed(self, states):
         held = dict(self.owned)
-        same = {
-            p: d if p not in held else PartitionState(*d)._replace(epoch=held[p].state.epoch) for p, d in states.items()
-        }
+        same = {p: d if p not in held else PartitionState(*d)._replace(epoch=held[p].epoch) for p, d in states.items()}
         return right(self, same)
 
     return surveyed
@@ -395,9 +395,8 @@ def the_next_batch_is_not_marked(right):
         if following is not None and settlements:
             left = {partition for partition, _ in following.marks} - {row[1] for row in done}
             for partition in left:
-                self.owned[partition].state = self.owned[partition].state._replace(
-                    revision=self.owned[partition].state.revision - 1
-                )
+                offsets = self.owned[partition].offsets
+                offsets.state = offsets.state._replace(revision=offsets.state.revision - 1)
             settlements = [each for each in settlements if each.partition not in left]
         return settlements, following
 
@@ -409,7 +408,7 @@ def the_next_batch_begins_before_letters_are_stored(right):
     """The next batch is marked while its partition still has dead letters to store."""
 
     def finish_and_take(self, batch, done, *more):
-        with patch.object(Group, "_owes_dead_letters", lambda self, owned: False):
+        with patch.object(Dispatcher, "_owes_dead_letters", lambda self, owned: False):
             return right(self, batch, done, *more)
 
     return finish_and_take
@@ -434,7 +433,7 @@ def what_was_not_read_is_forgotten(right):
 # --- members
 
 
-@mutant(Members, "_dead")
+@mutant(Members, "_expired")
 def leases_never_end(right):
     """Only a process whose lock is free counts as dead."""
 
@@ -445,7 +444,7 @@ def leases_never_end(right):
     return dead
 
 
-@mutant(Members, "_dead")
+@mutant(Members, "_expired")
 def leases_end_too_early(right):
     """A member counts as dead after a third of the lease time."""
 

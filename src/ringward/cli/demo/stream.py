@@ -21,6 +21,7 @@ import ringward as rw
 from ringward.cli.cleanup import cleaned_on_signals
 from ringward.cli.demo import logbook
 from ringward.events import Processor
+from ringward.events.model.membership import member_of
 
 __all__ = ["Streamed", "streamed"]
 
@@ -171,7 +172,7 @@ def _until(so: Callable[[], bool], workers: Any) -> None:
 def _owners(processor: Processor) -> dict[int, str]:
     """Partition → member that has claimed it."""
     states = processor.store.states(GROUP)
-    return {partition: state.owner.rpartition("#")[0] for partition, state in states.items() if state.owner is not None}
+    return {partition: member_of(state.owner) for partition, state in states.items() if state.owner is not None}
 
 
 def _joined(processor: Processor, members: Sequence[str]) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
+from operator import itemgetter
 
-from ringward.events.model.event import Row
+from ringward.events.model.event import KEY, PARTITION, ROW, SEQ, Row
 from ringward.events.model.partition_state import PartitionState
 
 __all__ = ["Batch"]
+
+_key_of = itemgetter(PARTITION, KEY)  # keys of different partitions are different ones
 
 
 class Batch:
@@ -42,8 +45,8 @@ class Batch:
     """
 
     __slots__ = (
-        *("_stopped", "abandoned", "alone", "began", "count", "done", "ended", "epochs", "events", "failed", "gated"),
-        *("hung", "left", "marks", "member", "open", "since", "size", "slow", "waited_s", "waits"),
+        *("_stopped", "alone", "began", "count", "done", "ended", "epochs", "events", "failed", "gated"),
+        *("hung", "left", "left_behind", "marks", "member", "open", "since", "size", "slow", "waited_s", "waits"),
     )
 
     def __init__(self, member: str, *, alone: bool, now: float) -> None:
@@ -58,7 +61,7 @@ class Batch:
         self.gated = True  # whether it counts at the gate
         self.slow = False
         self.hung = False
-        self.abandoned = False
+        self.left_behind = False
         self.left = -1  # how many events were left when it was last looked at, and since when
         self.since = now
         self.count = self.size = 0
@@ -76,19 +79,48 @@ class Batch:
                 event = events.popleft()
             except IndexError:  # taken back between the two
                 return
-            if not stopped or (event[0][1], event[0][3]) not in stopped:
+            if not stopped or _key_of(event[ROW]) not in stopped:
                 yield event
+
+    def forget(self, partition: int) -> None:
+        """A partition is somebody else's: let nothing of it begin, and take no outcome of it."""
+        rest = self._drained()
+        self.open = {seq: row for seq, row in self.open.items() if row[PARTITION] != partition}
+        self.events.extend((row, attempt) for row, attempt in rest if row[PARTITION] != partition)
+
+    def take_back(self) -> defaultdict[int, list[Row]]:
+        """Let nothing more begin; what had not, by partition."""
+        rest: defaultdict[int, list[Row]] = defaultdict(list)
+        for row, _ in self._drained():
+            if self.open.pop(row[SEQ], None) is not None:
+                rest[row[PARTITION]].append(row)
+        return rest
+
+    def _drained(self) -> list[tuple[Row, int]]:
+        """Take all off, also while another thread takes from the left: each goes to one of the two."""
+        rest: list[tuple[Row, int]] = []
+        while True:
+            try:
+                rest.append(self.events.pop())
+            except IndexError:
+                rest.reverse()
+                return rest
+
+    def open_by_partition(self) -> defaultdict[int, list[Row]]:
+        """What is not settled."""
+        found: defaultdict[int, list[Row]] = defaultdict(list)
+        for row in self.open.values():
+            found[row[PARTITION]].append(row)
+        return found
 
     def running(self) -> list[int]:
         """The seqs that a handler is with: taken off, and without an outcome."""
-        over = {row[0] for row, _ in [*self.events, *self.failed]}.union(row[0] for row in list(self.done))
-        return [
-            seq for seq, row in list(self.open.items()) if seq not in over and (row[1], row[3]) not in self._stopped
-        ]
+        over = {row[SEQ] for row, _ in [*self.events, *self.failed]}.union(row[SEQ] for row in list(self.done))
+        return [seq for seq, row in list(self.open.items()) if seq not in over and _key_of(row) not in self._stopped]
 
     def stop_key(self, row: Row) -> None:
         """An event failed: what follows of its key has to wait."""
-        self._stopped.add((row[1], row[3]))
+        self._stopped.add(_key_of(row))
 
     def note(self, row: Row, error: str | None) -> None:
         """Say what became of an event."""

@@ -1,16 +1,16 @@
-"""`Fetcher`: the partitions that a process holds of a group, what is read of them, and where each waits for what is next."""
+"""`Fetcher`: what is to be read of the partitions that a process holds of a group, and what was."""
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 
 from ringward.events.core.effects import Read, Waits
 from ringward.events.core.options import Options
 from ringward.events.core.owned_partition import OwnedPartition
 from ringward.events.core.stock import Stock
-from ringward.events.model.event import Row
+from ringward.events.core.work_queues import WorkQueues
+from ringward.events.model.event import PARTITION, SEQ, Row
 
 __all__ = ["Fetcher"]
 
@@ -19,100 +19,46 @@ _READ_LEAST = 50  # rows that a read asks for, however small the batches are
 
 
 class Fetcher:
-    """Holdings of one group, each in the queues of its member where there is something to do for it."""
+    """Says what to read from the store, and takes in what was read.
 
-    def __init__(self, options: Options, *, durable: bool) -> None:
-        self.options = options
-        self.owned: dict[int, OwnedPartition] = {}
-        self.stock = Stock(options.prefetch_bytes if durable else None)
+    Parameters
+    ----------
+    options : Options
+    owned : dict of int to OwnedPartition
+        Those that are held, as the group changes them.
+    stock : Stock
+    queues : WorkQueues
+    """
+
+    def __init__(self, options: Options, owned: Mapping[int, OwnedPartition], stock: Stock, queues: WorkQueues) -> None:
+        self._owned = owned
+        self._stock = stock
+        self._queues = queues
         self._read_limit = min(max(options.batch, _READ_LEAST), options.window)
-        self._reading: defaultdict[str, deque[OwnedPartition]] = defaultdict(deque)
-        self._running: defaultdict[str, deque[OwnedPartition]] = defaultdict(deque)
-        self._alone: defaultdict[str, deque[OwnedPartition]] = defaultdict(deque)
-        self._unsure = False
-        self._unsettled: dict[int, OwnedPartition] = {}  # with something to store that no batch will bring along
-
-    def _forget(self, partition: int) -> OwnedPartition | None:
-        owned = self.owned.pop(partition, None)
-        if owned is not None:
-            owned.forget()
-        return owned
 
     def appended(self, heads: Iterable[tuple[int, int]]) -> None:
         """(seq, partition) of events that are in the log now."""
-        held = self.owned
-        for seq, partition in heads:
+        held = self._owned
+        highest = {partition: seq for seq, partition in sorted(heads)}  # those of repeated ids are in no order
+        for partition, seq in highest.items():
             owned = held.get(partition)
-            if owned is not None and seq > owned.known:
-                owned.known = seq
-                if not owned.queued_read and owned.wants_more:
-                    self._queue_to_read(owned)
+            if owned is not None and owned.expect(seq):
+                self._queues.put_to_read(owned)
 
     def accepted(self, row: Row) -> None:
         """An event is in the log, and all before are known: where it is the next to be read, it need not be."""
-        owned = self.owned.get(row[1])
-        if owned is None or row[0] <= owned.position:
+        owned = self._owned.get(row[PARTITION])
+        if owned is None or row[SEQ] <= owned.position:
             return
-        caught_up = not owned.fresh and owned.known <= owned.position and self.stock.has_room
-        owned.known = max(owned.known, row[0])
+        caught_up = owned.caught_up and self._stock.has_room
+        owned.expect(row[SEQ])
         try:
             if caught_up and owned.wants_more:
                 owned.fetched([row], owned.position, 2)
-            self._queue(owned)
-        except BaseException:  # it is unknown who is in a queue
-            self._unsure = True
+            self._queues.put(owned)
+        except BaseException:
+            self._queues.doubt()
             raise
-
-    def _queue(self, owned: OwnedPartition) -> None:
-        """Put an owned partition where it is found when there is something to do."""
-        if not owned.queued_read and (owned.asking or owned.wants_more):
-            self._queue_to_read(owned)
-        if owned.alone and not owned.queued_alone:
-            owned.queued_alone = True
-            self._alone[owned.member].append(owned)
-        if owned.batch is not None:
-            return
-        if owned.ready and not owned.queued_run:
-            owned.queued_run = True
-            self._running[owned.member].append(owned)
-        if owned.unsettled:
-            self._unsettled[owned.partition] = owned
-
-    def _queue_to_read(self, owned: OwnedPartition) -> None:
-        owned.queued_read = True
-        self._reading[owned.member].append(owned)
-
-    def _wake(self, now: float) -> None:
-        """Queue those that have a key whose wait is over; and all, when it is unknown who is in a queue."""
-        if self._unsure:
-            self._unsure = False
-            for owned in self.owned.values():
-                self._queue(owned)
-        for partition, key in self.stock.due(now):
-            if (waiting := self.owned.get(partition)) is not None:
-                waiting.wake(key, now)
-                self._queue(waiting)
-
-    def busy(self) -> list[str]:
-        """The members who have something in a queue; those who have nothing cost the next look nothing."""
-        found: dict[str, None] = {}
-        for queues in (self._alone, self._running, self._reading):
-            for member, queue in list(queues.items()):
-                if queue:
-                    found[member] = None
-                else:
-                    del queues[member]
-        return list(found)
-
-    def has_some(self, member: str) -> bool:
-        """Whether there are rows to hand out, or may be."""
-        return bool(self._running[member] or self._alone[member])
-
-    @property
-    def queued(self) -> int:
-        """How many owned partitions have something to do that can be begun now."""
-        queues = (*self._reading.values(), *self._running.values(), *self._alone.values())
-        return sum(map(len, queues)) + bool(self._unsettled)
 
     def waits(self, member: str, room: int) -> Waits:
         """What a member needs from the store, of no more partitions than there is room for rows.
@@ -122,16 +68,15 @@ class Fetcher:
         reads: list[Read] = []
         rows: dict[int, list[int]] = {}
         dead_letters: dict[int, list[int]] = {}
-        queue, size = self._reading[member], self.stock.room
+        queue, size = self._queues.to_read[member], self._stock.room
         most = _READS
-        if not self.stock.has_room:
-            most = 0 if self.has_some(member) else 1
-        left = self.stock.rows
+        if not self._stock.has_room:
+            most = 0 if self._queues.can_run(member) else 1
+        left = self._stock.rows_max
         for _ in range(min(len(queue), most, room)):
             if left <= 0:
                 break
-            owned = queue.popleft()
-            owned.queued_read = False
+            owned, _ = queue.popitem(last=False)
             if owned.draining or not owned.held:
                 continue
             if owned.asking:
@@ -142,29 +87,39 @@ class Fetcher:
             if owned.wants_more and left > 0:  # otherwise it is queued again with what it asked for
                 reads.append((owned.partition, owned.position, self._read_limit, owned.known))
         if size is not None:
-            size = max(1, min(size, left * self.stock.largest) if rows or dead_letters else size)
+            size = max(1, min(size, left * self._stock.largest) if rows or dead_letters else size)
         return Waits(reads, rows, dead_letters, size)
 
     def fetched(self, reads: Sequence[Read], found: Sequence[Sequence[Row]]) -> None:
         """What was read, as it was asked for; reads that were left out are asked for again."""
         try:
             for (partition, after, limit, known), rows in zip_longest(reads, found):
-                owned = self.owned.get(partition)
+                owned = self._owned.get(partition)
                 if owned is not None:
                     if rows is not None:
                         owned.fetched(rows, after, limit, known)
-                    self._queue(owned)
-        except BaseException:  # it is unknown who is in a queue
-            self._unsure = True
+                    self._queues.put(owned)
+        except BaseException:
+            self._queues.doubt()
             raise
 
     def recalled(self, partition: int, rows: Iterable[Row]) -> None:
         """Rows that were asked for by seq were read; all of a partition at once."""
-        owned = self.owned.get(partition)
+        owned = self._owned.get(partition)
         if owned is not None:
             try:
-                owned.recalled({row[0]: row for row in rows})
-                self._queue(owned)
-            except BaseException:  # it is unknown who is in a queue
-                self._unsure = True
+                owned.recalled({row[SEQ]: row for row in rows})
+                self._queues.put(owned)
+            except BaseException:
+                self._queues.doubt()
                 raise
+
+    def wake(self, now: float) -> None:
+        """Queue those that have a key whose wait is over; and all, when it is unknown who is in a queue."""
+        if self._queues.take_doubt():
+            for owned in self._owned.values():
+                self._queues.put(owned)
+        for partition, key in self._stock.due(now):
+            if (waiting := self._owned.get(partition)) is not None:
+                waiting.wake(key, now)
+                self._queues.put(waiting)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import starmap
 from typing import Literal
@@ -11,16 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ringward.events.core.batch import Batch
+from ringward.events.core.dispatcher import Dispatcher
 from ringward.events.core.effects import Claim, Effect, Release
 from ringward.events.core.fetcher import Fetcher
-from ringward.events.core.members import Members, RouterLike
+from ringward.events.core.members import Members
 from ringward.events.core.options import Options
 from ringward.events.core.owned_partition import OwnedPartition
-from ringward.events.core.pace import Pace
+from ringward.events.core.routing import RouterLike
+from ringward.events.core.stock import Stock
 from ringward.events.core.suspect_gate import SuspectGate
+from ringward.events.core.work_queues import WorkQueues
 from ringward.events.model.dead_letter import DeadLetter
-from ringward.events.model.event import Row
-from ringward.events.model.membership import Membership
+from ringward.events.model.event import KEY, PARTITION, SEQ, Row
+from ringward.events.model.membership import Membership, member_of
 from ringward.events.model.notifications import Claimed, Died, Fenced, Notification, Released, Retried
 from ringward.events.model.partition_state import PartitionState
 from ringward.events.model.store import Hint, Settlement
@@ -28,7 +31,7 @@ from ringward.events.model.store import Hint, Settlement
 __all__ = ["Group"]
 
 
-class Group(Fetcher):
+class Group:
     """What one process knows of a group, and decides for it.
 
     Nothing here does I/O, reads a clock or starts a thread; `GroupDriver` does what it says. Every method is to be
@@ -71,19 +74,22 @@ class Group(Fetcher):
         concurrent: bool = False,
         presence: Literal["proof", "hint"] | None = "proof",
     ) -> None:
-        super().__init__(options, durable=durable)
         self.name = name
+        self.options = options
+        self.owned: dict[int, OwnedPartition] = {}
+        self.stock = Stock(options.prefetch_bytes if durable else None)
+        self.queues = WorkQueues()
+        self.fetcher = Fetcher(options, self.owned, self.stock, self.queues)
         self.members = Members(process, middles, router, options, presence)
         self.batches: dict[Batch, None] = {}  # in the order in which they were handed out
         self._write_transactions: set[Batch] = (
             set()
         )  # those that have the write transaction of the store, or wait for it
-        self.pace = Pace(options)
         self.retries = self.deaths = self.takeovers = self.fenced = self.handled_count = 0
-        self._gate = gate or SuspectGate()
+        self.dispatcher = Dispatcher(
+            name, options, self.queues, gate or SuspectGate(), self._busy, durable=durable, concurrent=concurrent
+        )
         self._chance = chance
-        self._durable = durable
-        self.concurrent = concurrent
         self._notifications: list[Notification] = []
         self._lately_fenced: list[int] = []
         self._draining: dict[int, OwnedPartition] = {}
@@ -106,12 +112,12 @@ class Group(Fetcher):
         if self.members.membership is not before:
             self._follow_membership()
         for batch in list(self.batches):
-            self._look_at(batch, now)
+            self._watch(batch, now)
         full, self.stock.full = self.stock.full, self.stock.dead_letters >= self.options.dead_letters_max
-        self._unsure |= full and not self.stock.full  # those who would read were not queued
-        self._wake(now)
-        if not self._suspects_wait():
-            self._gate.forgo(self.name)
+        if full and not self.stock.full:
+            self.queues.doubt()  # those who would read were not queued
+        self.fetcher.wake(now)
+        self.dispatcher.forgo()
         return [*self._releases(), *([change] if change is not None else [])]
 
     def _owning_members(self) -> set[str]:
@@ -120,18 +126,10 @@ class Group(Fetcher):
             return set()
         return {owned.member for owned in self.owned.values()}
 
-    def _suspects_wait(self) -> bool:
-        return any(owned.held and owned.alone for queue in self._alone.values() for owned in queue)
-
     @property
     def next_due(self) -> float | None:
         """When the next tick has something to do, but for members: a wait that ends, or a handler that is slow by then."""
-        waits = [
-            self.stock.next_due,
-            self._gate.due(alone=True) if self._suspects_wait() else None,
-            self._gate.due(alone=False) if any(self._running.values()) else None,
-        ]
-        dues = [due for due in waits if due is not None]
+        dues = [due for due in (self.stock.next_due, *self.dispatcher.dues()) if due is not None]
         for batch in self.batches:
             if not batch.slow:
                 dues.append(batch.since + self.options.slow_s)
@@ -168,9 +166,8 @@ class Group(Fetcher):
     def _releases(self) -> list[Effect]:
         owners: dict[int, PartitionState] = {}
         for partition, owned in self._draining.items():
-            if not owned.flying and not owned.writing and not owned.owes_dead_letters:
-                owned.writing = True
-                owners[partition] = owned.next_state(None)
+            if not owned.offsets.flying and not owned.writing and not owned.owes_dead_letters:
+                owners[partition] = owned.give_up()
         return [Release(owners)] if owners else []
 
     def released(self, partitions: Iterable[int], stale: Iterable[int] = ()) -> None:
@@ -179,7 +176,7 @@ class Group(Fetcher):
             self._fence(partition)
         gone = []
         for partition in partitions:
-            owned = self._forget(partition)
+            owned = self._remove(partition)
             if owned is not None:
                 self._count(owned)
                 gone.append(partition)
@@ -194,16 +191,19 @@ class Group(Fetcher):
             self._routed, self._missing = wanted, set(wanted - self.owned.keys())
         return bool(self._missing)
 
-    def _forget(self, partition: int) -> OwnedPartition | None:
+    def _remove(self, partition: int) -> OwnedPartition | None:
         self._draining.pop(partition, None)
         if partition in self._routed:
             self._missing.add(partition)
-        return super()._forget(partition)
+        owned = self.owned.pop(partition, None)
+        if owned is not None:
+            owned.forget()
+        return owned
 
     def surveyed(self, states: Mapping[int, PartitionState], most: int | None = None) -> list[Claim]:
         """What is stored of all partitions: what was fenced is given up; what can be claimed is to be, so many at a time."""
         for partition, owned in list(self.owned.items()):
-            if partition in states and states[partition].epoch != owned.state.epoch:
+            if partition in states and states[partition].epoch != owned.epoch:
                 self._fence(partition)
         lost = {partition: state for partition, state in states.items() if partition not in self.owned}
         size = self.claims if self.owned else len(states)
@@ -211,7 +211,7 @@ class Group(Fetcher):
 
     def claimed(self, claim: Claim, states: Mapping[int, PartitionState], dead_letters: Sequence[DeadLetter]) -> None:
         """Partitions were claimed; `dead_letters` are those of at least these."""
-        owner, name = claim.owner, claim.owner.rpartition("#")[0]
+        owner, name = claim.owner, member_of(claim.owner)
         if not self.members.is_in(name) or self.members.owner_of(name) != owner:
             return  # the lease was given up meanwhile, and with it what was claimed
         of: defaultdict[int, list[DeadLetter]] = defaultdict(list)
@@ -224,7 +224,7 @@ class Group(Fetcher):
             if self.members.owners[partition] != name or self.members.local[name].leaving:
                 owned.drain()
                 self._draining[partition] = owned
-            self._queue(owned)
+            self.queues.put(owned)
         if states:
             taken = tuple(partition for partition in states if partition in claim.orphans)
             self.takeovers += len(taken)
@@ -235,30 +235,28 @@ class Group(Fetcher):
         if partition in self.owned:
             self.fenced += 1
             self._lately_fenced.append(partition)
-        self.drop(partition)
+        self.forget(partition)
 
-    def drop(self, partition: int) -> None:
+    def forget(self, partition: int) -> None:
         """A partition is somebody else's now: forget it, and let nothing of it begin."""
-        owned = self._forget(partition)
-        self._unsettled.pop(partition, None)
+        owned = self._remove(partition)
+        self.queues.unsettled.pop(partition, None)
         if owned is None:
             return
         for batch in self.batches:
-            if batch.epochs.get(partition) == owned.state.epoch:
+            if batch.epochs.get(partition) == owned.epoch:
                 self._take_off(batch, partition)
 
     def _take_off(self, batch: Batch, partition: int) -> None:
-        rest = _drained(batch.events)
-        batch.open = {seq: row for seq, row in batch.open.items() if row[1] != partition}
-        batch.events.extend(event for event in rest if event[0][1] != partition)
+        batch.forget(partition)
         if not batch.open:
-            self._abandon(batch)
+            self._leave_behind(batch)
 
-    def _abandon(self, batch: Batch) -> None:
+    def _leave_behind(self, batch: Batch) -> None:
         """Nobody waits for what a handler is at."""
-        batch.abandoned = True
+        batch.left_behind = True
         self._let_go(batch)
-        self._ungate(batch)
+        self.dispatcher.ungate(batch)
         local = self.members.local.get(batch.member)
         if local is not None and local.hung:
             local.hung = self._hung(batch.member)
@@ -267,7 +265,7 @@ class Group(Fetcher):
         """Whether a member must not raise its lease: a handler of it hangs, or too many were left behind."""
         if self.left_behind > self.options.hung_handlers_max:
             return True
-        return any(each.member == member and each.hung and not each.abandoned for each in self.batches)
+        return any(each.member == member and each.hung and not each.left_behind for each in self.batches)
 
     def _let_go(self, batch: Batch) -> None:
         """What a batch has in memory is not counted any more."""
@@ -278,77 +276,9 @@ class Group(Fetcher):
 
     def take(self, member: str, now: float) -> Batch | None:
         """A batch for one thread; None when there is nothing, or a suspect runs alone."""
-        batch = self._take_alone(member, now)
+        batch = self.dispatcher.take(member, now)
         if batch is not None:
-            return batch
-        queue = self._running[member]
-        if not queue or not self._gate.enter(self.name, alone=False, now=now):
-            return None
-        batch = Batch(member, alone=False, now=now)
-        room, a_key = self._sizes()
-        while queue and room > 0:
-            owned = queue.popleft()
-            owned.queued_run = False
-            if owned.draining or not owned.held or not owned.ready:
-                continue
-            if owned.batch is not None or self._busy(owned) or (owned.unsettled and self._owes_dead_letters(owned)):
-                continue  # it is queued again when that is over
-            events = owned.take(room, batch, a_key)
-            room -= len(events)
-            self._hand(batch, owned, events)
-        if batch.events:
-            return self._handed(batch)
-        self._gate.leave(self.name, alone=False)
-        return None
-
-    def _sizes(self) -> tuple[int, int]:
-        """How many events a batch may have, and how many of one key."""
-        if not self._durable:
-            return self.options.batch, self.options.batch  # nothing of it would be suspected
-        if self.concurrent:
-            return self.options.batch, self.pace.events
-        return self.pace.events, self.pace.events
-
-    def _owes_dead_letters(self, owned: OwnedPartition) -> bool:
-        if owned.owes_dead_letters:
-            self._unsettled[owned.partition] = owned
-            return True
-        return False
-
-    def _take_alone(self, member: str, now: float) -> Batch | None:
-        queue = self._alone[member]
-        while queue:
-            owned = queue[0]
-            if not owned.held or not owned.alone:
-                queue.popleft().queued_alone = False
-                continue
-            if (
-                self._busy(owned)
-                or self._owes_dead_letters(owned)
-                or not self._gate.enter(self.name, alone=True, now=now)
-            ):
-                return None
-            queue.popleft().queued_alone = False
-            event = owned.take_alone()
-            if event is not None:
-                batch = Batch(member, alone=True, now=now)
-                self._hand(batch, owned, [event])
-                return self._handed(batch)
-            self._gate.leave(self.name, alone=True)
-            self._queue(owned)
-        return None
-
-    def _hand(self, batch: Batch, owned: OwnedPartition, events: Sequence[tuple[Row, int]]) -> None:
-        batch.events.extend(events)
-        batch.epochs[owned.partition] = owned.state.epoch
-        if self._durable:
-            owned.writing = True
-            batch.marks.append((owned.partition, owned.next_state(owned.lease)))
-
-    def _handed(self, batch: Batch) -> Batch:
-        batch.open = {event[0][0]: event[0] for event in batch.events}
-        batch.count = len(batch.open)
-        self.batches[batch] = None
+            self.batches[batch] = None
         return batch
 
     def marks_stored(self, batch: Batch, stale: Iterable[int]) -> None:
@@ -363,7 +293,7 @@ class Group(Fetcher):
     def _owned_of(self, batch: Batch, partition: int) -> OwnedPartition | None:
         """The owned partition that a batch was taken from, if it is held under the same epoch still."""
         owned = self.owned.get(partition)
-        return owned if owned is not None and owned.state.epoch == batch.epochs.get(partition) else None
+        return owned if owned is not None and owned.epoch == batch.epochs.get(partition) else None
 
     # --- taking back
 
@@ -383,7 +313,7 @@ class Group(Fetcher):
         """
         partitions = self._noted(batch, done, failed, now)
         self.finished(batch)
-        self.pace.after(batch, now)
+        self.dispatcher.pace.after(batch, now)
         following = None
         for member in members:
             following = self.take(member, now)
@@ -392,8 +322,8 @@ class Group(Fetcher):
         if not partitions or following is None:
             return self._settlements(partitions), following
         for partition, _ in following.marks:  # they have all that is resolved, and no dead letters are owed
-            self.owned[partition].unsettled = False
-            self._unsettled.pop(partition, None)
+            self.owned[partition].settled_by_mark()
+            self.queues.unsettled.pop(partition, None)
             partitions.discard(partition)
         return [*self._settlements(partitions), *starmap(Settlement, following.marks)], following
 
@@ -404,8 +334,8 @@ class Group(Fetcher):
             partitions.add(owned.partition)
             owned.done(rows)
         for row, error in failed:
-            if batch.open.pop(row[0], None) is not None:
-                partitions.add(row[1])
+            if batch.open.pop(row[SEQ], None) is not None:
+                partitions.add(row[PARTITION])
                 self._fail(batch, row, error, now)
         return partitions
 
@@ -414,29 +344,30 @@ class Group(Fetcher):
         pop = batch.open.pop
         parts: defaultdict[int, list[Row]] = defaultdict(list)
         for row in rows:
-            if pop(row[0], None) is not None:
-                parts[row[1]].append(row)
+            if pop(row[SEQ], None) is not None:
+                parts[row[PARTITION]].append(row)
         for partition, found in parts.items():
             if (owned := self._owned_of(batch, partition)) is not None:
                 yield owned, found
 
     def _fail(self, batch: Batch, row: Row, error: str, now: float) -> None:
-        owned = self._owned_of(batch, row[1])
+        owned = self._owned_of(batch, row[PARTITION])
         if owned is None:
             return
         # What follows of the key in this batch is left out by whoever runs it.
         rest = [
-            other for seq, other in batch.open.items() if other[3] == row[3] and seq > row[0] and other[1] == row[1]
+            other
+            for seq, other in batch.open.items()
+            if other[KEY] == row[KEY] and seq > row[SEQ] and other[PARTITION] == row[PARTITION]
         ]
         for other in rest:
-            del batch.open[other[0]]
+            del batch.open[other[SEQ]]
         owned.give_back(rest)
         if owned.batch is batch:
-            owned.itemise(other for other in batch.open.values() if other[1] == row[1])
-        deaths = len(owned.dead)
-        owned.failed(row, error, now, self._chance())
-        if len(owned.dead) == deaths:
-            owned.retried.append(Retried(self.name, row[1], row[0], owned.attempts[row[0]], error))
+            owned.itemise(other for other in batch.open.values() if other[PARTITION] == row[PARTITION])
+        attempts = owned.failed(row, error, now, self._chance())
+        if attempts is not None:
+            owned.retry(Retried(self.name, row[PARTITION], row[SEQ], attempts, error))
 
     def _settlements(self, partitions: Iterable[int], *, in_write_transaction: bool = False) -> list[Settlement]:
         """States to store; those of partitions that are being written to follow when that is over."""
@@ -446,20 +377,19 @@ class Group(Fetcher):
             if owned is None:
                 continue
             if owned.writing or (not in_write_transaction and self._busy(owned)):
-                self._unsettled[partition] = owned
+                self.queues.unsettled[partition] = owned
                 continue
-            owned.writing = True
-            self._unsettled.pop(partition, None)
-            settlements.append(owned.settlement())
+            self.queues.unsettled.pop(partition, None)
+            settlements.append(owned.settle())
         return settlements
 
     def pending(self) -> list[Settlement]:
         """What is to be stored without a batch: parked events, and what had to wait for another write."""
-        if not self._unsettled:
+        if not self.queues.unsettled:
             return []
-        waiting = [p for p, owned in self._unsettled.items() if not self._busy(owned)]
+        waiting = [p for p, owned in self.queues.unsettled.items() if not self._busy(owned)]
         for partition in waiting:
-            del self._unsettled[partition]
+            del self.queues.unsettled[partition]
         return self._settlements(p for p in waiting if p in self.owned and self.owned[p].unsettled)
 
     def settled(self, settlements: Iterable[Settlement], stale: Iterable[int]) -> None:
@@ -467,7 +397,7 @@ class Group(Fetcher):
         stale = set(stale)
         for partition, state, dead, *_ in settlements:
             owned = self.owned.get(partition)
-            if owned is None or owned.state.epoch != state.epoch:
+            if owned is None or owned.epoch != state.epoch:
                 continue
             if partition in stale:
                 self._fence(partition)
@@ -481,12 +411,11 @@ class Group(Fetcher):
 
     def _stored(self, owned: OwnedPartition) -> None:
         """The last state of an owned partition is in the store: what it says has happened."""
-        owned.writing = False
         self._count(owned)
-        self._queue(owned)
+        self.queues.put(owned)
 
     def _count(self, owned: OwnedPartition) -> None:
-        handled, retried = owned.counted_as_stored()
+        handled, retried = owned.stored()
         self.handled_count += handled
         self.retries += len(retried)
         self._notifications += retried
@@ -494,7 +423,7 @@ class Group(Fetcher):
     def lost(self, partitions: Iterable[int]) -> None:
         """It is unknown what is stored of these partitions: they are claimed anew, and what was marked is suspect."""
         for partition in partitions:
-            self.drop(partition)
+            self.forget(partition)
 
     def finished(self, batch: Batch) -> None:
         """Nobody runs a batch any more; what is open of it is given back."""
@@ -506,20 +435,14 @@ class Group(Fetcher):
         for partition in batch.epochs:
             left = self.owned.get(partition)
             if left is not None:
-                if left.batch is batch:
-                    left.batch = left.span = None
+                left.batch_over(batch)
                 if not left.writing:
-                    self._queue(left)
+                    self.queues.put(left)
         self._let_go(batch)
-        self._ungate(batch)
+        self.dispatcher.ungate(batch)
         local = self.members.local.get(batch.member)
         if local is not None and local.hung:
             local.hung = self._hung(batch.member)
-
-    def _ungate(self, batch: Batch) -> None:
-        if batch.gated:
-            batch.gated = False
-            self._gate.leave(self.name, alone=batch.alone, more=batch.alone and self._suspects_wait())
 
     # --- the write transaction
 
@@ -547,7 +470,7 @@ class Group(Fetcher):
         self._write_transactions.discard(batch)
         for partition in batch.epochs:
             if (owned := self._owned_of(batch, partition)) is not None:
-                self._queue(owned)
+                self.queues.put(owned)
 
     def _busy(self, owned: OwnedPartition) -> bool:
         """Whether a state of it is on its way to the store, or is to be stored by a write transaction."""
@@ -557,7 +480,7 @@ class Group(Fetcher):
 
     # --- slow handlers
 
-    def _look_at(self, batch: Batch, now: float) -> None:
+    def _watch(self, batch: Batch, now: float) -> None:
         left = len(batch.events)
         if left != batch.left:
             batch.left, batch.since = left, now
@@ -565,7 +488,7 @@ class Group(Fetcher):
         lasted = now - batch.since
         if lasted >= self.options.slow_s and not batch.slow:
             batch.slow = True
-            self.pace.slow(batch)
+            self.dispatcher.pace.slow(batch)
             self._give_back_rest(batch)
             batch.left = len(batch.events)
         if lasted >= self.options.handler_timeout_s and not batch.hung:
@@ -575,38 +498,33 @@ class Group(Fetcher):
         """Its handlers are taken for hung: their deliveries count, and the member loses its lease."""
         batch.hung = True
         for row in batch.open.values():
-            owned = self._owned_of(batch, row[1])
+            owned = self._owned_of(batch, row[PARTITION])
             if owned is not None:
                 owned.hangs(row)
-                self._unsettled[owned.partition] = owned
-        self._ungate(batch)
+                self.queues.unsettled[owned.partition] = owned
+        self.dispatcher.ungate(batch)
         local = self.members.local.get(batch.member)
-        if local is not None and not batch.abandoned:
+        if local is not None and not batch.left_behind:
             local.hung = True
 
     def _give_back_rest(self, batch: Batch) -> None:
         """Let others have what a batch has not begun."""
         if batch.alone:
             return
-        rest: defaultdict[int, list[Row]] = defaultdict(list)
-        for row, _ in _drained(batch.events):
-            if batch.open.pop(row[0], None) is not None:
-                rest[row[1]].append(row)
+        rest = batch.take_back()
         given = sum(map(self.stock.size_of, rest.values()))
         batch.size -= given
         self.stock.bytes -= given
-        at: defaultdict[int, list[Row]] = defaultdict(list)
-        for row in batch.open.values():
-            at[row[1]].append(row)
+        at = batch.open_by_partition()
         for partition in batch.epochs:
             owned = self._owned_of(batch, partition)
             if owned is not None and owned.batch is batch:
                 owned.slow(at[partition], rest[partition])
                 if owned.draining:
                     owned.forget_ready()
-                self._queue(owned)
+                self.queues.put(owned)
         if batch.slow:  # what is drained is with its handler still, and a suspect waits for that
-            self._ungate(batch)
+            self.dispatcher.ungate(batch)
 
     # --- state
 
@@ -621,20 +539,9 @@ class Group(Fetcher):
     @property
     def left_behind(self) -> int:
         """How many handlers nobody waits for any more."""
-        return sum(batch.abandoned for batch in self.batches)
+        return sum(batch.left_behind for batch in self.batches)
 
     @property
     def quiet(self) -> bool:
         """Whether this process has nothing to do for the group, as far as it knows."""
-        return all(batch.abandoned for batch in self.batches) and all(owned.quiet for owned in self.owned.values())
-
-
-def _drained(events: deque[tuple[Row, int]]) -> list[tuple[Row, int]]:
-    """Take all off, also while another thread takes from the left: each goes to one of the two."""
-    rest: list[tuple[Row, int]] = []
-    while True:
-        try:
-            rest.append(events.pop())
-        except IndexError:
-            rest.reverse()
-            return rest
+        return all(batch.left_behind for batch in self.batches) and all(owned.quiet for owned in self.owned.values())

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
-from ringward.cluster import Node
-from ringward.errors import ArgumentError, ArgumentTypeError, NoNodeError, RingwardError
 from ringward.events.core.absences import Absences
 from ringward.events.core.effects import ChangeMembership, Claim
 from ringward.events.core.options import Options
-from ringward.events.model.membership import Member, Membership, counter_of, lease_of
+from ringward.events.core.routing import NAMES_MOST, RouterLike, Routing
+from ringward.events.model.membership import Member, Membership, counter_of, lease_of, member_of
 from ringward.events.model.partition_state import PartitionState
 from ringward.events.model.store import Hint
-from ringward.placement import HashRing
-from ringward.router import Router
-from ringward.snapshot import Snapshot
 
-__all__ = ["Members", "RouterLike"]
-
-RouterLike: TypeAlias = Router | Callable[[Sequence[str]], Router]
+__all__ = ["Members"]
 
 DEATHS_FREE = 3  # so often a member may die before it is made to wait
 DAMPING_S = 0.5
 DAMPING_MOST_S = 30.0
-NAMES_MOST = 1000  # members that are remembered, though they are gone: where names are never used again, they get more
 HEARTBEATS_S = 0.25  # between two looks at the leases of others
 STEADY_S = 60.0  # a member that stayed for so long is no longer held to its deaths
 
@@ -41,11 +34,6 @@ def _long_gone(members: dict[str, Member]) -> list[str]:
     for name in forgotten:
         del members[name]
     return forgotten
-
-
-def _check_router(router: object) -> None:
-    if not isinstance(router, Router) and not callable(router):
-        raise ArgumentTypeError("router", "a Router or a function of names", router)
 
 
 class _Seen(NamedTuple):
@@ -94,18 +82,12 @@ class Members:
         options: Options,
         presence: Literal["proof", "hint"] | None = "proof",
     ) -> None:
-        if router is not None:
-            _check_router(router)
         self.process = process
         self.options = options
         self.membership: Membership | None = None
         self.members: dict[str, Member] = {}
-        self.owners: list[str | None] = []
         self.local: dict[str, _Local] = {}
-        self._middles = middles
-        self._given = router
-        self._router: Router | None = None
-        self._rerouting = router is not None
+        self.routing = Routing(middles, router)
         self._seen: dict[str, _Seen] = {}
         self._absences = Absences(presence, options.lease_s)
         self._looked = 0.0
@@ -115,7 +97,6 @@ class Members:
         self._routed_to: list[str | None] = []
         self._wanted: frozenset[int] = frozenset()
         self._phase = crc32(process.encode()) % 1000 / 1000
-        self._unowned = False  # whether the router leaves partitions without an owner
 
     # --- what this process wants
 
@@ -152,11 +133,14 @@ class Members:
 
     def reroute(self, router: RouterLike) -> None:
         """The group is to be routed by another router."""
-        _check_router(router)
-        self._given = router
-        self._rerouting = True
+        self.routing.reroute(router)
 
     # --- what is known
+
+    @property
+    def owners(self) -> list[str | None]:
+        """The member that each partition is routed to; another list when another router is adopted."""
+        return self.routing.owners
 
     def owner_of(self, name: str) -> str:
         """The lease of a local member."""
@@ -164,9 +148,9 @@ class Members:
 
     def is_up(self, lease: str) -> bool:
         """Whether the membership says that a lease is held."""
-        name, _, incarnation = lease.rpartition("#")
+        name = member_of(lease)
         member = self.members.get(name)
-        return member is not None and member.up and str(member.incarnation) == incarnation
+        return member is not None and member.up and lease == lease_of(name, member.incarnation)
 
     def is_in(self, name: str) -> bool:
         """Whether a local member is in the membership, in its present incarnation."""
@@ -197,7 +181,7 @@ class Members:
 
     def due(self, now: float) -> float:
         """When `tick` has something to do next, unless something new is stored before."""
-        if (self._unnamed and not self._away) or (self._rerouting and self.members):
+        if (self._unnamed and not self._away) or (self.routing.rerouting and self.members):
             return now
         due = min((seen.since + self.options.lease_s for seen in self._seen.values()), default=float("inf"))
         if any(member.up and member.process != self.process for member in self.members.values()):
@@ -272,48 +256,28 @@ class Members:
         """
         if membership != self.membership:
             self._adopt(membership)
-        dead = self._dead(now, heartbeats, self._absences.gone(now, hints, session))
-        joining = self._joining(now, dead)
+        expired = self._expired(now, heartbeats, self._absences.gone(now, hints, session))
+        joining = self._joining(now, expired)
         leaving = [
             name for name, local in self.local.items() if local.leaving and self.is_in(name) and name not in owned
         ]
-        if dead or joining or leaving or (self._rerouting and self.members):
-            return ChangeMembership(self._next_membership(now, dead, joining, leaving))
+        if expired or joining or leaving or (self.routing.rerouting and self.members):
+            return ChangeMembership(self._next_membership(now, expired, joining, leaving))
         return None
 
     def _adopt(self, membership: Membership | None) -> None:
         self.membership = membership
         self.members = {} if membership is None else dict(membership.members)
-        if membership is None or not membership.router:
-            self._router, self.owners = None, [None] * len(self._middles)
-        else:
-            self._router = self._resumed(membership.router)
-            self.owners = self._routed(self._router)
-        self._unowned = None in self.owners
+        self.routing.adopt(b"" if membership is None else membership.router)
         up = {counter_of(name, member) for name, member in self.members.items() if member.up}
         self._seen = {counter: seen for counter, seen in self._seen.items() if counter in up}
 
-    def _resumed(self, data: bytes) -> Router:
-        hash = self._given.hash if isinstance(self._given, Router) else None
-        snapshot = Snapshot.from_bytes(data, hash)
-        mine = type(self._given) if isinstance(self._given, Router) else None
-        kind = mine if mine is not None and mine.__name__ == snapshot.strategy else Router.named(snapshot.strategy)
-        if kind is None:
-            raise ArgumentError("router", f"a {snapshot.strategy}, as the group has one", self._given)
-        return kind.resume(snapshot)
-
-    def _routed(self, router: Router) -> list[str | None]:
-        try:
-            return [str(name) for name in router.names[router.assign_hashes(self._middles)]]
-        except NoNodeError:
-            return [None] * len(self._middles)
-
-    def _dead(self, now: float, heartbeats: Mapping[str, int], gone: Collection[str]) -> list[str]:
+    def _expired(self, now: float, heartbeats: Mapping[str, int], gone: Collection[str]) -> list[str]:
         """Members whose process is gone, or whose counter stood still for the lease time on our clock."""
         if not self._returned(heartbeats):  # what was read is older than what we stored: others may have stored, too
             return [name for name, member in self.members.items() if member.up and member.process in gone]
         self._discount(now)
-        dead = []
+        expired = []
         for name, member in self.members.items():
             if not member.up:
                 continue
@@ -322,8 +286,8 @@ class Members:
             if seen is None or seen.heartbeats != count:
                 self._seen[counter] = _Seen(count, now)
             if member.process in gone or now - self._seen[counter].since > self.options.lease_s:
-                dead.append(name)
-        return dead
+                expired.append(name)
+        return expired
 
     def _returned(self, heartbeats: Mapping[str, int]) -> bool:
         """Whether our own heartbeats are among those that were read."""
@@ -340,40 +304,42 @@ class Members:
         if unseen > 0:
             self._seen = {counter: _Seen(seen.heartbeats, seen.since + unseen) for counter, seen in self._seen.items()}
 
-    def _joining(self, now: float, dead: Sequence[str]) -> list[str]:
+    def _joining(self, now: float, expired: Sequence[str]) -> list[str]:
         if self._away:
             return []
         for name, local in list(self.local.items()):
-            if not local.named and self._elsewhere(name, dead):
+            if not local.named and self._elsewhere(name, expired):
                 del self.local[name]
                 self._unnamed += 1
         while self._unnamed:
-            taken = {name for name, member in self.members.items() if member.up and name not in dead} | set(self.local)
+            taken = {name for name, member in self.members.items() if member.up and name not in expired} | set(
+                self.local
+            )
             name = next(f"member-{i}" for i in range(1, len(taken) + 2) if f"member-{i}" not in taken)
             self.local[name] = _Local(named=False)
             self._unnamed -= 1
         joining = []
         for name, local in self.local.items():
             stored = self.members.get(name)
-            if local.leaving or local.hung or (self.is_in(name) and name not in dead):
+            if local.leaving or local.hung or (self.is_in(name) and name not in expired):
                 continue
-            if self._elsewhere(name, dead):
+            if self._elsewhere(name, expired):
                 continue  # wait for it to go
             if not local.not_before:
                 local.not_before = now + self._damping_s(local, stored)
-            if now >= local.not_before or self._needed(dead):
+            if now >= local.not_before or self._needed(expired):
                 joining.append(name)
         return joining
 
-    def _elsewhere(self, name: str, dead: Sequence[str]) -> bool:
+    def _elsewhere(self, name: str, expired: Sequence[str]) -> bool:
         """Whether another process has a member of this name."""
         stored = self.members.get(name)
-        return stored is not None and stored.up and name not in dead and stored.process != self.process
+        return stored is not None and stored.up and name not in expired and stored.process != self.process
 
-    def _needed(self, dead: Sequence[str]) -> bool:
+    def _needed(self, expired: Sequence[str]) -> bool:
         """Whether partitions have no owner, or will have none, unless those join that wait."""
-        return self._unowned or not any(
-            member.up and name not in dead and not self._idles(name, member) for name, member in self.members.items()
+        return self.routing.unowned or not any(
+            member.up and name not in expired and not self._idles(name, member) for name, member in self.members.items()
         )
 
     def _idles(self, name: str, member: Member) -> bool:
@@ -392,10 +358,10 @@ class Members:
         return 0.0 if over < 0 else min(DAMPING_MOST_S, DAMPING_S * 2.0 ** min(over, 16))
 
     def _next_membership(
-        self, now: float, dead: Sequence[str], joining: Sequence[str], leaving: Sequence[str]
+        self, now: float, expired: Sequence[str], joining: Sequence[str], leaving: Sequence[str]
     ) -> Membership:
         members = dict(self.members)
-        for name in dead:
+        for name in expired:
             members[name] = members[name]._replace(up=False, deaths=members[name].deaths + 1)
         for name in leaving:
             members[name] = members[name]._replace(up=False, deaths=0)
@@ -416,67 +382,15 @@ class Members:
             deaths = before.deaths if local.named or before.process == self.process else 0
             members[name] = Member(local.incarnation, self.process, up=True, deaths=deaths)
         for name, local in self.local.items():
-            if self.is_in(name) and now - local.joined > STEADY_S and name not in dead:
+            if self.is_in(name) and now - local.joined > STEADY_S and name not in expired:
                 members[name] = members[name]._replace(deaths=0)
         up = [name for name, member in sorted(members.items()) if member.up]
         forgotten = _long_gone(members)
-        router = self._routing(up)
-        self._follow(router, up, [*leaving, *forgotten])
+        router = self.routing.next(up, [*leaving, *forgotten])
         number = 1 if self.membership is None else self.membership.number + 1
-        return Membership(number, tuple(sorted(members.items())), router.snapshot().to_bytes())
-
-    def _rerouted(self, up: Sequence[str]) -> Router:
-        """The router that was given, for these members; the stored one where it is of the same kind and options."""
-        if self._given is None:
-            made: Router = HashRing(up)
-        else:
-            made = self._given.copy() if isinstance(self._given, Router) else self._made(self._given, up)
-        stored = self._router
-        if stored is not None and type(stored) is type(made) and stored._options == made._options:
-            return stored.copy()
-        return made
-
-    def _routing(self, up: Sequence[str]) -> Router:
-        """The router to go on with, for these members."""
-        if self._rerouting or self._router is None:
-            return self._rerouted(up)
-        plain = self._given is None and type(self._router) is HashRing
-        if plain and len(self._router.names) > 4 * NAMES_MOST and self._router._options == HashRing()._options:
-            return HashRing(up)  # it routes alike, without the names of all who ever were there
-        return self._router.copy()
-
-    def _made(self, make: Callable[[Sequence[str]], Router], up: Sequence[str]) -> Router:
-        """What a user's function makes of names. What it raises stops nobody: it is asked again."""
-        error: RingwardError
-        try:
-            made: object = make(up)
-        except (Exception, SystemExit, GeneratorExit) as raised:
-            error = ArgumentError("router", f"a function that makes a router of names ({raised!r})", make)
-            error.transient = True
-            raise error from raised
-        if not isinstance(made, Router):
-            error = ArgumentTypeError("router", "a Router or a function of names that makes one", made)
-            error.transient = True
-            raise error
-        return made
-
-    def _follow(self, router: Router, up: Sequence[str], leaving: Sequence[str]) -> None:
-        """Let a router know who is there: who died is down, who left is gone, unless the order has a place for it."""
-        with router.change() as change:
-            fresh = [Node(name) for name in up if name not in router]
-            if fresh:
-                change.add(*fresh)
-            gone = [name for name in leaving if name in router and name not in up and not router.ordered]
-            if gone:
-                change.remove(*gone)
-            back = [name for name in up if name in router.down]
-            if back:
-                change.mark_up(*back)
-            down = [name for name in router if name not in up and name not in gone and name not in router.down]
-            if down:
-                change.mark_down(*down)
+        return Membership(number, tuple(sorted(members.items())), router)
 
     def shown(self, proposed: Membership) -> None:
         """A proposed membership was stored."""
-        self._rerouting = False
+        self.routing.rerouted()
         self._adopt(proposed)

@@ -1,73 +1,132 @@
-"""`OffsetTracker`: what of a claimed partition is resolved, and its next state."""
+"""`OffsetTracker`: what of a claimed partition is read, resolved and with handlers, and its next state."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection, Iterable
 from functools import partial
 
-from ringward.events.core.key_queue import QueueKey
-from ringward.events.model.dead_letter import DeadLetter
 from ringward.events.model.notifications import Retried
 from ringward.events.model.partition_state import PartitionState
-from ringward.events.model.store import Settlement
 
 __all__ = ["OffsetTracker"]
 
-# Of all their fields: one is made for each partition of each batch.
+# Of all its fields: one is made for each partition of each batch.
 _state = partial(tuple.__new__, PartitionState)
-_settlement = partial(tuple.__new__, Settlement)
 
 
 class OffsetTracker:
-    """What is resolved, marked, suspected and to be stored of one claimed partition."""
+    """The seqs of one claimed partition: which are read, resolved, suspected and with handlers.
+
+    Its partition changes it, in the hot paths without a call for each event.
+
+    Attributes
+    ----------
+    state : PartitionState
+        What is stored, or on its way to the store.
+    claimed : PartitionState
+        What it was claimed with.
+    position : int
+        The log is read up to here.
+    order : deque of int
+        What is read and above the cursor, in order.
+    resolved : set of int
+        Of these, what is resolved.
+    attempts : dict of int to int
+        Deliveries that count, of those unresolved that had any.
+    suspect_ranges : tuple of (int, int)
+        Suspects that are not read again yet.
+    suspects : set of int
+        Those that are, until they are resolved: so those of a key come before all its others.
+    flying : int
+        How many are with handlers.
+    span : (int, int) or None
+        From the first to the last that the partition's batch has.
+    begun : set of int
+        Or these, and those of slow batches and suspects with their handlers.
+    """
 
     __slots__ = (
-        *(
-            "attempts",
-            "begun",
-            "claimed",
-            "dead",
-            "state",
-            "drained",
-            "flying",
-            "handled",
-            "lease",
-            "dead_letter_queues",
-        ),
-        *("member", "order", "parked", "partition", "position", "resolved", "retried", "span", "stored_handled"),
-        *("stored_retried", "suspect_ranges", "suspects", "unsettled"),
+        *("_handled_in_state", "_retried", "_retried_in_state", "attempts", "begun", "claimed", "flying", "handled"),
+        *("order", "position", "resolved", "span", "state", "suspect_ranges", "suspects"),
     )
 
-    def __init__(self, partition: int, lease: str, state: PartitionState) -> None:
-        self.partition = partition
-        self.lease = lease
-        self.member = lease.rpartition("#")[0]
-        self.state = state
-        self.claimed = state  # what was resolved before
-        self.position = state.cursor  # the log is read up to here
-        self.order: deque[int] = deque()  # what is read and above the cursor, in order
-        self.resolved: set[int] = set()  # of these, what is resolved
+    def __init__(self, state: PartitionState) -> None:
+        self.state = self.claimed = state
+        self.position = state.cursor
+        self.order: deque[int] = deque()
+        self.resolved: set[int] = set()
         self.attempts = dict(state.attempts)
-        self.suspect_ranges = state.in_flight  # of what is not read again yet
-        self.suspects: set[int] = set()  # until they are resolved, so those of a key come before all its others
-        self.flying = 0  # how many rows are with handlers
-        self.span: tuple[int, int] | None = None  # from the first to the last that its batch has
-        self.begun: set[int] = set()  # or these, and those of slow batches and suspects with their handlers
-        self.dead_letter_queues: dict[int, QueueKey] = {}  # dead letters that are queued or with a handler
-        self.unsettled = False  # there is something to store
-        self.dead: list[DeadLetter] = []  # to be settled, as the next two
-        self.parked: list[DeadLetter] = []
-        self.drained: list[int] = []
-        # What counts once it is stored, and what is on its way to the store.
-        self.handled = self.stored_handled = 0
-        self.retried: list[Retried] = []
-        self.stored_retried: list[Retried] = []
+        self.suspect_ranges = state.in_flight
+        self.suspects: set[int] = set()
+        self.flying = 0
+        self.span: tuple[int, int] | None = None
+        self.begun: set[int] = set()
+        # What counts once it is stored, and what of it is in the last state.
+        self.handled = self._handled_in_state = 0
+        self._retried: list[Retried] = []
+        self._retried_in_state: list[Retried] = []
 
-    def _in_suspect_range(self, seq: int) -> bool:
+    @property
+    def plain(self) -> bool:
+        """Whether nothing was found when it was claimed that a read has to be compared with."""
+        return not (self.suspect_ranges or self.claimed.done)
+
+    def in_suspect_range(self, seq: int) -> bool:
+        """Whether an event that is read for the first time is a suspect."""
         return any(low <= seq <= high for low, high in self.suspect_ranges)
 
-    def next_state(self, owner: str | None) -> PartitionState:
-        """What is to be stored now; the owned partition takes it for stored."""
+    # --- with handlers
+
+    def itemise(self, seqs: Iterable[int]) -> None:
+        """What is with handlers is no longer all that its batch had: these are."""
+        if self.span is not None:
+            self.span = None
+            self.begun.update(seqs)
+
+    def narrow(self, begun: Iterable[int], given_back: Collection[int]) -> None:
+        """Of what the batch had, some are with handlers, and others are given back."""
+        self.span = None
+        self.begun.difference_update(given_back)
+        self.begun.update(begun)
+        self.flying -= len(given_back)
+
+    def begin_alone(self, seq: int) -> None:
+        """A suspect is with a handler."""
+        self.flying += 1
+        self.begun.add(seq)
+
+    def land(self, seq: int) -> None:
+        """An event is not with a handler any more."""
+        self.flying -= 1
+        self.begun.discard(seq)
+
+    def count_attempt(self, seq: int) -> int:
+        """A delivery counts; how many did."""
+        count = self.attempts[seq] = self.attempts.get(seq, 0) + 1
+        return count
+
+    def uncount_attempt(self, seq: int) -> None:
+        """A delivery that was counted beforehand came to nothing."""
+        self.attempts[seq] -= 1
+        if not self.attempts[seq]:
+            del self.attempts[seq]
+
+    def settle(self, seq: int, *, resolved: bool) -> int:
+        """An event is over, and resolved unless it was a dead letter before; how many deliveries counted."""
+        self.suspects.discard(seq)
+        if resolved:
+            self.resolved.add(seq)
+        return self.attempts.pop(seq, 0)
+
+    def retry(self, notification: Retried) -> None:
+        """An attempt failed, and is told when that is stored."""
+        self._retried.append(notification)
+
+    # --- what is stored
+
+    def advance(self, owner: str | None) -> PartitionState:
+        """Go on to the next state, which is to be stored and is taken for stored from now on."""
         order, resolved = self.order, self.resolved
         if len(resolved) == len(order):
             order.clear()
@@ -79,10 +138,10 @@ class OffsetTracker:
             cursor = order[0] - 1
         before, span = self.state, self.span
         plain = not (self.begun or self.suspects or self.suspect_ranges)
-        self.stored_handled += self.handled
+        self._handled_in_state += self.handled
         self.handled = 0
-        if self.retried:
-            self.stored_retried, self.retried = self.stored_retried + self.retried, []
+        if self._retried:
+            self._retried_in_state, self._retried = self._retried_in_state + self._retried, []
         self.state = _state(
             (
                 before.epoch,
@@ -91,13 +150,13 @@ class OffsetTracker:
                 max(before.cursor, cursor),
                 self._ranges() if resolved or self.claimed.done else (),
                 tuple(sorted(self.attempts.items())) if self.attempts else (),
-                (() if span is None else (span,)) if plain else self._marks(),
+                (() if span is None else (span,)) if plain else self._in_flight(),
                 before.generation,
             )
         )
         return self.state
 
-    def _marks(self) -> tuple[tuple[int, int], ...]:
+    def _in_flight(self) -> tuple[tuple[int, int], ...]:
         """What is with handlers or suspected, as ranges without gaps between them."""
         position = self.position
         self.suspect_ranges = tuple(
@@ -113,12 +172,6 @@ class OffsetTracker:
             else:
                 joined.append((low, high))
         return tuple(joined)
-
-    def counted_as_stored(self) -> tuple[int, list[Retried]]:
-        """The last state was stored: how many events it acknowledges, and what of it is tried again."""
-        handled, self.stored_handled = self.stored_handled, 0
-        retried, self.stored_retried = self.stored_retried, []
-        return handled, retried
 
     def _ranges(self) -> tuple[tuple[int, int], ...]:
         """Runs of resolved seqs among those that are read."""
@@ -136,17 +189,8 @@ class OffsetTracker:
         later = ((max(low, self.position + 1), high) for low, high in self.claimed.done if high > self.position)
         return (*ranges, *later)
 
-    @property
-    def owes_dead_letters(self) -> bool:
-        """Whether dead letters must be stored before anything else: a mark says of their events that they are resolved."""
-        return bool(self.dead or self.parked or self.drained)
-
-    def settlement(self) -> Settlement:
-        """All that is to be stored now."""
-        self.unsettled = False
-        state = self.next_state(self.lease)
-        if not (self.dead or self.parked or self.drained):
-            return _settlement((self.partition, state, (), (), ()))
-        dead, parked, drained = tuple(self.dead), tuple(self.parked), tuple(self.drained)
-        self.dead, self.parked, self.drained = [], [], []
-        return Settlement(self.partition, state, dead, parked, drained)
+    def stored(self) -> tuple[int, list[Retried]]:
+        """The last state was stored: how many events it acknowledges, and what of it is tried again."""
+        handled, self._handled_in_state = self._handled_in_state, 0
+        retried, self._retried_in_state = self._retried_in_state, []
+        return handled, retried

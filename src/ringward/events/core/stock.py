@@ -54,7 +54,7 @@ class Stock:
         return self._most is None or self.bytes < self._most
 
     @property
-    def rows(self) -> int:
+    def rows_max(self) -> int:
         """How many rows may be asked for whose size is not known; one always can be."""
         return 2**62 if self._most is None else max(1, (self._most - self.bytes) // self.largest)
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from ringward.errors import ArgumentError, UnknownGroupError
 from ringward.events.core.group import Group
-from ringward.events.core.members import RouterLike
+from ringward.events.core.routing import RouterLike
 from ringward.events.core.suspect_gate import SuspectGate
 from ringward.events.engine.driver import GroupDriver
 from ringward.events.engine.registration import Registration

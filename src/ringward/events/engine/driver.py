@@ -14,8 +14,9 @@ from ringward.events.core.batch import Batch
 from ringward.events.core.effects import ChangeMembership, Claim, Read, Release
 from ringward.events.core.group import Group
 from ringward.events.engine.limits import cut, cut_dict
+from ringward.events.engine.tail import Tail
 from ringward.events.logs import log
-from ringward.events.model.event import Row, size_of
+from ringward.events.model.event import PARTITION, Row, size_of
 from ringward.events.model.membership import Membership
 from ringward.events.model.notifications import Notification
 from ringward.events.model.store import Settlement, Store, WriteTransaction
@@ -25,9 +26,6 @@ __all__ = ["GroupDriver"]
 
 T = TypeVar("T")
 
-_HEADS = 100_000
-_TOLD_BYTES = 4096  # of a payload that is kept until somebody looks; a larger one is read from the store
-_TOLD = 4096  # what is appended here beyond these, while nobody looks, is found in the store
 _MEMBERSHIP_CHANGES = 4  # in one tick: joining, and what follows from it
 
 
@@ -60,8 +58,8 @@ class GroupDriver:
         self.lock = lock or Mutex()
         self._most = store.abilities.max_batch
         self._notify = notify
-        self._seen = store.totals().tail
-        self._told: deque[tuple[Sequence[tuple[int, int]], Row | None]] = deque(maxlen=_TOLD)
+        self.tail = Tail(store, group, self.lock)
+        self.appended = self.tail.appended  # called for each event that is published
         self._next_first = 0
         self.deleted = False  # whether the store has no such group any more
         self._survey_due = True
@@ -102,7 +100,7 @@ class GroupDriver:
             if not self._look(now, membership):
                 break
         self._survey()
-        self._catch_up()
+        self.tail.catch_up()
         self.settle_pending()
         self.notify()
 
@@ -116,7 +114,7 @@ class GroupDriver:
             group = self.group
             due = group.members.due(now)
             for batch in group.batches:
-                if batch.abandoned:
+                if batch.left_behind:
                     continue
                 if not batch.slow or batch.done or batch.failed:
                     return now
@@ -129,7 +127,7 @@ class GroupDriver:
     def queued(self) -> int:
         """For how many workers there may be something to do, at most."""
         with self.lock:
-            return self.group.queued + len(self._claims) + bool(self._told)
+            return len(self.group.queues) + len(self._claims) + self.tail.news
 
     @property
     def present(self) -> bool:
@@ -262,34 +260,6 @@ class GroupDriver:
             self._claiming.release()
         return True
 
-    def _catch_up(self) -> None:
-        """Learn what was appended, here and by others."""
-        with self.lock:
-            self._hear()
-        while heads := self.store.heads(self._seen, _HEADS):
-            with self.lock:
-                self.group.appended(heads)
-                self._seen = max(self._seen, heads[-1][0])
-
-    def appended(self, heads: Sequence[tuple[int, int]], row: Row | None = None) -> None:
-        """(seq, partition) of events that were appended; the row of a single one, if it is at hand.
-
-        Whoever publishes may be interrupted anywhere, so it changes nothing of the group: it leaves word.
-        """
-        self._told.append((heads, row if row is not None and len(row[5]) <= _TOLD_BYTES else None))
-
-    def _hear(self) -> None:
-        """Let the group know what was appended here; with the lock. What is not heard the next tick finds."""
-        while self._told:
-            heads, row = self._told.popleft()
-            following = heads[0][0] == self._seen + 1 and heads[-1][0] - heads[0][0] + 1 == len(heads)
-            if row is not None and following:  # all before are known, or it might not be the next of its partition
-                self.group.accepted(row)
-            else:
-                self.group.appended(heads)
-            if following:
-                self._seen = heads[-1][0]
-
     # --- work
 
     def next(self, now: float) -> Batch | None:
@@ -308,8 +278,8 @@ class GroupDriver:
     def _members(self) -> list[str]:
         """The members of this process for whom there may be something to do, each time beginning with another."""
         with self.lock:
-            self._hear()
-            names = list(filter(self.group.members.is_in, self.group.busy()))
+            self.tail.hear()
+            names = list(filter(self.group.members.is_in, self.group.queues.busy()))
         self._next_first += 1
         at = self._next_first % len(names) if names else 0
         return names[at:] + names[:at]
@@ -320,14 +290,14 @@ class GroupDriver:
         room = self.group.options.batch
         while room > 0:
             with self.lock:
-                self._hear()
-                reads, rows, dead_letters, size = self.group.waits(member, room)
+                self.tail.hear()
+                reads, rows, dead_letters, size = self.group.fetcher.waits(member, room)
             try:
                 if rows or dead_letters:
                     self._recall(rows, dead_letters)
             except BaseException:
                 with self.lock:  # what was not read is asked for again
-                    self.group.fetched(reads, [])
+                    self.group.fetcher.fetched(reads, [])
                 raise
             if not reads:
                 return
@@ -346,7 +316,7 @@ class GroupDriver:
                 room = 0
         finally:  # what was not read is asked for again
             with self.lock:
-                self.group.fetched(reads, found)
+                self.group.fetcher.fetched(reads, found)
         return room
 
     def _recall(self, rows: dict[int, list[int]], dead_letters: dict[int, list[int]]) -> None:
@@ -360,7 +330,7 @@ class GroupDriver:
         finally:  # what was not read, of any of them, is asked for again at the next tick
             with self.lock:
                 for partition, found in recalled.items():
-                    self.group.recalled(partition, found)
+                    self.group.fetcher.recalled(partition, found)
 
     def _mark(self, batch: Batch) -> None:
         if batch.marks:
@@ -412,7 +382,7 @@ class GroupDriver:
         try:
             for at, name in enumerate(members):
                 self._fill(name)
-                if self.group.has_some(name):
+                if self.group.queues.can_run(name):
                     return members[at:]
         except BaseException:
             self.finish(batch, now)
@@ -460,7 +430,7 @@ class GroupDriver:
         with self.lock:
             self._write_transactions.pop(batch, None)
             settlements = self.group.handled_in_transaction(batch, done, failed, now)
-        partitions = {row[1] for row in done} | {row[1] for row, _ in failed}
+        partitions = {row[PARTITION] for row in done} | {row[PARTITION] for row, _ in failed}
         try:
             if partitions != {settlement.partition for settlement in settlements}:
                 raise TransactionError("a partition was taken over")

@@ -13,8 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 from ringward.checks import checked_callable, checked_int, checked_text, checked_type
 from ringward.errors import ArgumentError, InsideHandlerError
-from ringward.events.core.members import RouterLike
 from ringward.events.core.options import Options
+from ringward.events.core.routing import RouterLike
 from ringward.events.engine.admission import UNRESOLVED_BYTES, UNRESOLVED_COUNT, Admission, check_bounds
 from ringward.events.engine.consumers import Consumers
 from ringward.events.engine.driver import GroupDriver
@@ -28,7 +28,7 @@ from ringward.events.engine.upkeep import Upkeep
 from ringward.events.health import Health
 from ringward.events.hooks import Hooks
 from ringward.events.model.codecs import CodecLike, codec_from, encoded
-from ringward.events.model.event import EventId, EventKey, Receipt, Receipts
+from ringward.events.model.event import SEQ, EventId, EventKey, Receipt, Receipts, entry_payload_of
 from ringward.events.model.store import Compacted, Retention, Settings, Store
 from ringward.events.model.stream import Stream
 from ringward.events.reports import DeadEvent, Stats
@@ -171,13 +171,13 @@ class Engine:
         return self._append(entries, wait_s) if entries else []
 
     def _append(self, entries: list[Any], wait_s: float | None) -> list[Receipt]:
-        size = sum([len(entry[4]) for entry in entries])
+        size = sum(map(len, map(entry_payload_of, entries)))
         self._admission.admit(len(entries), size, wait_s, inside=self.here.handler)
         receipts = self._store_entries(entries)
         if self.here.write_transaction:
             return receipts  # they are there when the handler's transaction is committed; a tick will see them
         self._warn(self._workers.failure)
-        heads = [(receipt[0], receipt[1]) for receipt in receipts]
+        heads = [(seq, partition) for seq, partition, _ in receipts]
         self.consumers.appended(heads, receipts.row if isinstance(receipts, Receipts) else None)
         self._workers.wake(len(heads))
         return receipts
@@ -254,7 +254,7 @@ class Engine:
     def dead(self, group: str) -> list[DeadEvent]:
         """The dead-letter queue of a group, by seq, with what is parked in it."""
         dead_letters = self.store.dead_letters(checked_text("group", group))
-        rows = {row[0]: row for row in self.store.bodies(group, [dead_letter.seq for dead_letter in dead_letters])}
+        rows = {row[SEQ]: row for row in self.store.bodies(group, [dead_letter.seq for dead_letter in dead_letters])}
         return [
             DeadEvent.of(dead_letter, rows[dead_letter.seq]) for dead_letter in dead_letters if dead_letter.seq in rows
         ]

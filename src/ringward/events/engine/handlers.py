@@ -17,7 +17,7 @@ from ringward.events.engine.callables import never_ran
 from ringward.events.engine.driver import GroupDriver
 from ringward.events.logs import log
 from ringward.events.model.codecs import Codec
-from ringward.events.model.event import OVER, Delivery, Event, Row
+from ringward.events.model.event import OVER, PARTITION, ROW, SEQ, Delivery, Event, Row
 from ringward.events.model.store import WriteTransaction
 from ringward.events.model.transaction import Transaction
 from ringward.events.texts import Texts
@@ -43,7 +43,7 @@ class _WriteTransactions:
         self._batch = batch
         self._now = now
         self._here = here
-        self._turn: WriteTransaction | None = None
+        self._write_transaction: WriteTransaction | None = None
         self._event: int | None = None  # the event that has a savepoint
         self.running: int | None = None  # the event that is with the handler
         self.stale: StaleEpochError | None = (
@@ -54,40 +54,40 @@ class _WriteTransactions:
 
     def transaction_of(self, event: Event) -> Transaction:
         """The transaction of the event that is being handled."""
-        row: Row = event[0]
-        if self._event != row[0]:
-            if row[0] != self.running:
+        row: Row = event[ROW]
+        if self._event != row[SEQ]:
+            if row[SEQ] != self.running:
                 raise TransactionError(OVER)
-            if self._turn is None:
+            if self._write_transaction is None:
                 began, self._batch.waits = self._now(), True
                 try:
-                    self._turn = self._driver.write_transaction(self._batch)
+                    self._write_transaction = self._driver.write_transaction(self._batch)
                 finally:
                     self._batch.waits = False
                     self._batch.waited_s += self._now() - began
                 self._here.write_transaction = True
             try:
-                self._turn.begin(row[1], self._batch.epochs[row[1]])
+                self._write_transaction.begin(row[PARTITION], self._batch.epochs[row[PARTITION]])
             except StaleEpochError as error:
                 self.stale = error
                 raise
-            self._event = row[0]
-        assert self._turn is not None  # noqa: S101 - taken above, by this event or by one before
-        return self._turn.transaction
+            self._event = row[SEQ]
+        assert self._write_transaction is not None  # noqa: S101 - taken above, by this event or by one before
+        return self._write_transaction.transaction
 
     def ended(self, row: Row, error: str | None) -> bool:
         """An event's handler is over; False when the write transaction keeps no account of it."""
         self.running = None
-        if self._turn is None:
+        if self._write_transaction is None:
             return False
-        if self._event == row[0]:
+        if self._event == row[SEQ]:
             self._event = None
-            self._turn.end(keep=error is None)
+            self._write_transaction.end(keep=error is None)
         if error is None:
             self._done.append(row)
         else:
             self._failed.append((row, error))
-        if self._turn.over():
+        if self._write_transaction.over():
             began = self._now()
             self.commit()
             self._batch.waited_s += self._now() - began
@@ -96,27 +96,32 @@ class _WriteTransactions:
     def undo(self) -> None:
         """The event that is being handled is given back."""
         self.running = None
-        if self._turn is not None and self._event is not None:
+        if self._write_transaction is not None and self._event is not None:
             self._event = None
-            self._turn.end(keep=False)
+            self._write_transaction.end(keep=False)
 
     def commit(self) -> None:
         """Commit what the handlers did, with its acknowledgement."""
-        if self._turn is None:
+        if self._write_transaction is None:
             return
-        write_transaction, done, failed = self._turn, self._done, self._failed
-        self._turn, self._done, self._failed = None, [], []
+        write_transaction, done, failed = self._write_transaction, self._done, self._failed
+        self._write_transaction, self._done, self._failed = None, [], []
         self._here.write_transaction = False
         self._driver.commit(self._batch, write_transaction, done, failed, self._now())
 
     def lose(self, row: Row | None) -> None:
         """The write transaction is gone, with all that was done in it."""
-        write_transaction, self._turn, self._event, self.running = self._turn, None, None, None
+        write_transaction, self._write_transaction, self._event, self.running = (
+            self._write_transaction,
+            None,
+            None,
+            None,
+        )
         self._here.write_transaction = False
         if write_transaction is not None:
             write_transaction.cancel()
         rows = [*self._done, *(failed for failed, _ in self._failed), *([row] if row is not None else [])]
-        self._driver.lose({each[1] for each in rows})
+        self._driver.lose({each[PARTITION] for each in rows})
         self._done, self._failed = [], []
 
 
@@ -179,7 +184,7 @@ class Runner:
         try:
             try:
                 for row, attempt in batch.left_to_run():
-                    write_transactions.running = row[0]
+                    write_transactions.running = row[SEQ]
                     error = self._attempt(Event((row, attempt, delivery)), write_transactions)
                     if error is not None:
                         batch.stop_key(row)

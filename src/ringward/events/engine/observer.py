@@ -116,7 +116,7 @@ class Observer:
         except Exception as error:  # noqa: BLE001 - a mapping may raise anything
             self._log_broken("a hook gave something that is not headers", error)
             return entries
-        return [(*entry[:5], (entry[5] or "") + added) for entry in entries]
+        return [(*entry[:-1], (entry[-1] or "") + added) for entry in entries]
 
 
 class _Around(AbstractContextManager[Any]):

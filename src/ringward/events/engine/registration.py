@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ringward.checks import checked_float, checked_int, checked_text
 from ringward.errors import ArgumentError, ArgumentTypeError
-from ringward.events.core.members import RouterLike
 from ringward.events.core.options import Options
+from ringward.events.core.routing import RouterLike
 
 __all__ = ["MEMBERS_MOST", "Registration", "Start", "checked_seqs", "checked_wait", "member_names", "options_from"]
 

@@ -18,7 +18,7 @@ from ringward.events.engine.driver import GroupDriver
 from ringward.events.engine.engine import STOP_S, Engine
 from ringward.events.engine.ticker import LONGEST_S, TICK_S, Ticker
 from ringward.events.engine.troubles import passes
-from ringward.events.model.event import Row
+from ringward.events.model.event import KEY, PARTITION, Row
 
 __all__ = ["TaskPool"]
 
@@ -93,7 +93,7 @@ class TaskPool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._handling: set[asyncio.Task[None]] = set()  # those that run handlers
         self._news = 0  # rises where a worker may find something
-        self._looks = 0  # rises where somebody who waits should look
+        self._changes = 0  # rises where somebody who waits should look
         self._waiting = _Sleepers()
         self._troubled = _Sleepers()  # workers that wait before they try again
         self._ticker = Ticker(
@@ -194,7 +194,7 @@ class TaskPool:
 
     def _notify(self) -> None:
         """Let those look again who wait until something is so."""
-        self._looks += 1
+        self._changes += 1
         self._waiting.rouse()
 
     def _ticked(self, driver: GroupDriver) -> None:
@@ -308,7 +308,7 @@ class TaskPool:
         delivery = post.runner.delivery(batch)
         by_key: dict[tuple[int, bytes], list[tuple[Row, int]]] = {}
         for row, attempt in batch.events:
-            by_key.setdefault((row[1], row[3]), []).append((row, attempt))
+            by_key.setdefault((row[PARTITION], row[KEY]), []).append((row, attempt))
         noted = asyncio.Event()
         tasks = [
             asyncio.get_running_loop().create_task(post.runner.run(batch, delivery, events, noted))
@@ -432,7 +432,7 @@ class TaskPool:
         """Wait until something is so, looking whenever there is news; whether it is."""
         deadline = None if timeout_s is None else self._now() + timeout_s
         while True:
-            news = self._news, self._looks
+            news = self._news, self._changes
             if self.failure is not None:
                 raise self.failure
             if await self.do(until):
@@ -444,5 +444,5 @@ class TaskPool:
                 if stopping:  # another task has stopped it
                     return not self._handling and not self._left_behind
                 raise StoreClosedError("the processor was stopped")
-            if (self._news, self._looks) == news:
+            if (self._news, self._changes) == news:
                 await self._waiting.sleep(min(left, LONGEST_S))

@@ -107,9 +107,11 @@ class WorkerPool:
         self._failed = failed
         self._posts: dict[str, _Post] = {}
         self._lock = Mutex()
-        self._failing = Mutex()  # held while what is left of a failure is given up
+        self._failing = Mutex()  # held from a failure until what is left of it is given up
         self._news = 0  # rises where a worker may find something
-        self._looks = 0  # rises where somebody who waits should look: no reason for workers, or many would never sleep
+        self._changes = (
+            0  # rises where somebody who waits should look: no reason for workers, or many would never sleep
+        )
         self._waiting = _Sleepers()
         self._stopping = threading.Event()
         self._started = False
@@ -154,9 +156,9 @@ class WorkerPool:
         """Whether nothing has happened since there was this number of news."""
         return self._news == news and not self._stopping.is_set()
 
-    def _unchanged(self, news: int, looks: int) -> bool:
+    def _unchanged(self, news: int, changes: int) -> bool:
         """Whether nothing has happened that whoever waits should look at."""
-        return self._looks == looks and self._quiet(news)
+        return self._changes == changes and self._quiet(news)
 
     def wake(self, most: int | None = None) -> None:
         """There may be something to do, for so many threads of each group."""
@@ -166,7 +168,7 @@ class WorkerPool:
 
     def _notify(self) -> None:
         """Let those look again who wait until something is so."""
-        self._looks += 1
+        self._changes += 1
         self._waiting.rouse()
 
     def nudge(self) -> None:
@@ -230,18 +232,18 @@ class WorkerPool:
 
     def _fail(self, error: BaseException, stopping: threading.Event | None = None) -> None:
         """Stop all threads because of an error; what they held is given up."""
-        if stopping is not None and stopping is not self._stopping:
-            return  # of a start before
-        first = False
-        if not isinstance(error, StoreClosedError) or not self._stopping.is_set():
-            with self._lock:
-                first, self.failure = self.failure is None, self.failure or error
-        self._stopping.set()
-        self.ticker.stop()
-        if first:
-            self._troubles.failed(error)
-            self._failed(error)
-            with self._failing:
+        with self._failing:  # who sees the failure and starts anew waits until what was left is given up
+            if stopping is not None and stopping is not self._stopping:
+                return  # of a start before
+            first = False
+            if not isinstance(error, StoreClosedError) or not self._stopping.is_set():
+                with self._lock:
+                    first, self.failure = self.failure is None, self.failure or error
+            self._stopping.set()
+            self.ticker.stop()
+            if first:
+                self._troubles.failed(error)
+                self._failed(error)
                 self._abandon()
         self.wake()
         self._waiting.rouse()
@@ -298,7 +300,7 @@ class WorkerPool:
         """Wait until something is so, looking whenever there is news; whether it is."""
         deadline = None if timeout_s is None else self._now() + timeout_s
         while True:
-            news, looks = self._news, self._looks
+            news, changes = self._news, self._changes
             if self.failure is not None:
                 raise self.failure
             if until():
@@ -307,6 +309,6 @@ class WorkerPool:
             if left <= 0:
                 return False
             if self._stopping.is_set():
-                raise StoreClosedError("the processor was stopped") from None
-            quiet = partial(self._unchanged, news, looks)
+                raise self.failure or StoreClosedError("the processor was stopped")  # which may have come since
+            quiet = partial(self._unchanged, news, changes)
             self._waiting.sleep(quiet, min(left, LONGEST_S))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADDED",
+    "AT",
+    "HEADERS",
+    "ID",
+    "KEY",
+    "KIND",
     "OVER",
+    "PARTITION",
+    "PAYLOAD",
+    "ROW",
+    "SEQ",
     "TEXT",
     "Delivery",
     "Entry",
@@ -26,10 +35,12 @@ __all__ = [
     "Receipt",
     "Receipts",
     "Row",
+    "entry_payload_of",
     "headers_from",
     "key_from_bytes",
     "key_to_bytes",
     "payload_of",
+    "seq_of",
     "size_of",
 ]
 
@@ -40,10 +51,20 @@ EventId: TypeAlias = str | bytes | int
 # A plain tuple: a batch has hundreds of them, and most are looked at once.
 Row: TypeAlias = tuple[int, int, int, bytes, EventId | None, bytes, str | None, int]
 
-payload_of = itemgetter(5)
+SEQ: Final = 0
+PARTITION: Final = 1
+KIND: Final = 2
+KEY: Final = 3
+ID: Final = 4
+PAYLOAD: Final = 5
+HEADERS: Final = 6
+AT: Final = 7
+seq_of, payload_of = itemgetter(SEQ), itemgetter(PAYLOAD)
 
 # What is appended: a row without its seq and time.
 Entry: TypeAlias = tuple[int, int, bytes, EventId | None, bytes, str | None]
+
+entry_payload_of = itemgetter(PAYLOAD - 1)
 
 
 def size_of(rows: Sequence[Row]) -> int:
@@ -58,6 +79,9 @@ OVER = (
 )
 ADDED = "\n"  # between the producer's headers and those that hooks added; JSON text has none
 TEXT, _BYTES, _POSITIVE, _NEGATIVE = range(4)
+ROW: Final = 0  # of an `Event`, as the next two
+_ATTEMPT: Final = 1
+_DELIVERY: Final = 2
 _LEAST, _MOST = -(2**63), 2**64 - 1
 
 
@@ -170,59 +194,59 @@ class Event(tuple[Any, ...]):
     @property
     def seq(self) -> int:
         """Its number in the stream."""
-        seq: int = self[0][0]
+        seq: int = self[ROW][SEQ]
         return seq
 
     @property
     def partition(self) -> int:
         """The partition of its key."""
-        partition: int = self[0][1]
+        partition: int = self[ROW][PARTITION]
         return partition
 
     @property
     def key(self) -> EventKey:
         """The key, as it was published."""
-        return key_from_bytes(self[0][2], self[0][3])
+        return key_from_bytes(self[ROW][KIND], self[ROW][KEY])
 
     @property
     def id(self) -> EventId | None:
         """The producer's id, if it gave one."""
-        name: EventId | None = self[0][4]
+        name: EventId | None = self[ROW][ID]
         return name
 
     @property
     def payload(self) -> Any:
         """The payload: bytes, or what the codec makes of them."""
-        codec = self[2].codec
-        return self[0][5] if codec is None else codec.decode(self[0][5])
+        codec = self[_DELIVERY].codec
+        return self[ROW][PAYLOAD] if codec is None else codec.decode(self[ROW][PAYLOAD])
 
     @property
     def headers(self) -> dict[str, str]:
         """The headers."""
-        return headers_from(self[0][6])
+        return headers_from(self[ROW][HEADERS])
 
     @property
     def at_ms(self) -> int:
         """When it was accepted, in milliseconds since 1970 by the store's clock; never falls."""
-        at_ms: int = self[0][7]
+        at_ms: int = self[ROW][AT]
         return at_ms
 
     @property
     def attempt(self) -> int:
         """The number of this attempt, from 1."""
-        attempt: int = self[1]
+        attempt: int = self[_ATTEMPT]
         return attempt
 
     @property
     def group(self) -> str:
         """The group that it is delivered to."""
-        group: str = self[2].group
+        group: str = self[_DELIVERY].group
         return group
 
     @property
     def epoch(self) -> int:
         """The epoch under which its partition is owned; part of the fencing token."""
-        epoch: int = self[2].epochs[self[0][1]]
+        epoch: int = self[_DELIVERY].epochs[self[ROW][PARTITION]]
         return epoch
 
     @property
@@ -236,11 +260,11 @@ class Event(tuple[Any, ...]):
         TransactionError
             When the event's handler is over.
         """
-        if self[2].transaction_of is None:
+        if self[_DELIVERY].transaction_of is None:
             raise UnsupportedError(
                 "this store has no transactions (abilities.transaction_scope is None): write elsewhere, by event.seq"
             )
-        transaction: Transaction = self[2].transaction_of(self)
+        transaction: Transaction = self[_DELIVERY].transaction_of(self)
         return transaction
 
     def __repr__(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Member", "Membership", "counter_of", "lease_of"]
+__all__ = ["Member", "Membership", "counter_of", "lease_of", "member_of"]
 
 
 class Member(NamedTuple):
@@ -31,6 +31,11 @@ class Member(NamedTuple):
 def lease_of(name: str, incarnation: int) -> str:
     """The name of a lease: that of one incarnation of a member."""
     return f"{name}#{incarnation}"
+
+
+def member_of(lease: str) -> str:
+    """The member that a lease is of."""
+    return lease.rpartition("#")[0]
 
 
 def counter_of(name: str, member: Member) -> str:
