@@ -1,4 +1,4 @@
-"""`Settings`: what everybody who opens a store must obey, and may change; it stands in the store."""
+"""`Settings`: kept in the store; every process that opens it obeys them and may change them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ID_WINDOW_S = 7 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long resolved events are kept, for replay; what exceeds any of the limits can be pruned.
+    """How long resolved events are kept, for replay. Events beyond any of the limits can be pruned.
 
     Attributes
     ----------
     age_s : float or None
     bytes : int or None
-        Of payload.
+        Payload bytes.
     count : int or None
     """
 
@@ -38,7 +38,7 @@ class Retention:
 
 
 class Settings(NamedTuple):
-    """What a store says of how long it remembers; None where nobody has said anything.
+    """How long a store keeps events and remembers ids.
 
     Attributes
     ----------
