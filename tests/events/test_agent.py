@@ -218,8 +218,11 @@ def test_the_store_is_never_asked_with_the_lock_that_all_groups_share(make):
     # Whether other processes live was asked within it: a file lock each, while every worker waited.
     world = World(make)
     here, other = pair(world)
-    here.driver.lock = here.driver.tail._lock = lock = Kept()
-    here.store = here.driver.store = here.driver.tail._store = Apart(here.store, lock)
+    lock = Kept()
+    here.store = Apart(here.store, lock)
+    here.driver.lock, here.driver.store = lock, here.store
+    for part in (here.driver.claims, here.driver.tail):
+        part._lock, part._store = lock, here.store
     world.publish(other.store, 50)
     world.settle(other, here, seconds=1)
     here.driver.lose(list(here.group.owned))

@@ -42,11 +42,11 @@ def test_rule_4_who_joined_since_the_last_look_is_not_taken_for_gone(world):
     alone = rw.HashRing(["member-1"]).snapshot().to_bytes()
     first.group.members._adopt(newest._replace(number=1, members=newest.members[:1], router=alone))
     before = first.store.states("g")
-    first.driver._survey_due = True
-    first.driver._survey()
+    first.driver.claims.ask()
+    first.driver.claims.survey()
     assert first.store.states("g") == before
     first.group.members._adopt(newest)
-    first.driver._survey()
+    first.driver.claims.survey()
     assert first.store.states("g") == before
     assert second.group.owned
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from ringward.errors import TransactionError, UnknownGroupError
 from ringward.events.core.batch import Batch
-from ringward.events.core.effects import ChangeMembership, Claim, Read, Release
+from ringward.events.core.effects import ChangeMembership, Read, Release
 from ringward.events.core.group import Group
+from ringward.events.engine.claims import Claims
 from ringward.events.engine.limits import cut, cut_dict
 from ringward.events.engine.tail import Tail
 from ringward.events.logs import log
@@ -62,12 +62,10 @@ class GroupDriver:
         self.appended = self.tail.appended  # called for each event that is published
         self._next_first = 0
         self.deleted = False  # whether the store has no such group any more
-        self._survey_due = True
-        self._claims: deque[Claim] = deque()  # what is left to do of the last survey
+        self.claims = Claims(store, group, self.lock)
         self._write_transactions: dict[
             Batch, WriteTransaction
         ] = {}  # those that handlers have, or have lost while they run on
-        self._claiming = threading.Lock()  # a survey or a claim is under way; nobody waits for it
 
     # --- time
 
@@ -97,9 +95,9 @@ class GroupDriver:
             membership = store.membership(name)
             if membership is None and group.members.membership is not None and not self._exists():
                 return
-            if not self._look(now, membership):
+            if not self._tick_group(now, membership):
                 break
-        self._survey()
+        self.claims.survey()
         self.tail.catch_up()
         self.settle_pending()
         self.notify()
@@ -109,7 +107,7 @@ class GroupDriver:
         with self.lock:
             if self.deleted:
                 return math.inf
-            if self._survey_due or self._claims or self._write_transactions:
+            if self.claims.due or self._write_transactions:
                 return now
             group = self.group
             due = group.members.due(now)
@@ -127,7 +125,7 @@ class GroupDriver:
     def queued(self) -> int:
         """For how many workers there may be something to do, at most."""
         with self.lock:
-            return len(self.group.queues) + len(self._claims) + self.tail.news
+            return len(self.group.queues) + len(self.claims) + self.tail.news
 
     @property
     def present(self) -> bool:
@@ -183,7 +181,7 @@ class GroupDriver:
             for notification in notifications:
                 self._notify(notification)
 
-    def _look(self, now: float, membership: Membership | None) -> bool:
+    def _tick_group(self, now: float, membership: Membership | None) -> bool:
         """One tick of the group; whether the membership changed by it."""
         heartbeats = self.store.heartbeats(self.group.name)
         others = (
@@ -195,7 +193,8 @@ class GroupDriver:
         with self.lock:
             before = self.group.members.membership
             effects = self.group.tick(now, membership, heartbeats, hints, session)
-            self._survey_due |= self.group.members.membership is not before or self.group.wanted
+            if self.group.members.membership is not before or self.group.wanted:
+                self.claims.ask()
         for effect in effects:
             if isinstance(effect, Release):
                 self._release(effect)
@@ -205,7 +204,7 @@ class GroupDriver:
                 changed = True
                 with self.lock:
                     self.group.changed_membership(effect.membership)
-                self._survey_due = True
+                self.claims.ask()
         return changed
 
     def _release(self, effect: Release) -> None:
@@ -217,48 +216,6 @@ class GroupDriver:
             raise
         with self.lock:
             self.group.released(effect.states, stale)
-
-    def _survey(self) -> None:
-        """Find what is to be claimed, and claim the first of it; the rest follows between batches.
-
-        Where nothing is held yet there is nobody to wait for it, and all is claimed.
-        """
-        nothing_held = not self.group.owned
-        if self._survey_due and self._claiming.acquire(blocking=False):
-            try:
-                self._survey_due = False
-                states = self.store.states(self.group.name)
-                membership = self.store.membership(self.group.name)
-                with self.lock:
-                    # Who owns has joined before. In an older membership it would look like one that is gone.
-                    self._survey_due = membership != self.group.members.membership
-                    self._claims = deque([] if self._survey_due else self.group.surveyed(states, self._most))
-            except BaseException:
-                self._survey_due = True
-                raise
-            finally:
-                self._claiming.release()
-        while self._claim_next() and nothing_held:
-            pass
-
-    def _claim_next(self) -> bool:
-        """Claim some of what the last survey found; whether anything was claimed."""
-        if not self._claims or not self._claiming.acquire(blocking=False):
-            return False
-        try:
-            if not self._claims:
-                return False
-            claim = self._claims.popleft()
-            states = self.store.claim(self.group.name, claim.owner, claim.epochs)
-            dead_letters = self.store.dead_letters(self.group.name, states)
-            with self.lock:
-                self.group.claimed(claim, states, dead_letters)
-        except BaseException:
-            self._survey_due = True
-            raise
-        finally:
-            self._claiming.release()
-        return True
 
     # --- work
 
@@ -272,7 +229,7 @@ class GroupDriver:
                 if batch is not None:
                     self._mark(batch)
                     return batch
-            if not self.settle_pending() and not self._claim_next():
+            if not self.settle_pending() and not self.claims.claim_next():
                 return None
 
     def _members(self) -> list[str]:
@@ -286,7 +243,7 @@ class GroupDriver:
 
     def _fill(self, member: str) -> None:
         """Read what the member waits for, until there is a batch; before, go on with a takeover."""
-        self._claim_next()
+        self.claims.claim_next()
         room = self.group.options.batch
         while room > 0:
             with self.lock:
@@ -444,7 +401,7 @@ class GroupDriver:
 
     def lose(self, partitions: Iterable[int]) -> None:
         """What was under way in these partitions is undone, or unknown: claim them anew."""
-        self._survey_due = True
+        self.claims.ask()
         with self.lock:
             self.group.lost(partitions)
 
