@@ -327,3 +327,17 @@ def test_what_the_architecture_names_is_there() -> None:
     roots = (EXT.parent, SOURCE, SOURCE.parent, EXT)
     missing = [path for path in paths - left if not any([*root.glob(path)] for root in roots)]
     assert missing == []
+
+
+def test_the_page_on_the_event_processor_names_every_module() -> None:
+    """A new file of `events/` has its line there."""
+    page = (SOURCE.parents[1] / "docs" / "events-internals.md").read_text(encoding="utf-8")
+    rooms = page[page.index("## The rooms") : page.index("## What is stored")]
+    folders = {"memory": "`memory/`"}  # named as a whole
+    modules = [file.relative_to(SOURCE / "events") for file in sorted((SOURCE / "events").rglob("*.py"))]
+    missing = [
+        str(module)
+        for module in modules
+        if module.name != "__init__.py" and folders.get(module.parent.name, f"{module.name}`") not in rooms
+    ]
+    assert missing == []
