@@ -254,8 +254,6 @@ def test_a_call_with_a_bad_argument_is_refused(kind, call, arguments):
         finally:
             await called(p.close, {})
 
-    if kind is aio.Processor and (call == "reroute" or "stop_timeout_s" in arguments):
-        pytest.skip("of threads only")
     asyncio.run(main())
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -11,15 +13,20 @@ from ringward.checks import checked_float, checked_int
 from ringward.errors import ArgumentError, StoreClosedError
 from ringward.events.core.options import Options
 from ringward.events.core.routing import RouterLike
+from ringward.events.engine.admission import UNRESOLVED_BYTES, UNRESOLVED_COUNT
 from ringward.events.engine.callables import check_coroutine_handler
 from ringward.events.engine.coroutines import AsyncHandler, refuse_inside
 from ringward.events.engine.engine import STOP_S, Engine
 from ringward.events.engine.registration import Start, checked_wait
 from ringward.events.engine.tasks import TaskPool
 from ringward.events.health import Health
+from ringward.events.hooks import Hooks
+from ringward.events.model.codecs import CodecLike
 from ringward.events.model.event import EventId, EventKey, Receipt
-from ringward.events.model.store import READ_TIMEOUT_S, Compacted, Retention, Settings
+from ringward.events.model.store import READ_TIMEOUT_S, Compacted, Retention, Settings, Store
+from ringward.events.model.stream import Stream
 from ringward.events.reports import DeadEvent, Stats
+from ringward.events.texts import Redact
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,12 +41,13 @@ CONCURRENCY = 1000
 class Processor:
     """Publishes events durably and hands them to coroutines. No event is lost, and keys keep their order.
 
-    It works like `ringward.events.Processor` and takes the same arguments, with two differences: `members` are tasks,
-    and `event.transaction` is not available, because a write transaction of the file must not wait for an `await`.
+    It works like `ringward.events.Processor` and takes the same arguments, with three differences: `members` are tasks;
+    `event.transaction` is not available, because a write transaction of the file must not wait for an `await`; and
+    `publish` takes no `wait_s`.
 
     Parameters
     ----------
-    *args, **options
+    store, producer, create, stream, codec, retention, unresolved_bytes, unresolved_count, hooks, redact, now, chance
         As `ringward.events.Processor`.
     concurrency : int
         No more batches are begun while handlers of this many keys run.
@@ -60,9 +68,40 @@ class Processor:
     1 user:42 b'19.90'
     """
 
-    def __init__(self, *args: Any, concurrency: int = CONCURRENCY, **options: Any) -> None:
+    def __init__(
+        self,
+        store: str | os.PathLike[str] | Store | None = None,
+        *,
+        producer: str = "default",
+        create: bool = True,
+        stream: Stream | None = None,
+        codec: CodecLike | None = None,
+        retention: Retention | None = None,
+        unresolved_bytes: int = UNRESOLVED_BYTES,
+        unresolved_count: int = UNRESOLVED_COUNT,
+        hooks: Hooks | None = None,
+        redact: Redact | None = None,
+        now: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+        concurrency: int = CONCURRENCY,
+    ) -> None:
         checked_int("concurrency", concurrency, 1, 1_000_000)
-        self._engine = Engine(*args, **options)
+        self._engine = Engine(
+            store,
+            producer=producer,
+            create=create,
+            stream=stream,
+            codec=codec,
+            retention=retention,
+            unresolved_bytes=unresolved_bytes,
+            unresolved_count=unresolved_count,
+            hooks=hooks,
+            redact=redact,
+            now=now,
+            chance=chance,
+        )
+        self.producer = self._engine.producer
+        self.store = self._engine.store
         self._pool = TaskPool(self._engine, concurrency)
         self._engine.employ(self._pool)
         self._do = self._pool.do
@@ -104,6 +143,10 @@ class Processor:
 
         return register
 
+    async def reroute(self, group: str, router: RouterLike) -> None:
+        """As `ringward.events.Processor.reroute`."""
+        await self._do(self._engine.reroute, group, router)
+
     # --- running
 
     def start(self) -> None:
@@ -138,12 +181,19 @@ class Processor:
         checked_float("timeout_s", timeout_s, zero=True)
         return await self._pool.stop(timeout_s)
 
-    async def run(self, until: Literal["idle"] | None = None, timeout_s: float | None = None) -> bool:
+    def running(self) -> list[tuple[str, int]]:
+        """As `ringward.events.Processor.running`."""
+        return self._engine.consumers.running()
+
+    async def run(
+        self, until: Literal["idle"] | None = None, timeout_s: float | None = None, *, stop_timeout_s: float = STOP_S
+    ) -> bool:
         """As `ringward.events.Processor.run`."""
         if until not in (None, "idle"):
             raise ArgumentError("until", "'idle' or None", until)
         refuse_inside(self._engine, "run")
         checked_wait(timeout_s)
+        checked_float("stop_timeout_s", stop_timeout_s, zero=True)
         await self._pool.failure_over()
         try:
             self.start()
@@ -151,7 +201,7 @@ class Processor:
             return await self._pool.wait(lambda: self._asked or (until == "idle" and idle()), timeout_s)
         finally:
             self._asked = False
-            await self.stop()
+            await self.stop(stop_timeout_s)
 
     async def drain(self, timeout_s: float | None = None) -> bool:
         """Wait until all groups are idle, while the tasks run; False when the time was up."""
@@ -185,6 +235,14 @@ class Processor:
         """As `ringward.events.Processor.configure`."""
         return await self._do(partial(self._engine.configure, retention=retention, id_window_s=id_window_s))
 
+    async def prune(self) -> int:
+        """As `ringward.events.Processor.prune`."""
+        return await self._do(self._engine.upkeep.prune)
+
+    async def verify(self) -> list[str]:
+        """As `ringward.events.Processor.verify`."""
+        return await self._do(self._engine.store.verify)
+
     async def query(
         self,
         sql: str,
@@ -210,6 +268,11 @@ class Processor:
     async def health(self) -> Health:
         """As `ringward.events.Processor.health`."""
         return self._engine.health() if self._engine.closed else await self._do(self._engine.health)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+        return self._engine.closed
 
     async def close(self) -> None:
         """Stop, and close the store even if stopping fails; does nothing the second time."""

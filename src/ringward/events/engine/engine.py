@@ -221,7 +221,7 @@ class Engine:
             try:
                 return self.store.seq_at(int(start.timestamp() * 1000))
             except (ValueError, OverflowError, OSError):  # a local time at the ends of the calendar has none
-                raise ArgumentError("start", "a time that the platform knows", start) from None
+                raise ArgumentError(argument, "a time that the platform knows", start) from None
         totals = self.store.totals()
         if start == "beginning":
             return totals.first - 1
