@@ -30,19 +30,19 @@ def delete_group(*, file: str, stream: Stream | None, group: str, yes: bool, as_
         if busy := _at_work(processor, group):
             raise click.ClickException(f"{group}: {', '.join(busy)} are at work: stop them first")
         waiting = sum(processor.store.unresolved(group).values())
-        letters = len(processor.store.dead_letters(group))
+        dead_letters = len(processor.store.dead_letters(group))
         if not yes and sys.stdin is not None and sys.stdin.isatty():
-            left = f"{waiting:,} events that wait and {letters:,} dead and parked ones"
+            left = f"{waiting:,} events that wait and {dead_letters:,} dead and parked ones"
             click.confirm(f"{group}: delete it, with {left}?", abort=True, err=True)
         processor.delete_group(group)
     if as_json:
-        echo_json({"group": group, "waiting": waiting, "letters": letters})
+        echo_json({"group": group, "waiting": waiting, "dead_letters": dead_letters})
     else:
-        click.echo(f"{group}: deleted; {waiting:,} events waited, {letters:,} were dead or parked")
+        click.echo(f"{group}: deleted; {waiting:,} events waited, {dead_letters:,} were dead or parked")
 
 
 def _at_work(processor: Processor, group: str) -> list[str]:
     """Members that are up in processes that live."""
-    view = processor.store.membership(group)
-    members = () if view is None else view.members
+    membership = processor.store.membership(group)
+    members = () if membership is None else membership.members
     return [name for name, member in members if member.up and processor.store.hint(member.process) == "here"]
