@@ -12,7 +12,7 @@ from ringward.events.model.event import Row
 from ringward.events.model.membership import Membership
 from ringward.events.model.partition_state import PartitionState
 from ringward.events.model.store import GroupState, Settlement
-from ringward.events.stores.sqlite.checked import (
+from ringward.events.stores.sqlite.decoding import (
     dead_letter_of,
     membership_of,
     number_of,

@@ -29,7 +29,8 @@ from ringward.events.model.event import Entry, EventId, Receipt, Receipts, Row, 
 from ringward.events.model.settings import Retention, Settings, retention_fields, settled
 from ringward.events.model.store import Totals
 from ringward.events.model.stream import Stream, body_of, identity_of
-from ringward.events.stores.sqlite.checked import (
+from ringward.events.stores.sqlite.compaction import shrink
+from ringward.events.stores.sqlite.decoding import (
     SAID_MOST,
     heads_of,
     knots_of,
@@ -40,7 +41,6 @@ from ringward.events.stores.sqlite.checked import (
     tail_of,
     totals_of,
 )
-from ringward.events.stores.sqlite.compacting import shrink
 from ringward.events.stores.sqlite.writer import DAMAGE, Writer
 from ringward.events.stores.stamps import LogTime, WallClock
 from ringward.texts import shown

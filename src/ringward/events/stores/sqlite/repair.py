@@ -12,7 +12,7 @@ from ringward.errors import StoreFormatError
 from ringward.events.model.event import headers_from, key_from_bytes
 from ringward.events.model.partition_state import PartitionState
 from ringward.events.model.stream import Stream
-from ringward.events.stores.sqlite.checked import (
+from ringward.events.stores.sqlite.decoding import (
     dead_letter_of,
     knots_of,
     membership_of,

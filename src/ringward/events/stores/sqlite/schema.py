@@ -14,7 +14,7 @@ from ringward.errors import RingwardError, StoreFormatError, UnsupportedError
 from ringward.events.model.store import Faults
 from ringward.events.model.stream import Stream
 from ringward.events.stores.sqlite import fingerprint
-from ringward.events.stores.sqlite.checked import json_of, refuse
+from ringward.events.stores.sqlite.decoding import json_of, refuse
 from ringward.events.stores.sqlite.sizes import INCREMENTAL, WAL_KEPT_BYTES
 from ringward.keys import Family, family_from
 

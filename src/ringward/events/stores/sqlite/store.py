@@ -25,18 +25,18 @@ from ringward.events.model.store import READ_TIMEOUT_S, Abilities, Compacted, Fa
 from ringward.events.model.stream import Stream
 from ringward.events.stores.sqlite import recover, schema
 from ringward.events.stores.sqlite.backup import back_up
-from ringward.events.stores.sqlite.compacting import compact
+from ringward.events.stores.sqlite.compaction import compact
 from ringward.events.stores.sqlite.fingerprint import Tables
 from ringward.events.stores.sqlite.groups import SqliteGroups
-from ringward.events.stores.sqlite.identity import held, in_use, refuse_nested
 from ringward.events.stores.sqlite.locks import Presence, Turnstile
 from ringward.events.stores.sqlite.log import digest
 from ringward.events.stores.sqlite.news import Board
 from ringward.events.stores.sqlite.paths import prepare_path, resolved_path
-from ringward.events.stores.sqlite.reading import Reader, reading
+from ringward.events.stores.sqlite.queries import Reader, reading
 from ringward.events.stores.sqlite.transactions import TRANSACTION_TIMEOUT_S, Guard, SqliteWriteTransaction, Watchdog
-from ringward.events.stores.sqlite.verifying import Verification
+from ringward.events.stores.sqlite.verification import Verification
 from ringward.events.stores.sqlite.wal_preallocation import WalPreallocation
+from ringward.events.stores.sqlite.watched_files import held, in_use, refuse_nested
 from ringward.events.stores.sqlite.writer import Writer, typed
 from ringward.events.stores.stamps import LogTime, WallClock, boot_time
 from ringward.mutex import Mutex

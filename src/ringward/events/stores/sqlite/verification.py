@@ -10,7 +10,7 @@ import apsw
 from ringward.errors import StoreFormatError
 from ringward.events.model.stream import Stream
 from ringward.events.stores.sqlite import schema
-from ringward.events.stores.sqlite.checked import (
+from ringward.events.stores.sqlite.decoding import (
     dead_letter_of,
     knots_of,
     membership_of,
