@@ -27,6 +27,7 @@ from harness.markdown import short
 from events.timing import DOCUMENT
 from ringward.events import Processor, Retention, SqliteStore, Stream
 from ringward.events.engine.ticker import TICK_S
+from ringward.events.model.store import Hint
 
 KILLS, KILLS_QUICK = 100, 2
 LEASE_S, LEASE_ALONE_S = 5.0, 0.5
@@ -43,9 +44,9 @@ SHARE_LEAST = 0.2  # of the partitions that the victim must hold before it is ki
 class LeasesOnly(SqliteStore):
     """A store that cannot tell whether a process lives."""
 
-    def alive(self, process: str) -> bool | None:
+    def hint(self, process: str) -> Hint:
         """Nobody knows."""
-        return True if process == self.process else None
+        return "here" if process == self.process else "unknown"
 
 
 def member(path: Path, name: str, lease_s: float, *, leases_only: bool) -> None:

@@ -243,7 +243,7 @@ def test_no_handler_gets_at_the_tables_of_the_store(path, statement):
         assert len(refused) == 1
         assert "not allowed" in refused[0]
         assert p.publish("k", b"x").seq == 102
-        assert p.store._read("SELECT count(*) FROM sqlite_temp_schema") == [(0,)]
+        assert p.store._file.read("SELECT count(*) FROM sqlite_temp_schema") == [(0,)]
     SqliteStore(path).close()
 
 

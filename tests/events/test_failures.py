@@ -88,14 +88,17 @@ def test_what_may_pass_is_waited_for_and_nothing_is_lost(path, point, error, cap
 def test_reads_that_fail_for_a_while_are_waited_for(path, monkeypatch):
     failing, seen = [], []
     with Processor(path, chance=lambda: 0.0) as p:
-        read = p.store._read
 
-        def fails(*args, **named):
-            if failing:
-                raise rw.StoreUnavailableError("IOError: disk I/O error")
-            return read(*args, **named)
+        def failing_too(read):
+            def fails(*args, **named):
+                if failing:
+                    raise rw.StoreUnavailableError("IOError: disk I/O error")
+                return read(*args, **named)
 
-        monkeypatch.setattr(p.store, "_read", fails)
+            return fails
+
+        for part in (p.store._log, p.store._groups):
+            monkeypatch.setattr(part, "_read", failing_too(part._read))
         p.consumer("g", members=3)(lambda event: seen.append(event.seq))
         p.start()
         failing.append(True)
@@ -274,8 +277,8 @@ def test_an_older_file_is_brought_to_this_version_once_nobody_else_has_it_open(p
     assert old.append("p", [old.stream.entry("k", b"x", "id", None)])[0].duplicate
     old.close()
     with closing(SqliteStore(path)) as new:
-        assert new._read("PRAGMA user_version") == [(3,)]
-        assert new._read("SELECT count(*) FROM ringward_next") == [(0,)]
+        assert new._file.read("PRAGMA user_version") == [(3,)]
+        assert new._file.read("SELECT count(*) FROM ringward_next") == [(0,)]
         assert new.verify() == []
     monkeypatch.undo()
     with pytest.raises(rw.StoreFormatError, match="upgrade ringward"):

@@ -405,7 +405,7 @@ def test_what_a_given_back_event_wrote_is_undone_and_what_came_before_is_kept(tm
 
         p.publish_many(["k"] * 5, [b""] * 5)
         assert p.run(until="idle", timeout_s=30)
-        rows = p.store._reader.execute("SELECT seq FROM effects ORDER BY rowid").fetchall()
+        rows = p.store._file.reader.execute("SELECT seq FROM effects ORDER BY rowid").fetchall()
         assert [row[0] for row in rows] == [1, 2, 3, 4, 5]
         assert p.stats().groups["g"].retries == 0
 

@@ -59,11 +59,11 @@ def test_the_garbage_collector_does_not_look_at_the_log_in_memory():
     assert all(map(gc.is_tracked, [[], [*untracked([]), 0]]))  # what is made of one is seen
     for _ in range(2):
         store.append("p", entries)
-        lists = [store._log, *(part for queue in store._partition_logs for part in (queue.seqs, queue.rows))]
+        lists = [store._log._log, *(part for queue in store._log._partition_logs for part in (queue.seqs, queue.rows))]
         assert not any(map(gc.is_tracked, lists))
         store.open_group("g", 0)
         gc.collect()
-        assert not any(gc.is_tracked(row) for row in store._log)
+        assert not any(gc.is_tracked(row) for row in store._log._log)
         assert store.prune(50) == 0
         store.delete_group("g")
         assert store.prune(50) == 50

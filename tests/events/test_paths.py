@@ -183,11 +183,11 @@ def test_who_reads_looks_after_the_locks_too_and_keeps_them_young(path):
     with closing(SqliteStore(path)) as store:
         sign = path.with_name("store.db-locks") / f"alive-{store.process}"
         os.utime(sign, (1, 1))
-        store._presence._looked = store._look_due = 0.0
+        store._presence._looked = store._file.look_due = 0.0
         store.totals()
         assert time.time() - sign.stat().st_mtime < 60
         sign.unlink()
-        store._presence._looked = store._look_due = 0.0
+        store._presence._looked = store._file.look_due = 0.0
         store.totals()
         assert sign.exists()
 
@@ -355,7 +355,7 @@ def test_a_full_disk_keeps_out_nobody_who_looks_or_makes_room(tmp_path, monkeypa
         assert p.stats().tail == 1
         assert p.verify() == []
         monkeypatch.setattr(os, "pwrite", write)
-        p.store._presence._looked = p.store._look_due = -100.0
+        p.store._presence._looked = p.store._file.look_due = -100.0
         p.stats()  # what could not be noted is noted then
         assert str(path.stat().st_ino) in p.store._presence._path.read_text("ascii")
 
@@ -374,7 +374,7 @@ def test_an_error_of_the_system_within_a_commit_is_one_of_ours(tmp_path, monkeyp
         def refused(*_arguments, **_options):
             raise OSError(errno.ENOLCK, "No locks available")
 
-        monkeypatch.setattr(store, "_append", refused)
+        monkeypatch.setattr(store._log, "_append", refused)
         with pytest.raises(rw.StoreUnavailableError, match=r"store\.db"):
             store.append("p", [store.stream.entry("k", b"x", None, None)])
         monkeypatch.undo()
@@ -388,7 +388,7 @@ def test_whose_files_were_closed_under_it_says_so_and_writes_nothing_more(path, 
         def refused(*_arguments, **_options):
             raise OSError(errno.EBADF, "Bad file descriptor")
 
-        monkeypatch.setattr(store, "_append", refused)
+        monkeypatch.setattr(store._log, "_append", refused)
         for _ in range(2):
             with pytest.raises(rw.StoreFailedError, match="somebody has closed its files in this process") as caught:
                 publish(store)

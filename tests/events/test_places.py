@@ -18,7 +18,7 @@ import pytest
 
 import ringward as rw
 from ringward.events import Processor, SqliteStore
-from ringward.events.stores.sqlite import identity, locks
+from ringward.events.stores.sqlite import locks, watched_files
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="there, what is open can be neither moved nor deleted")
 ofd = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="open-file-description locks are of Linux")
@@ -333,7 +333,7 @@ def test_the_log_is_put_away_when_the_last_store_closes_and_nothing_stays_open(p
     second.append("p", [second.stream.entry("key", b"", None, None)])
     second.close()
     assert not path.with_name("store.db-wal").exists()
-    assert not [held for held in identity._held.values() if held.path == path]
+    assert not [held for held in watched_files._held.values() if held.path == path]
     assert not [fd for fd in Path("/proc/self/fd").iterdir() if str(path) in _target(fd)]
 
 
@@ -357,9 +357,9 @@ def test_the_locks_of_a_connection_that_the_application_has_open_stay(path):
         mine.execute("INSERT INTO mine VALUES (1)")
         again = SqliteStore(path)
         again.close()
-    assert [held for held in identity._held.values() if held.path == path]  # it waits for the next store
+    assert [held for held in watched_files._held.values() if held.path == path]  # it waits for the next store
     SqliteStore(path).close()
-    assert not [held for held in identity._held.values() if held.path == path]
+    assert not [held for held in watched_files._held.values() if held.path == path]
 
 
 @posix

@@ -392,8 +392,8 @@ def worker(path, name, pause=0.0, until=None):
 
 
 def effects(p):
-    with p.store._reading:
-        return p.store._reader.execute("SELECT seq, key, name FROM effects ORDER BY rowid").fetchall()
+    with p.store._file.reading:
+        return p.store._file.reader.execute("SELECT seq, key, name FROM effects ORDER BY rowid").fetchall()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is of POSIX")

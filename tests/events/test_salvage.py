@@ -188,8 +188,8 @@ def test_whichever_page_is_garbage_the_rest_is_carried_over(path, tmp_path):
 
 def test_a_damaged_page_that_is_met_ends_all_writing_until_the_file_is_opened_anew(path):
     store = SqliteStore(path)
-    ((page,),) = store._read("SELECT pageno FROM dbstat WHERE name = 'ringward_log' AND pagetype = 'leaf' LIMIT 1")
-    ((size,),) = store._read("PRAGMA page_size")
+    ((page,),) = store._file.read("SELECT pageno FROM dbstat WHERE name = 'ringward_log' AND pagetype = 'leaf' LIMIT 1")
+    ((size,),) = store._file.read("PRAGMA page_size")
     store.close()
     with path.open("r+b") as file:
         file.seek((page - 1) * size)

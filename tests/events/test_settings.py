@@ -12,6 +12,7 @@ from command import fails, run, run_json
 import ringward as rw
 from ringward.events import MemoryStore, Processor, Retention, Settings, SqliteStore, Stream, aio
 from ringward.events.stores.sqlite import schema
+from ringward.events.stores.sqlite.log import SqliteLog
 from ringward.events.stores.stamps import PLAUSIBLE_MS, LogTime, WallClock
 
 DAY = 86_400
@@ -128,12 +129,12 @@ def test_a_file_of_the_first_version_gets_settings(tmp_path, monkeypatch):
         old.setattr(schema, "STEPS", schema.STEPS[:1])
         old.setattr(schema, "VERSION", 1)
         old.setattr(SqliteStore, "configure", lambda *_, **__: None)
-        old.setattr(SqliteStore, "_begin_time", lambda _: None)
+        old.setattr(SqliteLog, "begin_time", lambda *_, **__: None)
         store = SqliteStore(path)
         publish(store, 3, "id")
         store.close()
     with Processor(path, retention=FOREVER) as p:
-        assert p.store._read("PRAGMA user_version") == [(2,)]
+        assert p.store._file.read("PRAGMA user_version") == [(2,)]
         assert p.verify() == []
         assert p.prune() == 0
         assert all(receipt.duplicate for receipt in publish(p.store, 3, "id"))
@@ -183,7 +184,7 @@ def test_no_reading_of_a_clock_stops_events(opened, times, reading):
     store = opened()
     publish(store)
     times.wall = lambda: reading
-    store._clock._wall = times.wall
+    store._log._clock._wall = times.wall
     publish(store)
     store.prune(10)
     first, second = (row[7] for row in store.rows([1, 2]))
@@ -291,7 +292,7 @@ def test_processes_whose_clocks_differ_do_not_drive_stamps_ahead_without_end(tmp
             store.prune(10)
             times.passed += 60
     for store in stores:
-        assert store._read("SELECT max(at) FROM ringward_log")[0][0] <= (times.wall() + most) * 1000
+        assert store._file.read("SELECT max(at) FROM ringward_log")[0][0] <= (times.wall() + most) * 1000
         store.close()
 
 

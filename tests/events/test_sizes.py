@@ -21,7 +21,7 @@ def fill(store, count, size=4000):
 
 
 def pages(store):
-    return store._read("PRAGMA page_count")[0][0]
+    return store._file.read("PRAGMA page_count")[0][0]
 
 
 def test_the_write_ahead_log_gets_short_again_after_a_long_reader(tmp_path, monkeypatch):
@@ -50,7 +50,7 @@ def test_pruning_gives_pages_back_and_keeps_some(tmp_path, monkeypatch):
         store.configure(retention=NOTHING)
         while store.prune(500) or pages(store) > full / 2:
             pass
-        assert 50 <= store._read("PRAGMA freelist_count")[0][0] < full / 4
+        assert 50 <= store._file.read("PRAGMA freelist_count")[0][0] < full / 4
         assert store.verify() == []
 
 
@@ -75,7 +75,7 @@ def test_a_file_without_incremental_vacuum_is_rewritten(tmp_path, monkeypatch):
     with Processor(path, retention=NOTHING) as p:
         fill(p.store, 4)
         p.prune()
-        assert p.store._read("PRAGMA auto_vacuum") == [(0,)]
+        assert p.store._file.read("PRAGMA auto_vacuum") == [(0,)]
         before, after = p.compact()
         assert after < 300_000 < before
         assert p.publish("k", b"x").seq == 2001

@@ -16,6 +16,7 @@ from waiting import until
 
 from ringward.events import Processor, Retry, SqliteStore
 from ringward.events.stores.sqlite import schema
+from ringward.events.stores.sqlite.log import SqliteLog
 
 LOCKED = """
 import sqlite3
@@ -151,7 +152,7 @@ def test_a_file_of_an_older_version_stays_as_it_is(monkeypatch):
         old.setattr(schema, "STEPS", schema.STEPS[:1])
         old.setattr(schema, "VERSION", 1)
         old.setattr(SqliteStore, "configure", lambda *_, **__: None)
-        old.setattr(SqliteStore, "_begin_time", lambda _: None)
+        old.setattr(SqliteLog, "begin_time", lambda *_, **__: None)
         SqliteStore("e.db").close()
     before = Path("e.db").read_bytes()
     state, reasons = ill()

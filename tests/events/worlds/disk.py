@@ -193,7 +193,7 @@ class Sqlite:
 
     def new_effects(self):
         """What was committed since the last look: (group, seq, key, partition, epoch)."""
-        rows = self.observer._read("SELECT * FROM effects WHERE number > ? ORDER BY number", (self.effects_seen,))
+        rows = self.observer._file.read("SELECT * FROM effects WHERE number > ? ORDER BY number", (self.effects_seen,))
         if rows:
             self.effects_seen = rows[-1][0]
         return [row[1:] for row in rows]

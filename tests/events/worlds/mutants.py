@@ -20,7 +20,8 @@ from ringward.events.core.owned_partition import OwnedPartition
 from ringward.events.core.suspect_gate import SuspectGate
 from ringward.events.engine.driver import GroupDriver
 from ringward.events.model.partition_state import PartitionState
-from ringward.events.stores.memory.store import MemoryStore, _Group
+from ringward.events.stores.memory.groups import MemoryGroups, _Group
+from ringward.events.stores.memory.log import MemoryLog
 
 SEEDS_MOST = 300  # within so many a bug must be noticed
 MUTANTS = {}
@@ -75,7 +76,7 @@ def kill(name):
 # --- the store: fences, the log
 
 
-@mutant(MemoryStore, "_replace")
+@mutant(MemoryGroups, "_replace")
 def ack_without_the_epoch_check(right):
     """The store accepts acknowledgements of any epoch."""
 
@@ -86,18 +87,18 @@ def ack_without_the_epoch_check(right):
     return replace
 
 
-@mutant(MemoryStore, "claim")
+@mutant(MemoryGroups, "claim")
 def claim_without_raising_the_epoch(right):
     """A member that claims a partition keeps the former owner's epoch."""
 
     def claim(self, group, owner, epochs):
-        with patch.object(MemoryStore, "_fence", lambda *_: None):
+        with patch.object(MemoryGroups, "_fence", lambda *_: None):
             return right(self, group, owner, epochs)
 
     return claim
 
 
-@mutant(MemoryStore, "claim", hosts=3, eagerness=0.8, chaos=3.0, partitions=8)
+@mutant(MemoryGroups, "claim", hosts=3, eagerness=0.8, chaos=3.0, partitions=8)
 def claim_without_comparing_the_epoch(right):
     """A claim wins even if another member has claimed meanwhile."""
 
@@ -108,19 +109,19 @@ def claim_without_comparing_the_epoch(right):
     return claim
 
 
-@mutant(MemoryStore, "open_group")
+@mutant(MemoryGroups, "open_group")
 def epochs_begin_again_with_a_deleted_group(right):
     """A group that was deleted and opened again starts at epoch 0."""
 
     def open_group(self, group, start):
         if group in self._groups and self._groups[group].deleted:
-            self._groups[group] = _Group(group, start, self.stream.partitions)
+            self._groups[group] = _Group(group, start, self._partitions)
         return right(self, group, start)
 
     return open_group
 
 
-@mutant(MemoryStore, "mark")
+@mutant(MemoryGroups, "mark")
 def mark_not_stored(right):
     """The store forgets what is in flight."""
 
@@ -130,7 +131,7 @@ def mark_not_stored(right):
     return mark
 
 
-@mutant(MemoryStore, "settle")
+@mutant(MemoryGroups, "settle")
 def letters_not_stored(right):
     """Parked events are resolved, but their entries in the dead-letter queue are lost."""
 
@@ -140,7 +141,7 @@ def letters_not_stored(right):
     return settle
 
 
-@mutant(MemoryStore, "lowest_unresolved")
+@mutant(MemoryGroups, "lowest_unresolved")
 def prune_past_the_lowest_cursor(right):
     """Retention goes by the group that is furthest ahead."""
 
@@ -150,20 +151,20 @@ def prune_past_the_lowest_cursor(right):
     return lowest
 
 
-@mutant(MemoryStore, "_all_new")
+@mutant(MemoryLog, "_all_new")
 def a_repeated_id_gets_a_new_seq(right):
     """Nobody checks whether an id was published before."""
     return lambda self, producer, ids: True
 
 
-@mutant(MemoryStore, "_append_new")
+@mutant(MemoryLog, "_append_new")
 def a_gap_in_the_seqs(right):
     """The last event of a batch gets a seq that is one too high."""
 
     def append(self, producer, entries):
         receipts = right(self, producer, entries)
         if len(entries) > 1:
-            last, queue = receipts[-1], self._lanes[entries[-1][0]]
+            last, queue = receipts[-1], self._partition_logs[entries[-1][0]]
             receipts[-1] = last._replace(seq=last.seq + 1)
             self._log[-1] = queue.rows[-1] = (last.seq + 1, *queue.rows[-1][1:])
             queue.seqs[-1] += 1
@@ -172,12 +173,12 @@ def a_gap_in_the_seqs(right):
     return append
 
 
-@mutant(MemoryStore, "redrive")
+@mutant(MemoryGroups, "redrive")
 def redrive_without_raising_the_epoch(right):
     """A redrive does not raise the epoch, so the owner never looks at the dead letters again."""
 
     def redrive(self, group, seqs):
-        with patch.object(MemoryStore, "_changed", lambda self, group, partitions, count: count):
+        with patch.object(MemoryGroups, "_changed", lambda self, group, partitions, count: count):
             return right(self, group, seqs)
 
     return redrive

@@ -105,12 +105,9 @@ def _look(file: str, stream: Stream | None, group: str | None) -> tuple[Health, 
         def _renew(self, _stream: Stream | None) -> None:
             raise StoreFailedError("a write to the file has failed: it is copied anew when a processor opens it")
 
-        def _keep_time(self) -> None:
-            """Whoever opens it next writes down what stamps were wrong."""
-
         def check_writing(self) -> None:
             """Commit nothing: that needs the locks that writers need, and changes nothing."""
-            self._change(lambda: None)
+            self._file.change(lambda: None)
 
     if not os.path.lexists(file):
         return Health().with_reason("failed", "no such file"), {}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from ringward.errors import UnknownGroupError
 from ringward.events.model.dead_letter import DeadLetter
@@ -21,12 +21,12 @@ from ringward.events.stores.sqlite.decoding import (
     state_of,
     text_of,
 )
+from ringward.events.stores.sqlite.file import OpenFile
 from ringward.events.stores.sqlite.locks import Presence
 from ringward.events.stores.sqlite.log import SqliteLog
+from ringward.events.stores.sqlite.writer import Writer
 
 __all__ = ["SqliteGroups"]
-
-T = TypeVar("T")
 
 _STATE = "epoch, revision, owner, cursor, done, attempts, low, high, generation"
 _REPLACE = (
@@ -57,13 +57,22 @@ def _values(number: int, partition: int, state: PartitionState) -> tuple[Any, ..
     return revision, owner, cursor, *texts, low, high, number, partition, epoch, revision - 1, cursor
 
 
-class SqliteGroups(SqliteLog):
-    """What is stored for groups."""
+class SqliteGroups:
+    """What is stored for groups: states, dead letters, memberships and heartbeats."""
 
-    _numbers: dict[str, int]
-    _presence: Presence
+    def __init__(self, file: OpenFile, log: SqliteLog, partitions: int, presence: Presence) -> None:
+        self._writer = file.writer
+        self._read, self._look, self._change = file.read, file.look, file.change
+        self._timely = log.timely
+        self._partitions = partitions
+        self._presence = presence
+        self._numbers: dict[str, int] = {}
 
-    def _number(self, group: str) -> int:
+    def forked(self, writer: Writer) -> None:
+        """In a child process: it cannot write."""
+        self._writer = writer
+
+    def number(self, group: str) -> int:
         """The number of a group; numbers never change."""
         number = self._numbers.get(group)
         if number is None:
@@ -72,9 +81,6 @@ class SqliteGroups(SqliteLog):
                 raise UnknownGroupError(group)
             number = self._numbers[group] = int(rows[0][0])
         return number
-
-    def _change(self, operation: Callable[[], T], *, sync: bool = True) -> T:
-        return self._writer.run(operation, sync=sync)
 
     def open_group(self, group: str, start: int) -> GroupState:
         """As `Store.open_group`."""
@@ -95,7 +101,7 @@ class SqliteGroups(SqliteLog):
         ).get
         self._writer.connection.executemany(
             "INSERT INTO ringward_documents VALUES (?, ?, 0, 0, NULL, ?, NULL, NULL, NULL, NULL, 0)",
-            [(number, partition, start) for partition in range(self.stream.partitions)],
+            [(number, partition, start) for partition in range(self._partitions)],
         )
         return GroupState(group, start, 0)
 
@@ -120,7 +126,7 @@ class SqliteGroups(SqliteLog):
 
     def reset(self, group: str, after: int) -> GroupState:
         """As `Store.reset`."""
-        number = self._number(group)
+        number = self.number(group)
         return self._change(lambda: self._restarted(number, group, after))
 
     def groups(self) -> list[GroupState]:
@@ -130,7 +136,7 @@ class SqliteGroups(SqliteLog):
 
     def delete_group(self, group: str) -> None:
         """As `Store.delete_group`."""
-        number = self._number(group)
+        number = self.number(group)
         self._change(lambda: self._delete_group(number))
         self._numbers.pop(group, None)
 
@@ -144,10 +150,10 @@ class SqliteGroups(SqliteLog):
     def states(self, group: str) -> dict[int, PartitionState]:
         """As `Store.states`."""
         sql = f"SELECT partition, {_STATE} FROM ringward_documents WHERE grp = ?"
-        partitions = self.stream.partitions
+        partitions = self._partitions
         return self._read(
             sql,
-            (self._number(group),),
+            (self.number(group),),
             lambda rows: {
                 number_of(row[0], "documents", f"group {group!r}", "partition", partitions - 1): state_of(
                     row[1:], repr(group), row[0]
@@ -158,7 +164,7 @@ class SqliteGroups(SqliteLog):
 
     def claim(self, group: str, owner: str, epochs: Mapping[int, int]) -> dict[int, PartitionState]:
         """As `Store.claim`."""
-        number = self._number(group)
+        number = self.number(group)
         return self._change(lambda: self._claim(number, owner, epochs))
 
     def _claim(self, number: int, owner: str, epochs: Mapping[int, int]) -> dict[int, PartitionState]:
@@ -172,7 +178,7 @@ class SqliteGroups(SqliteLog):
 
     def mark(self, group: str, marks: Sequence[tuple[int, PartitionState]]) -> set[int]:
         """As `Store.mark`."""
-        number = self._number(group)
+        number = self.number(group)
         return self._change(lambda: self._mark(number, marks), sync=False)
 
     def _mark(self, number: int, marks: Sequence[tuple[int, PartitionState]]) -> set[int]:
@@ -192,10 +198,11 @@ class SqliteGroups(SqliteLog):
 
     def settle(self, group: str, settlements: Sequence[Settlement]) -> set[int]:
         """As `Store.settle`."""
-        number = self._number(group)
-        return self._change(lambda: self._settle(number, settlements))
+        number = self.number(group)
+        return self._change(lambda: self.settle_within(number, settlements))
 
-    def _settle(self, number: int, settlements: Sequence[Settlement]) -> set[int]:
+    def settle_within(self, number: int, settlements: Sequence[Settlement]) -> set[int]:
+        """Store settlements of a group in a transaction; which are stale."""
         self._writer.faults("handled")
         stale = self._replace(number, [settlement[:2] for settlement in settlements])
         for settlement in settlements:
@@ -218,7 +225,7 @@ class SqliteGroups(SqliteLog):
     def dead_letters(self, group: str, partitions: Collection[int] | None = None) -> list[DeadLetter]:
         """As `Store.dead_letters`."""
         sql = "SELECT seq, partition, key, state, error, attempts FROM ringward_letters WHERE grp = ? ORDER BY seq"
-        found = self._read(sql, (self._number(group),), lambda rows: [dead_letter_of(row, repr(group)) for row in rows])
+        found = self._read(sql, (self.number(group),), lambda rows: [dead_letter_of(row, repr(group)) for row in rows])
         return (
             found
             if partitions is None
@@ -227,7 +234,7 @@ class SqliteGroups(SqliteLog):
 
     def bodies(self, group: str, seqs: Sequence[int]) -> list[Row]:
         """As `Store.bodies`."""
-        number = self._number(group)
+        number = self.number(group)
         sql = (
             "SELECT seq, partition, kind, key, id, payload, headers, at FROM ringward_letters WHERE grp = ? AND seq = ?"
         )
@@ -240,13 +247,13 @@ class SqliteGroups(SqliteLog):
 
     def redrive(self, group: str, seqs: Sequence[int]) -> int:
         """As `Store.redrive`."""
-        number = self._number(group)
+        number = self.number(group)
         sql = "UPDATE ringward_letters SET state = 'redrive', attempts = 0 WHERE grp = ? AND seq = ? AND state = 'dead'"
         return self._change(lambda: self._change_dead_letters(number, sql, seqs))
 
     def drop(self, group: str, seqs: Sequence[int]) -> int:
         """As `Store.drop`."""
-        number = self._number(group)
+        number = self.number(group)
         sql = "DELETE FROM ringward_letters WHERE grp = ? AND seq = ?"
         return self._change(lambda: self._change_dead_letters(number, sql, seqs))
 
@@ -263,12 +270,12 @@ class SqliteGroups(SqliteLog):
     def membership(self, group: str) -> Membership | None:
         """As `Store.membership`."""
         sql = "SELECT number, members, router FROM ringward_views WHERE grp = ?"
-        number = self._number(group)
+        number = self.number(group)
         return self._read(sql, (number,), lambda rows: membership_of(rows[0], repr(group)) if rows else None)
 
     def change_membership(self, group: str, membership: Membership) -> bool:
         """As `Store.change_membership`."""
-        number = self._number(group)
+        number = self.number(group)
         values = (number, membership.number, json.dumps(membership.members), membership.router)
         self._presence.known = True
         return self._change(lambda: self._change_membership(values, json.dumps(membership.counters())))
@@ -291,7 +298,7 @@ class SqliteGroups(SqliteLog):
 
     def heartbeat(self, group: str, heartbeats: Mapping[str, int]) -> None:
         """As `Store.heartbeat`."""
-        number = self._number(group)
+        number = self.number(group)
         rows = [(number, owner, count) for owner, count in heartbeats.items()]
         sql = "REPLACE INTO ringward_beats VALUES (?, ?, ?)"
         self._change(lambda: self._writer.connection.executemany(sql, rows).fetchall(), sync=False)
@@ -301,7 +308,7 @@ class SqliteGroups(SqliteLog):
         sql = "SELECT owner, count FROM ringward_beats WHERE grp = ?"
         return self._read(
             sql,
-            (self._number(group),),
+            (self.number(group),),
             lambda rows: {
                 text_of(owner, "beats", f"group {group!r}", "owner"): number_of(
                     count, "beats", f"group {group!r}, owner {owner!r}", "count"
@@ -312,7 +319,7 @@ class SqliteGroups(SqliteLog):
 
     def lowest_unresolved(self, group: str) -> int:
         """As `Store.lowest_unresolved`."""
-        return self._read(_LOWEST, (self._number(group),), _lowest_of)
+        return self._read(_LOWEST, (self.number(group),), _lowest_of)
 
     def unresolved(self, group: str) -> dict[int, int]:
         """As `Store.unresolved`."""
@@ -323,7 +330,7 @@ class SqliteGroups(SqliteLog):
         counts = {}
         rows = self._read(
             sql,
-            (self._number(group),),
+            (self.number(group),),
             lambda rows: [
                 (
                     partition,
@@ -344,12 +351,8 @@ class SqliteGroups(SqliteLog):
         sql = "SELECT count(*) FROM ringward_log WHERE partition = ? AND seq BETWEEN ? AND ?"
         return int(self._read(sql, (partition, low, high))[0][0])
 
-    def prune(self, limit: int) -> int:
-        """As `Store.prune`."""
-        return self._change(lambda: self._prune(limit))
-
-    def _resolved(self) -> int:
-        """The highest seq that all groups are past."""
+    def resolved(self) -> int:
+        """In a transaction, the highest seq that all groups are past."""
         numbers = [row[0] for row in self._look("SELECT number FROM ringward_groups WHERE NOT deleted")]
         return min((_lowest_of(self._look(_LOWEST, (number,))) for number in numbers), default=2**62) - 1
 

@@ -6,10 +6,9 @@ import json
 import logging
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from threading import get_ident
 from typing import Any, TypeAlias, TypeVar
 
@@ -41,6 +40,7 @@ from ringward.events.stores.sqlite.decoding import (
     tail_of,
     totals_of,
 )
+from ringward.events.stores.sqlite.file import OpenFile
 from ringward.events.stores.sqlite.writer import DAMAGE, Writer
 from ringward.events.stores.stamps import LogTime, WallClock
 from ringward.texts import shown
@@ -70,59 +70,21 @@ _TOTALS = (
 _NOT_OURS = (TypeError, ValueError, AttributeError, OverflowError, struct.error)
 
 
-def _as_they_are(rows: Any) -> Any:
-    return rows
-
-
 class SqliteLog:
-    """What is in the log's tables. Writing happens through the writer, reading on a connection beside it."""
+    """What is in the log's tables: events, producers and their ids, settings, and what stamps mean. Writing happens through the writer, reading on a connection beside it."""
 
-    _writer: Writer
-    _reader: apsw.Connection
-    _reading: AbstractContextManager[Any]
-    _clock: WallClock
-    _log_time: LogTime
-    _said: set[str]  # of clocks
-    _unsure = False  # whether it is time to look whether the tables are as they were
-    _highest = 0  # the highest seq that is known to be stored: the log never gets shorter than that
-    path: Path
-    stream: Stream
+    def __init__(self, file: OpenFile, clock: WallClock) -> None:
+        self._file = file
+        self._writer = file.writer
+        self._read, self._read_all, self._look = file.read, file.read_all, file.look
+        self._clock = clock
+        self._log_time = LogTime()
+        self._said: set[str] = set()  # of clocks
+        self._highest = 0  # the highest seq that is known to be stored: the log never gets shorter than that
 
-    def _read(
-        self,
-        sql: str,
-        values: Sequence[Any] = (),
-        of: Callable[[Any], T] = _as_they_are,
-    ) -> T:
-        """What a statement finds, decoded; what cannot have been stored shows that the file is damaged."""
-        return self._read_all(lambda execute: of(execute(sql, values).fetchall()))
-
-    def _read_all(self, read: Callable[[Callable[..., apsw.Cursor]], T]) -> T:
-        """What several statements find."""
-        with self._reading:
-            if self._unsure:
-                self._look_at_tables(self._reader)
-            return self._read_in_place(lambda: read(self._reader.execute))
-
-    def _read_in_place(self, read: Callable[[], T]) -> T:
-        """What something reads from the file, which is in its place."""
-        self._look_after()
-        try:
-            return read()
-        except (apsw.Error, *DAMAGE) as error:
-            raise self._writer.failure(error) from error
-
-    def _look_after(self) -> None:
-        """From time to time, see whether the files are in place."""
-        raise NotImplementedError
-
-    def _look_at_tables(self, connection: apsw.Connection) -> None:
-        """See whether the tables are as they were; nothing is written any more if they are not."""
-        raise NotImplementedError
-
-    def _look(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        """What a statement finds in the transaction that is written."""
-        return self._writer.connection.execute(sql, values).fetchall()
+    def forked(self, writer: Writer) -> None:
+        """In a child process: it cannot write."""
+        self._writer = writer
 
     def append(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
         """As `Store.append`."""
@@ -191,7 +153,7 @@ class SqliteLog:
         if len(rows) != 1:
             return receipts
         row = (first + 1, *entries[0], at)
-        return Receipts(receipts, self._timely([row])[0] if self._log_time.knots else row)
+        return Receipts(receipts, self.timely([row])[0] if self._log_time.knots else row)
 
     def _append_slowly(self, producer: int, highest: int, entries: Sequence[Entry]) -> list[Receipt]:
         """Append the entries whose ids are new, and find those that are not."""
@@ -247,15 +209,15 @@ class SqliteLog:
 
     def read(self, wanted: Sequence[tuple[int, int, int]], rows: int, size: int | None = None) -> list[list[Row]]:
         """As `Store.read`."""
-        return self._read_all(lambda execute: [*map(self._timely, _of_partitions(execute, wanted, rows, size))])
+        return self._read_all(lambda execute: [*map(self.timely, _of_partitions(execute, wanted, rows, size))])
 
     def rows(self, seqs: Sequence[int]) -> list[Row]:
         """As `Store.rows`."""
         sql = f"SELECT {_ROW} FROM ringward_log WHERE seq = ? AND partition IS NOT NULL"
         found = [row for seq in sorted(seqs) for row in self._read(sql, (seq,), lambda rows: rows_of(rows, 0))]
-        return self._timely(found)
+        return self.timely(found)
 
-    def _timely(self, rows: list[Row]) -> list[Row]:
+    def timely(self, rows: list[Row]) -> list[Row]:
         """Rows with the times at which they were accepted, where stamps run ahead of that."""
         if not self._log_time.knots:
             return rows
@@ -337,17 +299,17 @@ class SqliteLog:
         """What of wrong clocks the stamps have, and is allowed for; in words."""
         return self._log_time.ahead()
 
-    def _begin_time(self) -> None:
+    def begin_time(self, *, keep: bool = True) -> None:
         """Notice stamps that are wrong when the file is opened; damage is met by whoever reads what is damaged."""
 
         def look(sql: str) -> list[Any]:
-            return self._reader.execute(sql).fetchall()
+            return self._file.reader.execute(sql).fetchall()
 
         wrong = False
-        with self._reading, suppress(apsw.Error, *DAMAGE):
+        with self._file.reading, suppress(apsw.Error, *DAMAGE):
             self._log_time = knots_of(look(_SETTINGS))
             wrong = self._noticed(look) != self._log_time
-        if wrong:
+        if wrong and keep:
             self._writer.run(self._keep_time)
 
     def _keep_time(self) -> None:
@@ -363,7 +325,7 @@ class SqliteLog:
             if text in self._said:
                 continue
             self._said.add(text)
-            log(logging.WARNING, f"{self.path}: {text}", event="clock")
+            log(logging.WARNING, f"{self._file.path}: {text}", event="clock")
 
     # --- pruning
 
@@ -384,12 +346,12 @@ class SqliteLog:
         """The highest stamp of events of an age; below all of them when it is longer than there is time."""
         return self._log_time.stamp_at(int(max(-1.0, self._clock() - age_s) * 1000))
 
-    def _prune(self, limit: int) -> int:
-        """Delete rows that all groups are past and need not be kept; of those whose ids are remembered, all but the id."""
+    def prune(self, limit: int, resolved: Callable[[], int]) -> int:
+        """In a transaction, delete rows that all groups are past and need not be kept; ids that are remembered stay."""
         self._writer.remembered.clear()
         self._keep_time()
         settings = Settings(**settings_of(self._look(_SETTINGS)))
-        through = min(self._beyond(settings.retention), self._resolved())
+        through = min(self._beyond(settings.retention), resolved())
         execute = self._writer.connection.execute
         anchor = tail_of((self._look(_ANCHOR) or [None])[0])[0]
         last = min(through, anchor + limit)
@@ -413,10 +375,6 @@ class SqliteLog:
         shrink(self._writer.connection)
         self._writer.faults("pruned")
         return max(0, last - anchor)
-
-    def _resolved(self) -> int:
-        """The highest seq that all groups are past."""
-        raise NotImplementedError
 
 
 def _of_partitions(

@@ -23,13 +23,14 @@ from ringward.errors import (
 from ringward.events.model.settings import settled
 from ringward.events.model.store import READ_TIMEOUT_S, Abilities, Compacted, Faults, Hint
 from ringward.events.model.stream import Stream
+from ringward.events.stores.composed import ComposedStore
 from ringward.events.stores.sqlite import recover, schema
 from ringward.events.stores.sqlite.backup import back_up
 from ringward.events.stores.sqlite.compaction import compact
-from ringward.events.stores.sqlite.fingerprint import Tables
+from ringward.events.stores.sqlite.file import OpenFile
 from ringward.events.stores.sqlite.groups import SqliteGroups
 from ringward.events.stores.sqlite.locks import Presence, Turnstile
-from ringward.events.stores.sqlite.log import digest
+from ringward.events.stores.sqlite.log import SqliteLog, digest
 from ringward.events.stores.sqlite.news import Board
 from ringward.events.stores.sqlite.paths import prepare_path, resolved_path
 from ringward.events.stores.sqlite.queries import Reader, reading
@@ -38,18 +39,16 @@ from ringward.events.stores.sqlite.verification import Verification
 from ringward.events.stores.sqlite.wal_preallocation import WalPreallocation
 from ringward.events.stores.sqlite.watched_files import held, in_use, refuse_nested
 from ringward.events.stores.sqlite.writer import Writer, typed
-from ringward.events.stores.stamps import LogTime, WallClock, boot_time
+from ringward.events.stores.stamps import WallClock, boot_time
 from ringward.mutex import Mutex
 
 __all__ = ["SqliteStore"]
 
-_LOOK_S = 0.1  # how often whoever reads looks whether the file is in its place
-_TABLES_S = 1.0  # and whether its tables are
 _inherited: list[object] = []  # connections of a parent process: closing them would do harm, so they are kept
 _open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
 
 
-class SqliteStore(SqliteGroups):
+class SqliteStore(ComposedStore):
     """Events in one SQLite file: durable, with transactional handlers.
 
     Parameters
@@ -120,9 +119,7 @@ class SqliteStore(SqliteGroups):
     ) -> None:
         settled({}, None, id_window_s, initial=True)
         self._timeout_s = checked_float("transaction_timeout_s", transaction_timeout_s, zero=False)
-        self._clock = WallClock(checked_callable("clock", clock), checked_callable("now", now))
-        self._log_time = LogTime()
-        self._said = set()
+        wall = WallClock(checked_callable("clock", clock), checked_callable("now", now))
         if stream is not None:
             checked_type("stream", stream, Stream)
         self.path = resolved_path(path)
@@ -131,12 +128,7 @@ class SqliteStore(SqliteGroups):
         checked_type("create", create, bool)
         with typed(self.path):
             folder = prepare_path(self.path, create=create)
-        self._numbers: dict[str, int] = {}
-        self._reading: contextlib.AbstractContextManager[Any] = Mutex()
-        self._closed = False
         self._ending = Mutex()
-        self._look_due = self._tables_due = 0.0
-        self._tables = Tables(schema.STEPS)
         self._turn: Callable[[], SqliteWriteTransaction | None] = lambda: None  # the last one
         with typed(self.path), contextlib.ExitStack() as opened:
             self._presence = Presence(folder)
@@ -152,8 +144,12 @@ class SqliteStore(SqliteGroups):
             connection.authorizer = self._guard
             function: Any = digest
             connection.create_scalar_function("ringward_digest", function, 5, deterministic=True)
-            self._reader = schema.connect(self.path, write=False)
+            reader = schema.connect(self.path, write=False)
+            self._file = file = OpenFile(self.path, self._writer, reader, self._watch, self._presence)
             opened.callback(self._end_reading)
+            self._log = SqliteLog(file, wall)
+            self._groups = SqliteGroups(file, self._log, self.stream.partitions, self._presence)
+            self._compose(self._log, self._groups)
             self._board = Board(folder / "news", int(self._presence.name[:2], 16))
             opened.callback(self._board.close)
             self._writer.news, self._writer.look = self._board.news, self._committed
@@ -164,7 +160,7 @@ class SqliteStore(SqliteGroups):
             self._closing = contextlib.ExitStack()
             _open_stores.add(self)
             self.configure(id_window_s=id_window_s, initial=True)
-            self._begin_time()
+            self._log.begin_time(keep=self._changes)
             self._closing = opened.pop_all()
 
     def _opened(self, stream: Stream | None, faults: Faults) -> tuple[apsw.Connection, Stream]:
@@ -244,16 +240,11 @@ class SqliteStore(SqliteGroups):
     def _committed(self) -> None:
         """From time to time, after a commit, while nobody else has the writing connection."""
         self._renew_news()
-        self._look_at_tables(self._writer.connection)
-
-    def _look_at_tables(self, connection: apsw.Connection) -> None:
-        self._unsure = False
-        if wrong := self._tables.wrong(connection):
-            self._writer.disturbed(wrong)
+        self._file.look_at_tables(self._writer.connection)
 
     def _renew_news(self) -> None:
         """Somebody may have removed the file that processes tell each other by."""
-        if not self._closed and self._board.renew():
+        if not self._file.closed and self._board.renew():
             self._writer.news = self._board.news
 
     @property
@@ -270,38 +261,18 @@ class SqliteStore(SqliteGroups):
 
     def write_transaction(self, group: str) -> SqliteWriteTransaction:
         """As `Store.write_transaction`."""
-        number = self._number(group)
+        number = self._groups.number(group)
         sql = "SELECT epoch FROM ringward_documents WHERE grp = ? AND partition = ?"
         write_transaction = SqliteWriteTransaction(
             self._writer,
             self._guard,
             self._watchdog,
             lambda partition: self._writer.connection.execute(sql, (number, partition)).get,
-            lambda settlements: self._settle(number, settlements),
+            lambda settlements: self._groups.settle_within(number, settlements),
             self._timeout_s,
         )
         self._turn = weakref.ref(write_transaction)
         return write_transaction
-
-    def _look_after(self) -> None:
-        now = time.monotonic()
-        if now < self._look_due:
-            return
-        self._look_due = now + _LOOK_S
-        if now >= self._tables_due:
-            self._tables_due, self._unsure = now + _TABLES_S, True
-        self._presence.look_after()
-        if self._writer.gone is None and self._watch.displaced():
-            self._change(lambda: None)  # in the turn it is certain, and an error
-        if self._writer.gone is not None:
-            raise self._writer.gone.with_traceback(None)
-
-    def _looked(self) -> None:
-        """Before the file is opened once more: it is there, and ours to use."""
-        if self._closed:
-            raise StoreClosedError("the store is closed")
-        self._look_due = 0.0
-        self._look_after()
 
     def reader(self, timeout_s: float = READ_TIMEOUT_S) -> contextlib.AbstractContextManager[Reader]:
         """Read the file as it is at one moment, through a connection that can only read.
@@ -317,7 +288,7 @@ class SqliteStore(SqliteGroups):
             Its value has `execute(sql, parameters)`, which returns rows.
         """
         checked_float("timeout_s", timeout_s, zero=False)
-        self._looked()
+        self._file.looked()
         return reading(self.path, timeout_s)
 
     def query(
@@ -330,6 +301,10 @@ class SqliteStore(SqliteGroups):
         with self.reader(timeout_s) as reader:
             return reader.execute(sql, parameters)
 
+    def prune(self, limit: int) -> int:
+        """As `Store.prune`."""
+        return self._file.change(lambda: self._log.prune(limit, self._groups.resolved))
+
     def backup(self, to: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """As `Processor.backup`."""
         target = resolved_path(to)
@@ -337,7 +312,7 @@ class SqliteStore(SqliteGroups):
             raise TransactionError(
                 "a handler's transaction holds up all writers, so it must not make a backup: do it outside"
             )
-        self._looked()
+        self._file.looked()
         try:
             back_up(self.path, target, overwrite=overwrite)
         except apsw.Error as error:
@@ -345,8 +320,8 @@ class SqliteStore(SqliteGroups):
 
     def compact(self) -> Compacted:
         """As `Processor.compact`."""
-        self._looked()
-        return compact(self.path, self._writer, self._change)
+        self._file.looked()
+        return compact(self.path, self._writer, self._file.change)
 
     def verify(self) -> list[str]:
         """Walk the log from the prune anchor, then dead letters, states and SQLite's own structures.
@@ -356,16 +331,16 @@ class SqliteStore(SqliteGroups):
         list of str
             What is wrong; empty if nothing is.
         """
-        with self._reading:
-            if self._closed:
+        with self._file.reading:
+            if self._file.closed:
                 raise StoreClosedError("the store is closed")
         with typed(self.path), contextlib.closing(schema.connect(self.path, write=False)) as connection:
-            return self._read_in_place(lambda: Verification(connection, self.stream).run())
+            return self._file.read_in_place(lambda: Verification(connection, self.stream).run())
 
     def close(self) -> None:
         """Close the file; further calls raise `StoreClosedError`."""
         with self._ending:
-            self._closed = True
+            self._file.closed = True
             self._closing.close()  # when that is interrupted, the next call does what is left
             _open_stores.discard(self)
 
@@ -376,8 +351,8 @@ class SqliteStore(SqliteGroups):
             self._writer.news = None
 
     def _end_reading(self) -> None:
-        with self._reading:
-            self._reader.close()
+        with self._file.reading:
+            self._file.reader.close()
 
     def _release(self) -> None:
         failed = isinstance(self._writer.closed, StoreFailedError)
@@ -385,10 +360,10 @@ class SqliteStore(SqliteGroups):
 
     def _forked(self) -> None:
         """In a child process: the parent's connections and locks are not ours."""
-        self._closed = True
+        self._file.closed = True
         self._ending = Mutex()
         self._closing.pop_all()
-        _inherited.append((self._reader, self._writer.connection))
+        _inherited.append((self._file.reader, self._writer.connection))
         error = StoreClosedError("the store was opened by the process that this one was forked from")
         if (write_transaction := self._turn()) is not None:
             write_transaction.forked(str(error))
@@ -397,22 +372,11 @@ class SqliteStore(SqliteGroups):
             self._writer.connection, self._turnstile, self._preallocation, self._writer.faults, self._watch
         )
         self._writer.close(error)
-        self._reading = _Raising(error)
+        self._file.forked(self._writer, error)
+        self._log.forked(self._writer)
+        self._groups.forked(self._writer)
         self._presence.forget()
         self._turnstile.close()
-
-
-class _Raising(threading.local):
-    """Stands where a lock was, and refuses."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def __enter__(self) -> None:
-        raise self._error
-
-    def __exit__(self, *_: object) -> None:
-        """Never reached."""
 
 
 def _after_fork() -> None:
