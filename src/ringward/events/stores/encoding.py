@@ -29,7 +29,7 @@ __all__ = [
     "membership_from",
     "membership_to",
     "pairs_from",
-    "rising_from",
+    "rising",
     "settlement_from",
     "settlement_to",
     "state_from",
@@ -68,9 +68,8 @@ def pairs_from(found: object) -> tuple[tuple[int, int], ...]:
     return tuple((a, b) for a, b in found)
 
 
-def rising_from(found: object) -> tuple[tuple[int, int], ...]:
-    """Ranges of seqs, both ends inclusive, each above the one before."""
-    ranges = pairs_from(found)
+def rising(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """Ranges of seqs, both ends inclusive, if each is above the one before."""
     before = 0
     for low, high in ranges:
         if low > high or high <= before:
@@ -105,7 +104,16 @@ def state_from(found: object) -> PartitionState:
     if not all(map(is_number, (epoch, revision, cursor, generation))) or not isinstance(owner, str | None):
         raise ValueError("a state of integers, with a text or null for its owner")
     return PartitionState(
-        *(epoch, revision, owner, cursor, rising_from(done), pairs_from(attempts), rising_from(in_flight), generation)
+        *(
+            epoch,
+            revision,
+            owner,
+            cursor,
+            rising(pairs_from(done)),
+            pairs_from(attempts),
+            rising(pairs_from(in_flight)),
+            generation,
+        )
     )
 
 

@@ -5,20 +5,20 @@ What cannot have been stored here raises `StoreFormatError`, which names table, 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from ringward._core import first_faulty
 from ringward.checks import checked_float
 from ringward.errors import RingwardError, StoreFormatError
 from ringward.events.model.dead_letter import DeadLetter
 from ringward.events.model.event import Row
-from ringward.events.model.membership import Member, Membership
+from ringward.events.model.membership import Membership
 from ringward.events.model.partition_state import PartitionState
 from ringward.events.model.settings import Settings, retention_from
 from ringward.events.model.store import Totals
+from ringward.events.stores.encoding import LETTER_STATES, NUMBER_MOST, json_from, members_from, pairs_from, rising
 from ringward.events.stores.stamps import KNOTS_MOST, LogTime
 from ringward.snapshot import is_intact
 from ringward.texts import shown
@@ -42,10 +42,10 @@ __all__ = [
     "totals_of",
 ]
 
+T = TypeVar("T")
+
 AT_MOST = 253_402_300_799_999  # the last millisecond of the year 9999
-_LIMIT = 1 << 62  # of numbers, so that what is added to one is still an integer of SQLite
 SAID_MOST = 40  # characters of a value in a message
-_STATES = frozenset(("dead", "parked", "redrive"))
 
 
 def refuse(table: str, row: str, column: str, want: str, value: object) -> NoReturn:
@@ -54,7 +54,7 @@ def refuse(table: str, row: str, column: str, want: str, value: object) -> NoRet
     raise StoreFormatError(f"table ringward_{table}, {row}, column {column}: must be {want} (was {was})")
 
 
-def number_of(value: object, table: str, row: str, column: str, most: int = _LIMIT) -> int:
+def number_of(value: object, table: str, row: str, column: str, most: int = NUMBER_MOST) -> int:
     """A count, a seq, an epoch ...: an int from 0."""
     if type(value) is not int or not 0 <= value <= most:
         refuse(table, row, column, f"an integer from 0 to {most}", value)
@@ -70,10 +70,15 @@ def text_of(value: object, table: str, row: str, column: str) -> str:
 
 def json_of(value: object, table: str, row: str, column: str) -> Any:
     """What a JSON text holds."""
+    return _decoded(json_from, value, table, row, column)
+
+
+def _decoded(decode: Callable[[Any], T], found: Any, table: str, row: str, column: str, value: object = None) -> T:
+    """What something means that other stores keep alike; `value` is what stands in the column, if that is not what was found."""
     try:
-        return json.loads(text_of(value, table, row, column))
-    except (ValueError, RecursionError):
-        refuse(table, row, column, "JSON", value)
+        return decode(found)
+    except ValueError as error:
+        refuse(table, row, column, str(error), found if value is None else value)
 
 
 def ranges_of(value: object, row: str, column: str) -> tuple[tuple[int, int], ...]:
@@ -81,12 +86,7 @@ def ranges_of(value: object, row: str, column: str) -> tuple[tuple[int, int], ..
     if value is None:
         return ()
     found = json_of(value, "documents", row, column)
-    if not isinstance(found, list):
-        refuse("documents", row, column, "pairs of integers", value)
-    for pair in found:
-        if type(pair) is not list or len(pair) != 2 or not all(type(n) is int and 0 <= n <= _LIMIT for n in pair):
-            refuse("documents", row, column, "pairs of integers", value)
-    return tuple((a, b) for a, b in found)
+    return _decoded(pairs_from, found, "documents", row, column, value)
 
 
 def state_of(row: Sequence[Any], group: object, partition: object) -> PartitionState:
@@ -100,7 +100,7 @@ def state_of(row: Sequence[Any], group: object, partition: object) -> PartitionS
     elif low is not None:
         spans = ((low, high),)
     numbers = (epoch, revision, cursor, generation, 0 if low is None else low, 0 if high is None else high)
-    if any(type(number) is not int or not 0 <= number <= _LIMIT for number in numbers) or (low is None) != (
+    if any(type(number) is not int or not 0 <= number <= NUMBER_MOST for number in numbers) or (low is None) != (
         high is None
     ):
         where = f"group {group}, partition {partition}"
@@ -117,9 +117,7 @@ def state_of(row: Sequence[Any], group: object, partition: object) -> PartitionS
 
 
 def _rising(ranges: tuple[tuple[int, int], ...], where: str, column: str) -> tuple[tuple[int, int], ...]:
-    if any(a > b or b <= before for (a, b), before in zip(ranges, (0, *(b for _, b in ranges)), strict=False)):
-        refuse("documents", where, column, "ranges of seqs that rise", ranges)
-    return ranges
+    return _decoded(rising, ranges, "documents", where, column)
 
 
 def membership_of(row: Sequence[Any], group: object, *, whole: bool = False) -> Membership:
@@ -132,14 +130,7 @@ def membership_of(row: Sequence[Any], group: object, *, whole: bool = False) -> 
     if whole and router and not is_intact(router):
         refuse("views", where, "router", "a router's snapshot", router)
     found = json_of(members, "views", where, "members")
-    try:
-        made = tuple((name, Member(*member)) for name, member in found)
-    except (TypeError, ValueError):
-        refuse("views", where, "members", "names and members", members)
-    for name, (incarnation, process, up, deaths) in made:
-        kinds = (type(name), type(incarnation), type(process), type(up), type(deaths))
-        if kinds != (str, int, str, bool, int) or not 0 <= incarnation <= _LIMIT or not 0 <= deaths <= _LIMIT:
-            refuse("views", where, "members", "names and members", members)
+    made = _decoded(members_from, found, "views", where, "members", members)
     return Membership(number, made, router)
 
 
@@ -152,7 +143,7 @@ def dead_letter_of(row: Sequence[Any], group: object) -> DeadLetter:
     number_of(attempts, "letters", where, "attempts")
     if type(key) is not bytes:
         refuse("letters", where, "key", "bytes", key)
-    if state not in _STATES:
+    if state not in LETTER_STATES:
         refuse("letters", where, "state", "dead, parked or redrive", state)
     return DeadLetter(seq, partition, key, state, text_of(error, "letters", where, "error"), attempts)
 
@@ -189,7 +180,7 @@ def tail_of(row: Sequence[Any] | None) -> tuple[int, int, int, int]:
         refuse("anchor", "the only row", "seq", "there", None)
     seq, at, volume, chain = row
     numbers = type(seq) is type(at) is type(volume) is type(chain) is int
-    if numbers and 0 <= seq <= _LIMIT and 0 <= at <= AT_MOST and 0 <= volume <= _LIMIT:
+    if numbers and 0 <= seq <= NUMBER_MOST and 0 <= at <= AT_MOST and 0 <= volume <= NUMBER_MOST:
         return seq, at, volume, chain
     where = f"seq {seq}, the last row or the anchor"
     number_of(seq, "log", where, "seq")
