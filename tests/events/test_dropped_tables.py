@@ -11,7 +11,7 @@ from waiting import until
 
 import ringward as rw
 from ringward.events import Processor, SqliteStore
-from ringward.events.stores.sqlite import store as sqlite
+from ringward.events.stores.sqlite import file
 
 NOT_OURS = "the tables of ringward must be as it has made them|must leave the tables of ringward alone"
 TABLES = ("anchor", "beats", "documents", "groups", "letters", "log", "meta", "producers", "settings", "views")
@@ -55,8 +55,8 @@ def test_who_only_publishes_notices_within_a_second_or_so(tmp_path, sql):
 
 @pytest.mark.parametrize("sql", [*(f"DROP TABLE ringward_{name}" for name in TABLES), INDEX, TRIGGER, *OTHERS])
 def test_who_handles_notices_and_says_it_and_nobody_opens_the_file(tmp_path, monkeypatch, sql):
-    monkeypatch.setattr(sqlite, "_LOOK_S", 0.01)
-    monkeypatch.setattr(sqlite, "_TABLES_S", 0.05)
+    monkeypatch.setattr(file, "_LOOK_S", 0.01)
+    monkeypatch.setattr(file, "_TABLES_S", 0.05)
     path = tmp_path / "store.db"
     with suppress(rw.StoreFailedError), Processor(path) as p:
         p.consumer("g", heartbeat_s=0.05, lease_s=1.0)(lambda _: None)
@@ -87,8 +87,8 @@ def test_what_can_be_made_again_is_told_and_the_file_is_whole_then(tmp_path):
 
 
 def test_tables_of_handlers_are_made_and_changed_as_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(sqlite, "_LOOK_S", 0.0)
-    monkeypatch.setattr(sqlite, "_TABLES_S", 0.0)
+    monkeypatch.setattr(file, "_LOOK_S", 0.0)
+    monkeypatch.setattr(file, "_TABLES_S", 0.0)
     path = tmp_path / "store.db"
     with Processor(path) as p:
 

@@ -13,7 +13,7 @@ import pytest
 
 from ringward._core import system_calls
 from ringward.events import Processor, SqliteStore
-from ringward.events.stores.sqlite import identity
+from ringward.events.stores.sqlite import watched_files
 
 pytestmark = pytest.mark.skipif(not system_calls(), reason="no open-file-description locks on this platform")
 
@@ -151,7 +151,7 @@ def test_a_process_may_open_more_files_one_after_the_other_than_any_bound(tmp_pa
     for number in range(1100):
         path = tmp_path / "a.db"
         if number % 20:  # a name is enough
-            identity.Held(_made(tmp_path / f"{number}.db")).close()
+            watched_files.Held(_made(tmp_path / f"{number}.db")).close()
             continue
         with contextlib.closing(SqliteStore(path)) as store:
             assert store._watch.kept

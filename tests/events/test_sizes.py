@@ -8,7 +8,7 @@ import apsw
 from command import run_json
 
 from ringward.events import MemoryStore, Processor, Retention, SqliteStore
-from ringward.events.stores.sqlite import compacting, schema
+from ringward.events.stores.sqlite import compaction, schema
 from ringward.events.stores.sqlite.sizes import WAL_KEPT_BYTES
 from ringward.events.stores.sqlite.wal_preallocation import STEP
 
@@ -43,7 +43,7 @@ def test_the_write_ahead_log_gets_short_again_after_a_long_reader(tmp_path, monk
 
 
 def test_pruning_gives_pages_back_and_keeps_some(tmp_path, monkeypatch):
-    monkeypatch.setattr(compacting, "SPARE_PAGES", 50)
+    monkeypatch.setattr(compaction, "SPARE_PAGES", 50)
     with closing(SqliteStore(tmp_path / "a.db")) as store:
         fill(store, 4)
         full = pages(store)
