@@ -71,7 +71,10 @@ _NOT_OURS = (TypeError, ValueError, AttributeError, OverflowError, struct.error)
 
 
 class SqliteLog:
-    """What is in the log's tables: events, producers and their ids, settings, and what stamps mean. Writing happens through the writer, reading on a connection beside it."""
+    """What is in the log's tables: events, producers and their ids, settings, and what stamps mean.
+
+    Writing happens through the writer, reading on a connection beside it.
+    """
 
     def __init__(self, file: OpenFile, clock: WallClock) -> None:
         self._file = file
