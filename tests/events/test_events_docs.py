@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ringward.events import Options, Processor, Retention, Retry, SqliteStore
+from ringward.events import Options, Processor, Retention, Retry, SqliteStore, aio
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -38,6 +38,11 @@ def test_the_table_of_options_has_every_option_and_its_default(kind):
         for name, value in defaults(kind).items()
     }
     assert told == made
+
+
+def test_the_table_of_options_has_what_asyncio_alone_has():
+    text = (DOCS / "events.md").read_text(encoding="utf-8")
+    assert f"| `aio.Processor.concurrency` | `{defaults(aio.Processor)['concurrency']}` |" in text
 
 
 @pytest.mark.parametrize("page", ["what-happens-when.md", "reliability.md"])
