@@ -210,6 +210,23 @@ def log_rows(object entries, type receipt, int64_t producer, int64_t seq, int64_
     return rows, receipts
 
 
+def read_rows(object entries, int64_t seq, object at):
+    """The rows of entries that go on from a seq, as they are read from the log.
+
+    Returns
+    -------
+    list of tuple
+        (seq, partition, kind, key, id, payload, headers, at) of each event.
+    """
+    cdef list rows = []
+    cdef tuple entry
+    for entry in entries:
+        partition, kind, key, id, payload, headers = entry
+        seq += 1
+        rows.append((seq, partition, kind, key, id, payload, headers, at))
+    return rows
+
+
 def append_rows(object entries, type receipt, object digest, int64_t seq, object at, list log, list lanes, dict ids,
                 dict highest, str producer, list volume):
     """Append the rows of entries to a log in memory, all or none: nothing can come between, as it can in bytecode.

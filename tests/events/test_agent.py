@@ -175,6 +175,25 @@ def test_a_repeat_and_news_that_come_late_are_not_handed_out_again(caught_up):
     assert world.seqs() == [1, 2]
 
 
+def test_many_events_that_are_at_hand_are_not_read(make):
+    """Only a single one was taken as it was published; all others were read from the file again."""
+    world = World(make)
+    process = world.process(Reads(make()))
+    process.work()
+    process.store.reads.clear()
+    stream, seqs = process.store.stream, []
+    for size in (3, 16, 16):
+        receipts = process.store.append("p", [stream.entry(f"k{n % 5}", b"x", None, None) for n in range(size)])
+        rows = getattr(receipts, "rows", ())
+        assert len(rows) in {0, size}
+        process.driver.appended([receipt[:2] for receipt in receipts], rows=rows)
+        process.work()
+        seqs += [receipt.seq for receipt in receipts]
+        assert not (process.store.reads and len(rows) == size), "they were read"
+        process.store.reads.clear()
+    assert sorted(world.seqs()) == seqs
+
+
 def test_what_has_no_room_in_memory_is_read_later(make):
     world = World(make)
     process = world.process(Reads(make()), options=Options(batch=5, window=5))

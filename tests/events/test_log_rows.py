@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
-from ringward._core import event_digest, log_rows, untracked
+from ringward._core import event_digest, log_rows, read_rows, untracked
 from ringward.events import MemoryStore, Receipt, Retention
 from ringward.events.model.stream import body_of
 
@@ -67,3 +67,8 @@ def test_the_garbage_collector_does_not_look_at_the_log_in_memory():
         assert store.prune(50) == 0
         store.delete_group("g")
         assert store.prune(50) == 50
+
+
+@given(ENTRIES, st.integers(0, 2**62))
+def test_rows_at_hand_are_those_that_are_read(entries, seq):
+    assert read_rows(entries, seq, 17) == [(at, *entry, 17) for at, entry in enumerate(entries, seq + 1)]

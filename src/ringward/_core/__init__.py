@@ -10,7 +10,16 @@ from ringward._core.group_commit import NESTED, GroupCommit, Job, Lead, Passage
 from ringward._core.hashing import Hasher
 from ringward._core.heirs import Heirs, summed_by
 from ringward._core.joined import checksum, sealed
-from ringward._core.log_rows import append_rows, event_digest, first_faulty, log_entries, log_entry, log_rows, untracked
+from ringward._core.log_rows import (
+    append_rows,
+    event_digest,
+    first_faulty,
+    log_entries,
+    log_entry,
+    log_rows,
+    read_rows,
+    untracked,
+)
 from ringward._core.loops import checked_hashes, hash_column, second_candidates
 from ringward._core.moves import difference, owner_moves, partition_moves, point_moves
 from ringward._core.news import News
@@ -66,6 +75,7 @@ __all__ = [
     "partition_moves",
     "plain_array",
     "point_moves",
+    "read_rows",
     "rebalance",
     "refuse_queries",
     "sealed",

@@ -223,9 +223,9 @@ class Simulation(Scheduler):
         living = [host for host in self.living() if host.posts]
         if living:
             host = self.random.choice(living)
-            row = receipts.row if isinstance(receipts, Receipts) else None
+            rows = receipts.rows if isinstance(receipts, Receipts) else ()
             for post in host.posts:
-                post.driver.appended([(receipt.seq, receipt.partition) for receipt in receipts], row)
+                post.driver.appended([(receipt.seq, receipt.partition) for receipt in receipts], rows=rows)
             self.wake(host)
 
     # --- the run

@@ -45,16 +45,22 @@ class Fetcher:
             if owned is not None and owned.expect(seq):
                 self._queues.put_to_read(owned)
 
-    def accepted(self, row: Row) -> None:
-        """An event is in the log, and all before are known: where it is the next to be read, it need not be."""
-        owned = self._owned.get(row[PARTITION])
-        if owned is None or row[SEQ] <= owned.position:
-            return
-        caught_up = owned.caught_up and self._stock.has_room
-        owned.expect(row[SEQ])
+    def accepted(self, rows: Sequence[Row]) -> None:
+        """Events are in the log, and all before are known: where they are the next to be read, they need not be."""
+        parts: dict[int, list[Row]] = {}
+        for row in rows:
+            parts.setdefault(row[PARTITION], []).append(row)
+        for partition, found in parts.items():
+            owned = self._owned.get(partition)
+            if owned is not None and found[-1][SEQ] > owned.position:
+                self._accept(owned, found)
+
+    def _accept(self, owned: OwnedPartition, rows: list[Row]) -> None:
+        caught_up = owned.caught_up and owned.position < rows[0][SEQ] and self._stock.has_room
+        owned.expect(rows[-1][SEQ])
         try:
-            if caught_up and owned.wants_more:
-                owned.fetched([row], owned.position, 2)
+            if caught_up and len(rows) <= self._read_limit and owned.has_room(self._read_limit):
+                owned.fetched(rows, owned.position, len(rows) + 1)
             self._queues.put(owned)
         except BaseException:
             self._queues.doubt()

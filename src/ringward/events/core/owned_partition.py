@@ -143,10 +143,13 @@ class OwnedPartition:
     @property
     def wants_more(self) -> bool:
         """Whether rows should be read: there are some, and there is room."""
+        return (self._fresh or self.known > self.offsets.position) and self.has_room(self._options.batch)
+
+    def has_room(self, ready: int) -> bool:
+        """Whether more rows may be taken in, while fewer than so many are ready."""
         return (
-            (self._fresh or self.known > self.offsets.position)
-            and not (self.draining or self._stock.full)
-            and len(self.ready) < self._options.batch
+            not (self.draining or self._stock.full)
+            and len(self.ready) < ready
             and len(self.offsets.order) < self._options.window
         )
 

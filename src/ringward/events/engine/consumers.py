@@ -94,10 +94,10 @@ class Consumers:
         with self.lock:
             driver.group.members.reroute(router)
 
-    def appended(self, heads: Sequence[tuple[int, int]], row: Row | None) -> None:
-        """(seq, partition) of events that were appended; the row of a single one, if it is at hand."""
+    def appended(self, heads: Sequence[tuple[int, int]], rows: Sequence[Row]) -> None:
+        """(seq, partition) of events that were appended; and their rows, if they are at hand."""
         for driver in list(self._drivers.values()):
-            driver.appended(heads, row)
+            driver.appended(heads, rows=rows)
 
     # --- coming and going
 

@@ -178,7 +178,7 @@ class Engine:
             return receipts  # they are there when the handler's transaction is committed; a tick will see them
         self._warn(self._workers.failure)
         heads = [(seq, partition) for seq, partition, _ in receipts]
-        self.consumers.appended(heads, receipts.row if isinstance(receipts, Receipts) else None)
+        self.consumers.appended(heads, receipts.rows if isinstance(receipts, Receipts) else ())
         self._workers.wake(len(heads))
         return receipts
 

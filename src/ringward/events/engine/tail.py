@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from ringward.events.core.group import Group
-from ringward.events.model.event import PAYLOAD, Row
+from ringward.events.model.event import PAYLOAD, Row, size_of
 from ringward.events.model.store import Store
 from ringward.mutex import Mutex
 
@@ -14,6 +14,7 @@ __all__ = ["Tail"]
 
 _HEADS = 100_000
 _PAYLOAD_MOST = 4096  # bytes of one that is kept until the group is told; a larger one is read from the store
+_MANY_MOST, _MANY_BYTES_MOST = 8, 1 << 20  # rows of many at once are kept while fewer calls wait, and of so many bytes
 _APPENDED_MOST = 4096  # what is appended here beyond these, until the group is told, is found in the store
 
 
@@ -33,28 +34,34 @@ class Tail:
         self._group = group
         self._lock = lock
         self._known = store.totals().tail
-        self._appended: deque[tuple[Sequence[tuple[int, int]], Row | None]] = deque(maxlen=_APPENDED_MOST)
+        self._appended: deque[tuple[Sequence[tuple[int, int]], Sequence[Row] | None]] = deque(maxlen=_APPENDED_MOST)
 
     @property
     def news(self) -> bool:
         """Whether something was appended here that the group was not told of."""
         return bool(self._appended)
 
-    def appended(self, heads: Sequence[tuple[int, int]], row: Row | None = None) -> None:
-        """(seq, partition) of events that were appended; the row of a single one, if it is at hand.
+    def appended(self, heads: Sequence[tuple[int, int]], row: Row | None = None, *, rows: Sequence[Row] = ()) -> None:
+        """(seq, partition) of events that were appended; and their rows, or that of a single one, if they are at hand.
 
         Whoever publishes may be interrupted anywhere, so it changes nothing of the group: it leaves word.
         """
-        self._appended.append((heads, row if row is not None and len(row[PAYLOAD]) <= _PAYLOAD_MOST else None))
+        if row is not None:
+            rows = (row,)
+        if len(rows) > 1:
+            kept = len(self._appended) < _MANY_MOST and size_of(rows) <= _MANY_BYTES_MOST
+        else:
+            kept = bool(rows) and len(rows[0][PAYLOAD]) <= _PAYLOAD_MOST
+        self._appended.append((heads, rows if kept else None))
 
     def hear(self) -> None:
         """Tell the group what was appended here; with the lock. What is not heard the next tick finds."""
         while self._appended:
-            heads, row = self._appended.popleft()
+            heads, rows = self._appended.popleft()
             (first, _), (last, _) = heads[0], heads[-1]
             following = first == self._known + 1 and last - first + 1 == len(heads)
-            if row is not None and following:  # all before are known, or it might not be the next of its partition
-                self._group.fetcher.accepted(row)
+            if rows and following:  # all before are known, or they might not be the next of their partitions
+                self._group.fetcher.accepted(rows)
             else:
                 self._group.fetcher.appended(heads)
             if following:

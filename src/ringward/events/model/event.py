@@ -148,13 +148,18 @@ class Receipt(NamedTuple):
 
 
 class Receipts(list[Receipt]):
-    """What a store says of events that it has appended: the receipts; of a single one that is new also its row."""
+    """What a store says of events that it has appended and that are all new: the receipts, and the rows, if they are at hand."""
 
-    __slots__ = ("row",)
+    __slots__ = ("rows",)
 
-    def __init__(self, receipts: Iterable[Receipt], row: Row | None = None) -> None:
+    def __init__(self, receipts: Iterable[Receipt], *rows: Row) -> None:
         list.__init__(self, receipts)
-        self.row = row
+        self.rows: Sequence[Row] = rows
+
+    @property
+    def row(self) -> Row | None:
+        """The row of a single event."""
+        return self.rows[0] if len(self.rows) == 1 else None
 
 
 class Delivery:

@@ -210,8 +210,8 @@ class Log(Protocol):
         """Append entries, all or none, and return when they are durable.
 
         A call that is repeated, after an error or none, never stores an event with an id twice: an id that was published
-        before gets the receipt of then. `Receipts` with the row of a single event spare
-        whoever handles it in this process a `read`.
+        before gets the receipt of then. `Receipts` with the rows, of events that are all new, spare
+        whoever handles them in this process a `read`.
 
         Raises
         ------

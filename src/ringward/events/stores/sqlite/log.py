@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 import apsw
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
-from ringward._core import log_rows
+from ringward._core import log_rows, read_rows
 from ringward.errors import (
     ConflictError,
     DeduplicationExpiredError,
@@ -51,6 +51,7 @@ T = TypeVar("T")
 Look: TypeAlias = Callable[..., list[Any]]
 _TIME = struct.Struct("<q").pack
 _HALF, _WHOLE = 1 << 63, 1 << 64
+_KEPT = 4096  # rows of one call that are at hand for those who handle them here
 _APPEND = "INSERT INTO ringward_log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ROW = "seq, partition, kind, key, id, payload, headers, at"
 _PARTITION = f"SELECT {_ROW} FROM ringward_log WHERE partition = ? AND seq > ? ORDER BY seq LIMIT ?"
@@ -153,10 +154,10 @@ class SqliteLog:
             )
         if rows:
             self._writer.remembered[_END] = rows[-1][0], at, *rows[-1][5:7]
-        if len(rows) != 1:
-            return receipts
-        row = (first + 1, *entries[0], at)
-        return Receipts(receipts, self.timely([row])[0] if self._log_time.knots else row)
+        found = Receipts(receipts)
+        if len(rows) <= _KEPT:
+            found.rows = self.timely(read_rows(entries, first, at))
+        return found
 
     def _append_slowly(self, producer: int, highest: int, entries: Sequence[Entry]) -> list[Receipt]:
         """Append the entries whose ids are new, and find those that are not."""
