@@ -15,7 +15,7 @@ class Member(NamedTuple):
     incarnation : int
         How many times it joined.
     process : str
-        The process that it lives in, as `Store.alive` knows it.
+        The process that it lives in, as `Store.process` names it.
     up : bool
         False from when it is declared dead, or leaves, until it joins again.
     deaths : int
