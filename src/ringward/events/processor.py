@@ -448,6 +448,8 @@ class Processor:
         QueryTimeoutError
         UnsupportedError
             In memory.
+        apsw.SQLError
+            For a mistake in the SQL.
         """
         return self._engine.query(sql, parameters, timeout_s)
 

@@ -267,7 +267,7 @@ class Event(tuple[Any, ...]):
         """
         if self[_DELIVERY].transaction_of is None:
             raise UnsupportedError(
-                "this store has no transactions (abilities.transaction_scope is None): write elsewhere, by event.seq"
+                "this store has no transactions: give the Processor a file's path, or write elsewhere, by event.seq"
             )
         transaction: Transaction = self[_DELIVERY].transaction_of(self)
         return transaction
