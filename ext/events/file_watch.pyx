@@ -400,12 +400,12 @@ cdef class FileWatch:
         Whether the platform has open-file-description locks, and this holds them. Otherwise `writing` is true.
     kept : bool
         Whether nothing in this process can drop SQLite's locks in the -shm: see `system_calls`.
-    in_turn : int or None
+    writing_thread : int or None
         The thread that is in a handler's transaction on the file, through whichever of its connections.
     log_size : int
         How long the -wal was when a transaction began.
     """
-    cdef public object in_turn
+    cdef public object writing_thread
     cdef readonly tuple paths
     cdef readonly bint locks, kept
     cdef bint _held

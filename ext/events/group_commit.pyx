@@ -98,7 +98,7 @@ cdef inline bint hasty(Job job) noexcept:
     return job.alone or not job.sync
 
 
-cdef class Lead:
+cdef class CommitQueue:
     """Lets one thread after the other lead: it commits for all that wait.
 
     Threads whose jobs were in the commit before are likely to come again at once, so whoever comes first waits for
@@ -256,7 +256,7 @@ cdef class Lead:
         self._back -= job.served_in == self._number
 
 
-cdef class Passage:
+cdef class FairWriteLock:
     """Two locks of files that processes pass one after the other.
 
     Who passes again and again waits at the first like everybody else, so nobody starves at the second. The length of the
@@ -319,10 +319,11 @@ cdef class GroupCommit:
 
     Parameters
     ----------
-    connection : apsw.Connection
-    turnstile : Passage
+    connection : object
+        To a database, as of apsw; the attribute `database` of a subclass is the module whose errors it raises.
+    write_lock : FairWriteLock
         Is entered before a transaction; `failed` tells whether nothing may be written any more.
-    headroom : Headroom
+    preallocation : WalPreallocation
         Keeps room in the log of a file that is watched.
     faults : callable
         Called with the name of a point.
@@ -331,11 +332,11 @@ cdef class GroupCommit:
     """
     cdef readonly object connection
     cdef public object faults
-    cdef readonly Lead lead
+    cdef readonly CommitQueue queue
     cdef public object closed  # the error of whoever wants to write, once nothing is written any more
-    cdef readonly object turnstile, watch
-    cdef object _execute, _headroom, _apsw, _taken_by
-    cdef object _turn_lock  # whoever took a turn writes with it
+    cdef readonly object write_lock, watch
+    cdef object _execute, _preallocation, _database, _taken_by
+    cdef object _transaction_lock  # whoever took a turn writes with it
     cdef set _late  # threads whose turn another one has cancelled
     cdef Job _turn  # what `take` began
     cdef bint _synchronous, _committed
@@ -349,21 +350,19 @@ cdef class GroupCommit:
     cdef long long _changes  # when the transaction began
 
     def __cinit__(self, *args, **kwargs):
-        self.lead = Lead()  # one whose __init__ never ran fails, and crashes nothing
+        self.queue = CommitQueue()  # one whose __init__ never ran fails, and crashes nothing
         self._late = set()
         self.remembered = {}
 
-    def __init__(self, connection, turnstile, headroom, faults, watch=None):
-        import apsw  # the extra `events`
-
+    def __init__(self, connection, write_lock, preallocation, faults, watch=None):
         self.connection = connection
         self.faults = faults
         self._execute = connection.execute
         self._total_changes = None if watch is None else connection.total_changes
-        self.turnstile = turnstile
+        self.write_lock = write_lock
         self.watch = watch
-        self._headroom = headroom
-        self._apsw = apsw
+        self._preallocation = preallocation
+        self._database = self.database
         self._synchronous = True
 
     def run(self, operation, otherwise=None, *, bint sync=True, bint joins=False):
@@ -374,20 +373,20 @@ cdef class GroupCommit:
         same thread has taken.
         """
         cdef Job job = Job(operation, otherwise, sync=sync)
-        if self.watch is not None and self.watch.in_turn == job.thread and self._taken_by != job.thread:
+        if self.watch is not None and self.watch.writing_thread == job.thread and self._taken_by != job.thread:
             raise TransactionError(NESTED)
         if self._taken_by is not None and self._taken_by == job.thread:
             if not joins:
                 raise TransactionError("inside a handler's transaction the store takes nothing but publish")
-            with self._turn_lock:
+            with self._transaction_lock:
                 self._perform_in_turn(job)
         elif joins and job.thread in self._late:
             raise TransactionError("the handler's transaction is over: it took too long")
-        elif self.lead.join(job):
+        elif self.queue.join(job):
             try:
                 self._commit_waiting(job)
             finally:
-                self.lead.pass_on(job)
+                self.queue.pass_on(job)
         if job.error is not None:
             raise job.error
         return job.result
@@ -397,13 +396,13 @@ cdef class GroupCommit:
             raise TransactionError("the handler's transaction is over: it took too long")
         try:
             self._perform_apart(job)
-        except self._apsw.Error as error:
+        except self._database.Error as error:
             raise self.failure(error) from error
         finally:
             self.remembered.clear()  # the handler may undo it
 
     cdef object _commit_waiting(self, Job leader):
-        cdef list jobs = self.lead.collect(leader)
+        cdef list jobs = self.queue.collect(leader)
         cdef Job job
         cdef bint sync = False
         cdef bint over = False
@@ -422,10 +421,10 @@ cdef class GroupCommit:
             over = True
         finally:
             if over or self._committed:
-                self.lead.served(jobs, leader, took_s)
+                self.queue.served(jobs, leader, took_s)
             else:
                 jobs.remove(leader)
-                self.lead.put_back(jobs)
+                self.queue.put_back(jobs)
 
     cdef double _commit_all(self, list jobs, Job leader, bint sync) except? -2:
         """Commit jobs in one transaction; how long that took, if it was synced."""
@@ -450,12 +449,12 @@ cdef class GroupCommit:
             for job in jobs:
                 job.result = job.operation()
         except Exception as error:
-            if isinstance(error, self._apsw.CorruptError):
+            if isinstance(error, self._database.CorruptError):
                 raise
             self._begin_again()
             for job in jobs:
                 self._perform_apart(job)
-            if not isinstance(error, self._apsw.Error) and all([(<Job>each).error is None for each in jobs]):
+            if not isinstance(error, self._database.Error) and all([(<Job>each).error is None for each in jobs]):
                 leader.error = error  # of none of them: a signal's handler has raised it in this thread
 
     cdef object _begin_again(self):
@@ -468,7 +467,7 @@ cdef class GroupCommit:
         # Without a savepoint, which would copy each page that is written to.
         try:
             job.result = job.operation()
-        except self._apsw.ConstraintError:
+        except self._database.ConstraintError:
             if job.otherwise is None:
                 raise
             self._begin_again()
@@ -479,14 +478,14 @@ cdef class GroupCommit:
         try:
             try:
                 job.result = job.operation()
-            except self._apsw.ConstraintError:
+            except self._database.ConstraintError:
                 if job.otherwise is None:
                     raise
                 self.remembered.clear()
                 self._execute("ROLLBACK TO job")
                 job.result = job.otherwise()
         except Exception as error:
-            if isinstance(error, self._apsw.CorruptError) or not self.connection.in_transaction:
+            if isinstance(error, self._database.CorruptError) or not self.connection.in_transaction:
                 raise
             self.remembered.clear()
             self._execute("ROLLBACK TO job")
@@ -496,9 +495,9 @@ cdef class GroupCommit:
     cdef object _begin(self, bint sync):
         if self.closed is not None:
             raise self.closed.with_traceback(None)  # else it would grow each time
-        self.turnstile.enter()
+        self.write_lock.enter()
         try:
-            if self.turnstile.failed:
+            if self.write_lock.failed:
                 raise self.distrusted()
             if sync != self._synchronous:  # it can't be changed inside a transaction
                 self._execute("PRAGMA synchronous = FULL" if sync else "PRAGMA synchronous = NORMAL")
@@ -513,7 +512,7 @@ cdef class GroupCommit:
                 self._changes = self._total_changes()
                 if wrong := self.watch.begun():
                     self.displaced(wrong)
-                self._headroom.keep(self.watch.log_size)
+                self._preallocation.keep(self.watch.log_size)
         except BaseException:
             self._cancel()
             raise
@@ -528,11 +527,11 @@ cdef class GroupCommit:
                 self._commit_watched()
             self.committed_at = _now()
             self.faults("committed")
-        except self._apsw.Error as error:
-            if isinstance(error, (self._apsw.FullError, self._apsw.ConstraintError, self._apsw.BusyError)):
+        except self._database.Error as error:
+            if isinstance(error, (self._database.FullError, self._database.ConstraintError, self._database.BusyError)):
                 raise  # nothing was synced, so nothing is in doubt
             raise self.condemned(f"a commit failed, so what is on the disk is unknown: {error}") from error
-        self.turnstile.leave()
+        self.write_lock.leave()
         if self._synchronous and self.news is not None:  # marks and heartbeats are no news
             self.news.tell()
             if self.look is not None and self.committed_at - self._looked_at >= 1:
@@ -559,7 +558,7 @@ cdef class GroupCommit:
                 self._execute("ROLLBACK")
             raise
         finally:
-            self.turnstile.leave()
+            self.write_lock.leave()
 
     def take(self, lock):
         """Begin a transaction that stays open until `commit_taken` or `cancel_taken`, in whatever thread.
@@ -567,20 +566,20 @@ cdef class GroupCommit:
         What this thread runs meanwhile is run with the lock.
         """
         cdef Job turn
-        if self.watch is not None and self.watch.in_turn == _get_ident():
+        if self.watch is not None and self.watch.writing_thread == _get_ident():
             raise TransactionError(NESTED)
         turn = self.admitted()
         self._late.discard(turn.thread)
         try:
             self._begin(True)
         except BaseException:
-            self.lead.pass_on(turn)
+            self.queue.pass_on(turn)
             raise
         self._turn = turn
         self._taken_by = turn.thread
-        self._turn_lock = lock
+        self._transaction_lock = lock
         if self.watch is not None:
-            self.watch.in_turn = turn.thread
+            self.watch.writing_thread = turn.thread
 
     def commit_taken(self):
         """Commit what `take` began. When that fails, `cancel_taken` is still to be called."""
@@ -603,20 +602,20 @@ cdef class GroupCommit:
     cdef object _end_turn(self):
         cdef Job turn = self._turn
         self._turn = self._taken_by = None
-        if turn is not None and self.watch is not None and self.watch.in_turn == turn.thread:
-            self.watch.in_turn = None  # or it is the next one's already, through another store
+        if turn is not None and self.watch is not None and self.watch.writing_thread == turn.thread:
+            self.watch.writing_thread = None  # or it is the next one's already, through another store
         if turn is not None:
-            self.lead.pass_on(turn)
+            self.queue.pass_on(turn)
 
     cpdef Job admitted(self):
-        """Have the connection alone, until `Lead.pass_on`."""
+        """Have the connection alone, until `CommitQueue.pass_on`."""
         cdef Job job = Job(None, alone=True)
-        self.lead.join(job)
-        self.lead.collect(job)
+        self.queue.join(job)
+        self.queue.collect(job)
         return job
 
     def close(self, error):
         """Write no more: who tries gets the error."""
         cdef Job job = self.admitted()
         self.closed = self.closed or error
-        self.lead.pass_on(job)
+        self.queue.pass_on(job)

@@ -296,7 +296,7 @@ with Processor(sys.argv[1]) as p:
             leader = p.store._writer.admitted()  # no thread is inside the write turn, where it would stall all others
             os.kill(os.getpid(), signal.SIGSTOP)
             time.sleep(0.1)  # another thread may be the one that takes the signal
-            p.store._writer.lead.pass_on(leader)
+            p.store._writer.queue.pass_on(leader)
             try:
                 event.transaction.execute("INSERT INTO effects VALUES (-1)")
             except rw.StaleEpochError as error:

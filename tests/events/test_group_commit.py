@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 
+import apsw
 import pytest
 from waiting import until
 
@@ -29,7 +30,7 @@ class Connection:
 
 
 class Nothing:
-    """A turnstile that does nothing."""
+    """A write lock that does nothing."""
 
     failed = False
 
@@ -41,6 +42,8 @@ class Nothing:
 
 class Writer(GroupCommit):
     """Shows errors as they are."""
+
+    database = apsw
 
     def failure(self, error):
         """As it is."""
@@ -56,8 +59,8 @@ def writer():
 def held(writer):
     """Let another thread have the connection; what `pass_on` takes."""
     job = Job(None, alone=True, thread=-1)
-    assert writer.lead.join(job)
-    assert writer.lead.collect(job) == [job]
+    assert writer.queue.join(job)
+    assert writer.queue.collect(job) == [job]
     return job
 
 
@@ -83,11 +86,11 @@ def together(writer, first, others):
     threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(len(others))]
 
     def begin():
-        until(lambda: writer.lead.waiting == 1)
+        until(lambda: writer.queue.waiting == 1)
         for number, thread in enumerate(threads):
             thread.start()
-            until(lambda number=number: writer.lead.waiting == 2 + number)
-        writer.lead.pass_on(before)
+            until(lambda number=number: writer.queue.waiting == 2 + number)
+        writer.queue.pass_on(before)
 
     beginning = threading.Thread(target=begin, daemon=True)
     beginning.start()
@@ -147,7 +150,7 @@ def test_a_leader_that_is_interrupted_after_the_commit_has_committed_for_the_oth
     assert writer.connection.statements == ["BEGIN IMMEDIATE", "COMMIT"]
     writer.faults = lambda _: None
     assert writer.run(lambda: "after") == "after"
-    assert writer.lead.waiting == 0
+    assert writer.queue.waiting == 0
 
 
 def test_who_cannot_say_what_went_wrong_keeps_nobody_waiting(writer, monkeypatch):
@@ -200,14 +203,14 @@ def test_who_has_left_is_not_put_back(writer):
             writer.run(operation)
 
     def release():
-        until(lambda: writer.lead.waiting == 2)
-        writer.lead.pass_on(before)
+        until(lambda: writer.queue.waiting == 2)
+        writer.queue.pass_on(before)
         assert inside.wait(10)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
 
     threads = [threading.Thread(target=lead, daemon=True), threading.Thread(target=release, daemon=True)]
     threads[0].start()
-    until(lambda: writer.lead.waiting == 1)
+    until(lambda: writer.queue.waiting == 1)
     handler = signal.signal(signal.SIGUSR1, signal.default_int_handler)
     try:
         threads[1].start()
@@ -249,7 +252,7 @@ def test_a_rollback_that_is_interrupted_is_repeated(writer, monkeypatch):
         execute(self, sql)
 
     monkeypatch.setattr(Connection, "execute", interrupted)
-    interrupted_writer = Writer(Connection(), writer.turnstile, writer.turnstile, lambda _: None)
+    interrupted_writer = Writer(Connection(), writer.write_lock, writer.write_lock, lambda _: None)
     with pytest.raises(KeyboardInterrupt):
         interrupted_writer.run(raising(ValueError("no")))
     assert not interrupted_writer.connection.in_transaction

@@ -14,7 +14,7 @@ from typing import Any, Self
 import pytest
 
 from ringward.events import Processor, SqliteStore
-from ringward.events.stores.sqlite.locks import Turnstile
+from ringward.events.stores.sqlite.locks import StoreWriteLock
 from ringward.events.stores.sqlite.news import Board
 from ringward.events.stores.sqlite.transactions import Watchdog
 from ringward.events.stores.sqlite.wal_preallocation import WalPreallocation
@@ -88,7 +88,7 @@ def test_interrupts_of_publish_lose_nothing(durable: bool, together: int, tmp_pa
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there, nobody counts descriptors")
-@pytest.mark.parametrize("kind", [Watchdog, Board, Turnstile, WalPreallocation, Writer])
+@pytest.mark.parametrize("kind", [Watchdog, Board, StoreWriteLock, WalPreallocation, Writer])
 def test_an_interrupted_close_of_a_store_closes_all(
     kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -171,8 +171,8 @@ def test_the_mark_of_a_turn_is_not_taken_from_the_next_store(tmp_path):
     with contextlib.closing(SqliteStore(path)) as first, contextlib.closing(SqliteStore(path)) as second:
         first.open_group("g", 0)
         write_transaction = first.write_transaction("g")
-        assert second._watch.in_turn == threading.get_ident()
-        second._watch.in_turn = 7  # as when another thread had its turn before this one had cleared the mark
+        assert second._watch.writing_thread == threading.get_ident()
+        second._watch.writing_thread = 7  # as when another thread had its turn before this one had cleared the mark
         write_transaction.cancel()
-        assert second._watch.in_turn == 7
-        second._watch.in_turn = None
+        assert second._watch.writing_thread == 7
+        second._watch.writing_thread = None

@@ -146,7 +146,7 @@ def tidied(store, what):
     else:
         for each in folder.glob(what):
             each.unlink()
-    store._presence._looked = store._turnstile.looked_at = 0.0
+    store._presence._looked = store._write_lock.looked_at = 0.0
 
 
 @posix
@@ -161,9 +161,9 @@ def test_locks_that_were_removed_are_no_proof_of_death_and_are_made_again(path, 
         tidied(second, "nothing")
         assert publish(second) == 2
         assert first.hint(second.process) == "here"
-        assert first._turnstile._write.in_place()
-        assert second._turnstile._write.in_place()
-        assert first._turnstile._next.in_place()
+        assert first._write_lock._write.in_place()
+        assert second._write_lock._write.in_place()
+        assert first._write_lock._next.in_place()
     with closing(SqliteStore(path)) as store:
         assert store.verify() == []
 
@@ -225,7 +225,7 @@ def test_the_mark_of_failure_outlives_the_locks(path, what):
     store = SqliteStore(path)
     publish(store)
     with closing(SqliteStore(path)) as other:
-        store._turnstile.fail()
+        store._write_lock.fail()
         tidied(store, what)
         with pytest.raises(rw.StoreFailedError):
             publish(other)

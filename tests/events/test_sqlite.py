@@ -698,8 +698,8 @@ def test_rule_2_an_operation_of_a_group_commit_fails_alone(opened):
     for thread in threads:
         thread.start()
     gate.set()
-    until(lambda: store._writer.lead.waiting >= 4)
-    store._writer.lead.pass_on(leader)
+    until(lambda: store._writer.queue.waiting >= 4)
+    store._writer.queue.pass_on(leader)
     for thread in threads:
         thread.join()
     assert sorted(map(str, results)) == ["ConflictError", "False", "False", "False"]

@@ -6,7 +6,7 @@ from ringward._core.changed_points import changed, start_of
 from ringward._core.columns import refuse_queries
 from ringward._core.cpu import cpu
 from ringward._core.file_watch import FileWatch, disown, own, system_calls
-from ringward._core.group_commit import NESTED, GroupCommit, Job, Lead, Passage
+from ringward._core.group_commit import NESTED, CommitQueue, FairWriteLock, GroupCommit, Job
 from ringward._core.hashing import Hasher
 from ringward._core.heirs import Heirs, summed_by
 from ringward._core.joined import checksum, sealed
@@ -37,17 +37,17 @@ __all__ = [
     "NESTED",
     "NO_NODE",
     "ArcIndex",
+    "CommitQueue",
+    "FairWriteLock",
     "FileWatch",
     "GroupCommit",
     "Hasher",
     "Heirs",
     "Job",
-    "Lead",
     "ListTable",
     "MoveIndex",
     "News",
     "PartitionMap",
-    "Passage",
     "PointTable",
     "Reader",
     "State",

@@ -9,7 +9,7 @@ def disown(path: bytes) -> None: ...
 
 @disjoint_base
 class FileWatch:
-    in_turn: int | None
+    writing_thread: int | None
     @property
     def paths(self) -> tuple[bytes, ...]: ...
     @property

@@ -39,7 +39,7 @@ class Job:
     ) -> None: ...
 
 @disjoint_base
-class Lead:
+class CommitQueue:
     served_at: float
     commit_s: float
     vain: int
@@ -53,7 +53,7 @@ class Lead:
     def pass_on(self, leader: Job) -> None: ...
 
 @disjoint_base
-class Passage:
+class FairWriteLock:
     looked_at: float
     def __init__(
         self, flock: Callable[[int, int], None], lock: int, unlock: int, first: _FileLock, second: _FileLock
@@ -66,6 +66,7 @@ class Passage:
 
 @disjoint_base
 class GroupCommit:
+    database: Any
     faults: Callable[[str], None]
     closed: Exception | None
     news: Any
@@ -73,11 +74,11 @@ class GroupCommit:
     @property
     def connection(self) -> apsw.Connection: ...
     @property
-    def turnstile(self) -> Any: ...
+    def write_lock(self) -> Any: ...
     @property
     def watch(self) -> Any: ...
     @property
-    def lead(self) -> Lead: ...
+    def queue(self) -> CommitQueue: ...
     @property
     def committed_at(self) -> float: ...
     @property
@@ -85,8 +86,8 @@ class GroupCommit:
     def __init__(
         self,
         connection: apsw.Connection,
-        turnstile: Passage,
-        headroom: Any,
+        write_lock: FairWriteLock,
+        preallocation: Any,
         faults: Callable[[str], None],
         watch: FileWatch | None = None,
     ) -> None: ...

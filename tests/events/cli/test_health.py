@@ -111,13 +111,13 @@ def test_a_file_that_is_locked_is_told_in_time():
     """By another program, and by a process that stands still inside a write."""
     with Processor("e.db") as p:
         p.publish("k", b"x")
-        p.store._turnstile.enter()
+        p.store._write_lock.enter()
         try:
             began = time.monotonic()
             assert ill("--timeout", "0.2") == ("failed", ["no answer within 0.2 s"])
             assert time.monotonic() - began < 5
         finally:
-            p.store._turnstile.leave()
+            p.store._write_lock.leave()
     with Program([sys.executable, "-c", LOCKED], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"locked\n"
         assert ill("--timeout", "0.2") == ("failed", ["no answer within 0.2 s"])
@@ -129,7 +129,7 @@ def test_a_store_that_failed_is_told_and_not_repaired():
     """The next processor does that; a look changes nothing."""
     with Processor("e.db") as p:
         p.publish("k", b"x")
-        p.store._turnstile.fail()
+        p.store._write_lock.fail()
     before = Path("e.db").stat().st_ino
     assert ill() == ("failed", ["a write to the file has failed: it is copied anew when a processor opens it"])
     assert Path("e.db").stat().st_ino == before

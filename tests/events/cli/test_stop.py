@@ -176,7 +176,7 @@ def test_a_signal_before_there_is_anything_to_stop_ends_at_once():
         assert running.returncode == 0
     handlers("from pathlib import Path\nPath('imported').touch()\ndef handle(event): pass\n")
     with Processor("e.db") as p:
-        p.store._turnstile.enter()
+        p.store._write_lock.enter()
         try:
             with program(*WORK) as running:
                 until(lambda: Path("imported").exists())
@@ -185,7 +185,7 @@ def test_a_signal_before_there_is_anything_to_stop_ends_at_once():
                 assert running.communicate(timeout=30) == (b"", b"")
                 assert running.returncode == 0
         finally:
-            p.store._turnstile.leave()
+            p.store._write_lock.leave()
 
 
 def test_a_stop_without_time_is_no_failure_where_nothing_runs():
@@ -214,7 +214,7 @@ def test_ctrl_c_of_a_command_that_looks_is_silent(command):
     """Exit code 130, here while it waits for somebody's lock."""
     published()
     with Processor("e.db") as p:
-        p.store._turnstile.enter()
+        p.store._write_lock.enter()
         try:
             with program(*command) as running:
                 until(p.store._presence.others)
@@ -222,7 +222,7 @@ def test_ctrl_c_of_a_command_that_looks_is_silent(command):
                 assert running.communicate(timeout=30)[1] == b""
                 assert running.returncode == 130
         finally:
-            p.store._turnstile.leave()
+            p.store._write_lock.leave()
 
 
 def test_an_exit_code_survives_a_reader_that_is_gone():

@@ -130,7 +130,7 @@ class Sqlite:
 
     def must_reopen(self, host):
         """Whether some process saw a commit fail: then all end, and the file is copied."""
-        self.failed |= self.observer._turnstile.failed
+        self.failed |= self.observer._write_lock.failed
         return self.failed
 
     def after_step(self):

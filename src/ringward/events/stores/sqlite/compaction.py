@@ -71,9 +71,9 @@ def _alone(writer: Writer, run: Callable[[apsw.Connection], None]) -> None:
     try:
         if writer.closed is not None:
             raise writer.closed.with_traceback(None)
-        writer.turnstile.enter()
+        writer.write_lock.enter()
         try:
-            if writer.turnstile.failed:
+            if writer.write_lock.failed:
                 raise writer.distrusted()
             if writer.watch is not None and (wrong := writer.watch.begun()):
                 writer.displaced(wrong)
@@ -84,6 +84,6 @@ def _alone(writer: Writer, run: Callable[[apsw.Connection], None]) -> None:
         except apsw.Error as error:
             raise writer.failure(error) from error
         finally:
-            writer.turnstile.leave()
+            writer.write_lock.leave()
     finally:
-        writer.lead.pass_on(write_transaction)
+        writer.queue.pass_on(write_transaction)

@@ -1,4 +1,4 @@
-"""Locks between processes: the turnstile that writers pass, and the sign that a process lives."""
+"""Locks between processes: the lock that writers pass, and the sign that a process lives."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from ringward._core import Passage
+from ringward._core import FairWriteLock
 from ringward.events.stores.sqlite.paths import FULL
 
-__all__ = ["TOUCH_S", "FileLock", "Presence", "Turnstile"]
+__all__ = ["TOUCH_S", "FileLock", "Presence", "StoreWriteLock"]
 
 if sys.platform == "win32":  # pragma: no cover - other platforms
     import msvcrt
@@ -111,10 +111,10 @@ def _open(path: Path, *, create: bool) -> int:
     return os.open(path, os.O_RDWR | (os.O_CREAT if create else 0) | getattr(os, "O_CLOEXEC", 0), 0o600)
 
 
-class Turnstile(Passage):
+class StoreWriteLock(FairWriteLock):
     """Two locks that writers of several processes pass one after the other.
 
-    As `Passage`. A file -failed beside the store says the same as the sign, where there is space for it: somebody may
+    As `FairWriteLock`. A file -failed beside the store says the same as the sign, where there is space for it: somebody may
     tidy up the locks.
     """
 
@@ -130,7 +130,7 @@ class Turnstile(Passage):
         super().__init__(flock, LOCK_EX, LOCK_UN, self._next, self._write)
 
     def troubled(self, due: bool) -> bool:
-        """As `Passage.troubled`."""
+        """As `FairWriteLock.troubled`."""
         if not self._write.in_place():
             self._renew()
         if due:

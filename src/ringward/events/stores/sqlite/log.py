@@ -98,7 +98,7 @@ class SqliteLog:
             partial(self._append, producer, entries, all_new=False),
             joins=True,
         )
-        if receipts and self._writer.watch.in_turn != get_ident():  # or it may still be rolled back
+        if receipts and self._writer.watch.writing_thread != get_ident():  # or it may still be rolled back
             self._highest = max(self._highest, receipts[-1][0])
         return receipts
 

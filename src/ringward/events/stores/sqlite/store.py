@@ -29,7 +29,7 @@ from ringward.events.stores.sqlite.backup import back_up
 from ringward.events.stores.sqlite.compaction import compact
 from ringward.events.stores.sqlite.file import OpenFile
 from ringward.events.stores.sqlite.groups import SqliteGroups
-from ringward.events.stores.sqlite.locks import Presence, Turnstile
+from ringward.events.stores.sqlite.locks import Presence, StoreWriteLock
 from ringward.events.stores.sqlite.log import SqliteLog, digest
 from ringward.events.stores.sqlite.news import Board
 from ringward.events.stores.sqlite.paths import prepare_path, resolved_path
@@ -133,11 +133,11 @@ class SqliteStore(ComposedStore):
         with typed(self.path), contextlib.ExitStack() as opened:
             self._presence = Presence(folder)
             opened.callback(self._presence.close)
-            self._turnstile = Turnstile(folder, self._presence.look_after)
-            opened.callback(self._turnstile.close)
+            self._write_lock = StoreWriteLock(folder, self._presence.look_after)
+            opened.callback(self._write_lock.close)
             connection, self.stream = self._opened(stream, faults)
             self._preallocation = WalPreallocation(self.path)
-            self._writer = Writer(connection, self._turnstile, self._preallocation, faults, self._watch)
+            self._writer = Writer(connection, self._write_lock, self._preallocation, faults, self._watch)
             opened.callback(self._release)
             opened.callback(self._preallocation.close)
             self._guard = Guard()
@@ -165,9 +165,9 @@ class SqliteStore(ComposedStore):
 
     def _opened(self, stream: Stream | None, faults: Faults) -> tuple[apsw.Connection, Stream]:
         """The writing connection, to a file that is whole and ours."""
-        self._turnstile.enter()
+        self._write_lock.enter()
         try:
-            if self._turnstile.distrusted() or recover.unfinished(self.path):
+            if self._write_lock.distrusted() or recover.unfinished(self.path):
                 self._renew(stream)
             self._refuse_mixture()
             self._watch = held(self.path)
@@ -182,7 +182,7 @@ class SqliteStore(ComposedStore):
                 opened.pop_all()
             return connections[0], found
         finally:
-            self._turnstile.leave()
+            self._write_lock.leave()
 
     def _refuse_mixture(self) -> None:
         """SQLite takes the -wal that lies beside a file for a part of it; it may be of a file that was there before."""
@@ -211,7 +211,7 @@ class SqliteStore(ComposedStore):
         if recover.unfinished(self.path) or not recover.nothing_left(self.path):
             recover.renew(self.path, stream)
         self._presence.renewed(self.path.stat().st_ino)
-        self._turnstile.fail(failed=False)
+        self._write_lock.fail(failed=False)
 
     @property
     def process(self) -> str:
@@ -308,7 +308,7 @@ class SqliteStore(ComposedStore):
     def backup(self, to: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """As `Processor.backup`."""
         target = resolved_path(to)
-        if self._watch.in_turn == threading.get_ident():
+        if self._watch.writing_thread == threading.get_ident():
             raise TransactionError(
                 "a handler's transaction holds up all writers, so it must not make a backup: do it outside"
             )
@@ -369,14 +369,14 @@ class SqliteStore(ComposedStore):
             write_transaction.forked(str(error))
         self._preallocation.close()
         self._writer = Writer(
-            self._writer.connection, self._turnstile, self._preallocation, self._writer.faults, self._watch
+            self._writer.connection, self._write_lock, self._preallocation, self._writer.faults, self._watch
         )
         self._writer.close(error)
         self._file.forked(self._writer, error)
         self._log.forked(self._writer)
         self._groups.forked(self._writer)
         self._presence.forget()
-        self._turnstile.close()
+        self._write_lock.close()
 
 
 def _after_fork() -> None:

@@ -107,7 +107,7 @@ def refuse_nested(path: Path) -> None:
     except OSError:
         return
     found = _held.get((place.st_dev, place.st_ino))
-    if found is not None and found.in_turn == get_ident():
+    if found is not None and found.writing_thread == get_ident():
         raise TransactionError(NESTED)
 
 

@@ -49,6 +49,7 @@ class Writer(GroupCommit):
     After a commit that failed, nothing is written any more, by any process.
     """
 
+    database = apsw  # whose errors the connection raises
     gone: StoreFailedError | None = None  # why nothing may be read either
 
     def failure(self, error: Exception) -> Exception:
@@ -100,7 +101,7 @@ class Writer(GroupCommit):
     def condemned(self, why: str) -> StoreFailedError:
         """The file cannot be trusted any more: no process writes to it until it is copied anew."""
         self.closed = failed = StoreFailedError(why)
-        self.turnstile.fail()
+        self.write_lock.fail()
         return failed
 
     def disturbed(self, why: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from waiting import until
 
 import ringward as rw
-from ringward._core import Job, Lead
+from ringward._core import CommitQueue, Job
 
 RESIGNED_MOST = 63
 LONG = 20.0  # a commit of so many seconds: half of it is waited for at most, which no test takes
@@ -21,7 +21,7 @@ class Writers:
     """Threads that write, and which jobs were in a commit."""
 
     def __init__(self):
-        self.lead = Lead()
+        self.queue = CommitQueue()
         self.commits = []
         self.threads = []
 
@@ -29,40 +29,40 @@ class Writers:
         """Write in this thread; what it takes."""
         begun = time.perf_counter()
         job = Job(lambda: None, **options)
-        if self.lead.join(job):
-            jobs = self.lead.collect(job)
+        if self.queue.join(job):
+            jobs = self.queue.collect(job)
             self.commits.append({each.thread for each in jobs})
-            self.lead.served(jobs, job, -1)
-            self.lead.pass_on(job)
+            self.queue.served(jobs, job, -1)
+            self.queue.pass_on(job)
         assert job.done
         return time.perf_counter() - begun
 
     def begin(self, **options):
         """Write in a thread of its own, and wait until it has come to the queue."""
-        before = self.lead.waiting
+        before = self.queue.waiting
         thread = threading.Thread(target=self.write, kwargs=options, daemon=True)
         self.threads.append(thread)
         thread.start()
-        until(lambda: self.lead.waiting > before or not thread.is_alive())
+        until(lambda: self.queue.waiting > before or not thread.is_alive())
         return thread
 
     def served(self, *threads):
         """Let a commit of these threads have ended now, after a long time."""
         jobs = [Job(None, thread=thread) for thread in threads]
-        self.lead.served(jobs, jobs[0], -1)
-        self.lead.commit_s = LONG
+        self.queue.served(jobs, jobs[0], -1)
+        self.queue.commit_s = LONG
 
     def held(self, thread=None):
-        """Lead, so that all others queue up; what `release` takes."""
+        """CommitQueue, so that all others queue up; what `release` takes."""
         job = Job(lambda: None, thread=thread)
-        assert self.lead.join(job)
-        assert self.lead.collect(job) == [job]
+        assert self.queue.join(job)
+        assert self.queue.collect(job) == [job]
         return job
 
     def release(self, job):
-        """Lead no more."""
-        self.lead.served([job], job, -1)
-        self.lead.pass_on(job)
+        """CommitQueue no more."""
+        self.queue.served([job], job, -1)
+        self.queue.pass_on(job)
         for thread in self.threads:
             thread.join(10)
             assert not thread.is_alive()
@@ -111,39 +111,39 @@ def test_what_survives_a_kill_only_waits_for_nobody(writers):
 def test_the_wait_is_bounded_and_given_up_when_it_is_in_vain(writers):
     for vain in (1, 3, 7):
         writers.served(-1)
-        writers.lead.commit_s = 0.1
+        writers.queue.commit_s = 0.1
         assert 0.04 < writers.write() < LONG / 10
         for _ in range(vain):
             writers.served(-1)
             assert writers.write() < LONG / 10
     assert vain < RESIGNED_MOST
-    writers.lead.vain = RESIGNED_MOST
+    writers.queue.vain = RESIGNED_MOST
     writers.served(-1)
-    writers.lead.commit_s = 0.1
+    writers.queue.commit_s = 0.1
     writers.write()
-    assert writers.lead.resigned == RESIGNED_MOST
+    assert writers.queue.resigned == RESIGNED_MOST
 
 
 def test_a_wait_that_was_worth_it_makes_patient_again(writers):
-    writers.lead.vain = 3
+    writers.queue.vain = 3
     writers.served(threading.get_ident())
     writers.begin()
     writers.write()
-    assert writers.lead.vain == 0
+    assert writers.queue.vain == 0
 
 
 def test_after_a_long_pause_nobody_is_waited_for(writers):
     writers.served(-1)
-    writers.lead.served_at -= LONG
+    writers.queue.served_at -= LONG
     assert writers.write() < LONG / 10
 
 
 def test_who_came_meanwhile_waits_for_the_leader_to_come_again(writers):
     job = writers.held()
-    writers.lead.commit_s = LONG
+    writers.queue.commit_s = LONG
     first = writers.begin()
-    writers.lead.served([job], job, -1)
-    writers.lead.pass_on(job)
+    writers.queue.served([job], job, -1)
+    writers.queue.pass_on(job)
     time.sleep(0.02)
     assert first.is_alive()
     writers.write()
@@ -154,16 +154,16 @@ def test_who_came_meanwhile_waits_for_the_leader_to_come_again(writers):
 def test_who_came_meanwhile_leads_when_the_leader_does_not_come_again(writers):
     for vain, waits_s in ((1, 0.04), (0, 0.0)):
         job = writers.held()
-        writers.lead.commit_s = 0.1
+        writers.queue.commit_s = 0.1
         first = writers.begin()
-        writers.lead.served([job], job, -1)
+        writers.queue.served([job], job, -1)
         begun = time.perf_counter()
-        writers.lead.pass_on(job)
+        writers.queue.pass_on(job)
         first.join(10)
         assert waits_s < time.perf_counter() - begun < LONG
         assert writers.commits.pop() == {first.ident}
-        assert (writers.lead.vain, writers.lead.resigned) == (1, vain)
-        writers.lead.served_at = 0.0  # so that `held` does not wait
+        assert (writers.queue.vain, writers.queue.resigned) == (1, vain)
+        writers.queue.served_at = 0.0  # so that `held` does not wait
 
 
 def test_all_that_came_meanwhile_are_committed_at_once(writers):
@@ -184,7 +184,7 @@ def test_who_wants_to_be_alone_is_and_the_order_stays(writers):
 def test_who_wants_to_be_alone_does_not_wait_for_who_waits(writers):
     writers.served(-1, -2)
     first = writers.begin()
-    writers.lead.commit_s = 0.0  # whoever comes after the one that is alone is not waited for
+    writers.queue.commit_s = 0.0  # whoever comes after the one that is alone is not waited for
     assert writers.write(alone=True) < LONG / 10
     first.join(10)
     assert writers.commits == [{threading.get_ident()}, {first.ident}]
@@ -196,7 +196,7 @@ def test_an_interrupt_leaves_the_queue_in_order(writers, interrupted):
     interrupted()
     with pytest.raises(KeyboardInterrupt):
         writers.write()
-    assert writers.lead.waiting == 0
+    assert writers.queue.waiting == 0
     after = writers.begin()
     writers.release(job)
     assert writers.commits == [{after.ident}]
@@ -209,7 +209,7 @@ def test_an_interrupt_while_others_are_waited_for_leaves_the_queue_in_order(writ
     interrupted()
     with pytest.raises(KeyboardInterrupt):
         writers.write()
-    assert writers.lead.waiting == 0
+    assert writers.queue.waiting == 0
     assert writers.write(sync=False) < LONG / 10
 
 
@@ -228,20 +228,20 @@ def test_many_threads_get_their_own_results_and_nobody_is_left_behind(writers):
         thread.join(30)
     assert set(counts.values()) == {200}
     assert sum(map(len, writers.commits)) == 1600
-    assert writers.lead.waiting == 0
+    assert writers.queue.waiting == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals for threads")
 def test_who_others_count_on_leads_them_to_another_when_it_is_interrupted(writers, interrupted):
     job = writers.held(thread=-1)
-    writers.lead.commit_s = LONG
+    writers.queue.commit_s = LONG
     second = []
 
     def release():
-        until(lambda: writers.lead.waiting == 1)
+        until(lambda: writers.queue.waiting == 1)
         second.append(writers.begin())
-        writers.lead.served([job], job, -1)
-        writers.lead.pass_on(job)
+        writers.queue.served([job], job, -1)
+        writers.queue.pass_on(job)
         interrupted()
 
     releasing = threading.Thread(target=release)
@@ -249,7 +249,7 @@ def test_who_others_count_on_leads_them_to_another_when_it_is_interrupted(writer
     with pytest.raises(KeyboardInterrupt):
         writers.write()
     releasing.join()
-    assert writers.lead.waiting == 1
+    assert writers.queue.waiting == 1
     assert writers.write(sync=False) < LONG / 10
     second[0].join(10)
     assert writers.commits == [{threading.get_ident(), second[0].ident}]
@@ -257,7 +257,7 @@ def test_who_others_count_on_leads_them_to_another_when_it_is_interrupted(writer
 
 def test_nobody_waits_for_others_while_something_in_a_hurry_waits(writers):
     job = writers.held()
-    writers.lead.commit_s = LONG
+    writers.queue.commit_s = LONG
     threads = [writers.begin(), writers.begin(sync=False)]
     begun = time.perf_counter()
     writers.release(job)
@@ -270,6 +270,6 @@ def test_a_thread_that_leads_does_not_wait_for_itself(writers):
     job = writers.held()
     with pytest.raises(rw.TransactionError, match="writing already"):
         writers.write()
-    assert writers.lead.waiting == 0
+    assert writers.queue.waiting == 0
     writers.release(job)
     assert writers.write() < LONG / 10
