@@ -39,7 +39,7 @@ def test_the_write_ahead_log_gets_short_again_after_a_long_reader(tmp_path, monk
             fill(store, 1, size=1)
         assert log.stat().st_size == 8 * STEP
         assert store.verify() == []
-    assert WAL_KEPT_BYTES % STEP == 0  # else the headroom would make it longer each time
+    assert WAL_KEPT_BYTES % STEP == 0  # else the preallocation would make it longer each time
 
 
 def test_pruning_gives_pages_back_and_keeps_some(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""`Headroom`: zeros behind SQLite's write-ahead log, so that syncing a commit need not make the file longer, too."""
+"""`WalPreallocation`: zeros behind SQLite's write-ahead log, so that syncing a commit need not make the file longer, too."""
 
 from __future__ import annotations
 
