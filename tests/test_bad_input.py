@@ -901,3 +901,11 @@ def test_a_router_is_usable_after_every_refusal(kind: Kind) -> None:
     assert fingerprint(router) == fingerprint(fresh)
     assert owners(router, HASHES) == owners(fresh, HASHES)
     assert orders(router, HASHES) == orders(fresh, HASHES)
+
+
+@pytest.mark.parametrize("strategy", [None, 3, b"HashRing", ["HashRing"], {}])
+def test_a_strategy_is_named_by_a_str(strategy):
+    with pytest.raises(rw.ArgumentTypeError, match=r"^strategy must be a str"):
+        rw.Router.named(strategy)
+    assert rw.Router.named("HashRing") is rw.HashRing
+    assert rw.Router.named("Hash") is None

@@ -64,6 +64,8 @@ class Router(View, metaclass=ABCMeta):
         >>> rw.Router.named(snapshot.strategy).resume(snapshot)
         <HashRing of 2 nodes, 0 down, epoch 0>
         """
+        if not isinstance(strategy, str):
+            raise ArgumentTypeError("strategy", "a str", strategy)
         return _KINDS.get(strategy)
 
     def __init__(self, nodes: Nodes, options: dict[str, Any], hash: Hasher, on_empty: str | None) -> None:
