@@ -584,6 +584,26 @@ def test_rule_9_a_handler_that_publishes_when_its_time_is_up_has_published_nothi
     assert len(tries) >= 4
 
 
+def test_rule_9_what_a_handler_published_is_not_taken_for_stored_when_its_time_is_up_just_then(opened, monkeypatch):
+    """It was, and when the next event got its seq, the log was said to have been set back: nothing was written any more."""
+    store = opened()
+    store.open_group("other", 0)
+    write_transaction = store.write_transaction("other")
+    write_transaction.begin(0, 0)
+    run = store._writer.run
+
+    def late(*operations, **options):
+        receipts = run(*operations, **options)
+        write_transaction.cancel()  # as the watchdog does, from another thread
+        return receipts
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store._writer), "run", lambda _, *operations, **options: late(*operations, **options))
+        assert publish(store, 3)[-1].seq == 3
+    assert publish(store, 1, first=3)[0].seq == 1
+    assert store.totals().tail == 1
+
+
 def test_rule_9_insert_or_rollback_ends_the_turn_and_nothing_of_it_counts(ledger, path):
     raw(path, "CREATE UNIQUE INDEX only ON ledger (seq)")
     process = ledger.process_

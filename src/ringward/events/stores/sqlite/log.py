@@ -92,13 +92,15 @@ class SqliteLog:
 
     def append(self, producer: str, entries: Sequence[Entry]) -> list[Receipt]:
         """As `Store.append`."""
+        # Whether it joins the transaction of a handler is asked before: by the time it is over, that may have been undone.
+        joins = self._writer.watch.writing_thread == get_ident()
         # An id that is there already is a constraint that fails: then each id is looked up.
         receipts = self._writer.run(
             partial(self._append, producer, entries, all_new=True),
             partial(self._append, producer, entries, all_new=False),
             joins=True,
         )
-        if receipts and self._writer.watch.writing_thread != get_ident():  # or it may still be rolled back
+        if receipts and not joins:
             self._highest = max(self._highest, receipts[-1][0])
         return receipts
 
