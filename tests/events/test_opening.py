@@ -223,4 +223,4 @@ def test_a_handler_that_wants_a_transaction_is_told_that_there_is_none(lines):
         p.publish("k", b"")
         assert p.run(until="idle", timeout_s=30)
         (dead,) = p.dead("g")
-    assert "transaction_scope is None" in dead.error
+    assert "this store has no transactions" in dead.error
