@@ -109,4 +109,5 @@ def with_most_down() -> rw.HashRing:
 def test_a_candidate_is_never_far(make: Any, count: int) -> None:
     """Walks passed thousands of points a key, up to 23 us; on rings of equal nodes it is a tenth of one."""
     plain, skewed = rw.HashRing([f"n{i}" for i in range(1_000)]), make()
-    assert any(seconds(skewed, count) < 12 * seconds(plain, count) for _ in range(10))  # whatever else runs now and then
+    # Ten tries, since whatever else runs on the machine disturbs now and then.
+    assert any(seconds(skewed, count) < 12 * seconds(plain, count) for _ in range(10))
