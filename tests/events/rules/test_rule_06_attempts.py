@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from events.stepwise import append, bury, in_order, key_in, successor, two_keys
+from events.stepwise import World, append, bury, in_order, key_in, successor, two_keys
 
 from ringward.events.core.suspect_gate import SuspectGate
 
@@ -177,3 +177,25 @@ def test_rule_6_a_redriven_event_that_kills_its_process_dies_too(world):
         (dead_letter.seq, dead_letter.state, dead_letter.attempts) for dead_letter in process.store.dead_letters("g")
     ]
     assert states == [(seqs[0], "dead", 5), (seqs[1], "parked", 0), (seqs[2], "parked", 0)]
+
+
+def test_rule_6_what_was_redriven_behind_an_event_that_kills_its_process_is_delivered(make):
+    """Where a dead event does not park its key, the next of the key waited until somebody else took the partition."""
+    world = World(make, on_dead="skip")
+    process = world.process()
+    one, _ = two_keys(process.store)
+    seqs = append(process.store, one, one)
+    world.fails.update(dict.fromkeys(seqs, 5))
+    world.settle(process)
+    assert [dead_letter.state for dead_letter in process.store.dead_letters("g")] == ["dead", "dead"]
+    process.store.redrive("g", seqs)
+    process.tick()
+    for _ in range(6):
+        process.driver.settle_pending()
+        batch = process.take()
+        assert next(batch.left_to_run())[0][0] == seqs[0]  # the process dies inside
+        process = successor(world, process)
+    world.settle(process, seconds=5)
+    assert [(dead_letter.seq, dead_letter.state) for dead_letter in process.store.dead_letters("g")] == [
+        (seqs[0], "dead")
+    ]

@@ -356,8 +356,7 @@ class OwnedPartition:
             self._bury(
                 row, "each time that it was delivered, the process died, or the handler hung or lost its transaction"
             )
-            if not queue.dead_letters:
-                self._free(key, queue)
+            self._free(key, queue)  # what comes next of it, unless the key is parked
             return None
         self._counted.add(seq)
         queue.state = BUSY
