@@ -130,7 +130,7 @@ def test_what_a_handler_raises_while_a_lookup_compiles_is_raised_after_it() -> N
     "call",
     [
         lambda: RING.assign(["event"] * 3_000_000),
-        lambda: RING.assign(LONG[:20_000], count=2),
+        lambda: RING.assign(LONG[:60_000], count=2),
         lambda: rw.HashRing({"a": 1.0, "b": 1.0}, points_per_node=1 << 20),
     ],
     ids=["list", "long", "build"],

@@ -16,6 +16,7 @@ cdef extern from *:
 
 cdef enum:
     PAUSE_MS = 50
+    PATIENCE_MS = 6
 
 
 cdef inline int pause(int64_t *last) except -1 nogil:
@@ -32,3 +33,17 @@ cdef inline int pause(int64_t *last) except -1 nogil:
         now = rw_clock_ms()
     last[0] = now
     return 0
+
+
+cdef inline void let_others_in(int64_t *since) noexcept nogil:
+    """Called now and then by a thread that holds the GIL, which it lets go of for a moment; `since`: when it last did.
+
+    CPython hands it over only to a thread that has waited for the switch interval, 5 ms, and that begins to wait anew
+    whenever it is let go and taken back: done more often than that, nobody would ever get it.
+    """
+    if 0 <= rw_clock_ms() - since[0] < PATIENCE_MS:
+        return
+    with gil:
+        with nogil:
+            pass
+    since[0] = rw_clock_ms()

@@ -15,7 +15,7 @@ from .cpu cimport kernels
 from .hashing cimport Hasher
 from .kernels cimport BLOCK, MOST_AT_ONCE, Rows
 from .parallel cimport Loop, checked_threads
-from .pause cimport rw_clock_ms
+from .pause cimport let_others_in, rw_clock_ms
 from .sources cimport plain_array
 from .table cimport FETCHED, NO_NODE
 
@@ -85,9 +85,8 @@ cdef class KeyLoop(Loop):
                 self.turn(start, start + count, scratch)
                 self.source.leave()
                 start += count
-                if self.source.needs_gil and rw_clock_ms() != since:
-                    let_others_in()
-                    since = rw_clock_ms()
+                if self.source.needs_gil:
+                    let_others_in(&since)
         finally:
             free(scratch)
         return 0
@@ -230,13 +229,6 @@ cdef class CandidatesLoop(KeyLoop):
             self.blank_nulls(start, count, <char *>out, <size_t>self.wanted * sizeof(uint32_t))
             start += count
         return 0
-
-
-cdef void let_others_in() noexcept nogil:
-    """Let go of the GIL for a moment, in a thread that holds it."""
-    with gil:
-        with nogil:
-            pass
 
 
 cdef bint is_small(Py_ssize_t keys) noexcept:

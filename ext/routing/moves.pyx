@@ -7,9 +7,10 @@ import numpy as np
 
 from ringward._core.arcs import ARC
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy
+from .pause cimport let_others_in, rw_clock_ms
 from .partition_map cimport PartitionMap
 from .point_table cimport PointTable
 
@@ -109,6 +110,7 @@ def point_moves(PointTable before not None, PointTable after not None, const uin
     cdef Arcs arcs
     cdef Py_ssize_t i, count = points.shape[0], steps = 0, most = max(before.total(), after.total())
     cdef uint64_t start = 0, place
+    cdef int64_t since = rw_clock_ms()
     if (before.groups is None) != (after.groups is None) or not before.live or not after.live:
         return None
     if count > TURN and FEW * count > most:
@@ -127,8 +129,7 @@ def point_moves(PointTable before not None, PointTable after not None, const uin
         if start == 0:
             break
         if i % TURN == TURN - 1:
-            with nogil:
-                pass
+            let_others_in(&since)
     if not count or points[count - 1] != LAST:
         look(before, after, start, LAST, &arcs)
     return finished(room, arcs.count)
