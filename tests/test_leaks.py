@@ -10,11 +10,12 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from operator import sub
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+from growth import least_growth
 from oracle import Member
 from strategies import PARTITIONED, PRIMARY, RING, TABLE, Kind
 
@@ -22,7 +23,6 @@ import ringward as rw
 
 KINDS = (RING, PARTITIONED, TABLE, PRIMARY)
 CALLS = 10_000
-ROUNDS = 5
 MEMBERS = {"a": Member(), "b": Member(2.0, "z"), "c": Member()}
 KEYS = [f"event {i} é" for i in range(20)]
 TEXTS = np.array(KEYS)
@@ -176,25 +176,11 @@ def few_objects() -> Iterator[None]:
     gc.unfreeze()
 
 
-def least_growth(call: Call, router: rw.Router, measure: Callable[[], int], calls: int) -> float:
-    """Return by how much something grew per call, in the round of calls in which it grew least.
-
-    Caches fill up for a while, but a leak grows in every round.
-    """
-    sizes = []
-    for _ in range(ROUNDS):
-        for _ in range(calls // ROUNDS):
-            call(router)
-        gc.collect()
-        sizes.append(measure())
-    return min(map(sub, sizes[1:], sizes)) * ROUNDS / calls
-
-
 def check_objects(call: Call) -> None:
     """Check that ten thousand calls, shared out over the placements, leave no small blocks behind."""
     for kind in KINDS:
         router = kind.make(MEMBERS)
-        assert least_growth(call, router, sys.getallocatedblocks, CALLS // len(KINDS)) < 0.5
+        assert least_growth(partial(call, router), sys.getallocatedblocks, CALLS // len(KINDS)) < 0.5
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -223,7 +209,7 @@ def test_no_call_leaves_traced_memory_behind() -> None:
         tracemalloc.start()
         try:
             router = RING.make(MEMBERS)
-            grown = least_growth(call, router, lambda: tracemalloc.get_traced_memory()[0], CALLS // 20)
+            grown = least_growth(partial(call, router), lambda: tracemalloc.get_traced_memory()[0], CALLS // 20)
         finally:
             tracemalloc.stop()
         # Blocks of up to 512 bytes are counted one by one above: this is about larger ones.
@@ -308,7 +294,12 @@ def test_references_are_given_back(kind: Kind) -> None:
             with suppress(rw.RingwardError):
                 router.assign(texts, out=out[:2])
 
+    def steady() -> bool:
+        before = counts()
+        run()
+        return all(abs(a - b) < 50 for a, b in zip(before, counts(), strict=True))
+
     run()
-    before = counts()
-    run()
-    assert all(abs(a - b) < 50 for a, b in zip(before, counts(), strict=True))
+    assert any(
+        steady() for _ in range(3)
+    )  # threads that end meanwhile give back references of None, a leak takes them each time
