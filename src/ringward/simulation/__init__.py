@@ -1,0 +1,8 @@
+"""Failover on a virtual clock: real routers, detectors and policies, driven by what really failed.
+
+Time enters as an argument and randomness as a seed, so the same call gives the same figures.
+"""
+
+from ringward.simulation.traces import Trace, TraceError, parse_trace, read_trace
+
+__all__ = ["Trace", "TraceError", "parse_trace", "read_trace"]
