@@ -19,6 +19,7 @@ import pytest
 
 import ringward as rw
 import ringward.events
+import ringward.health
 
 SOURCE = Path(__file__).parent.parent / "src" / "ringward"
 BENCH = SOURCE.parents[1] / "bench"
@@ -54,7 +55,7 @@ def test_every_error_is_also_a_builtin() -> None:
 
 def public() -> Iterator[tuple[str, Any]]:
     """What users call: everything public of the packages, and the methods of their classes."""
-    for package in (rw, ringward.events):
+    for package in (rw, ringward.events, ringward.health):
         for name in package.__all__:
             value = getattr(package, name)
             if callable(value):
@@ -127,6 +128,7 @@ def test_the_import_costs_little_over_that_of_numpy() -> None:
     assert not fresh & set(HEAVY)
     assert len({name for name in fresh if not name.startswith("ringward")}) < 40
     assert "ringward.events" not in fresh
+    assert "ringward.health" not in fresh
     assert "ringward.cli" not in fresh
 
 
