@@ -19,6 +19,7 @@ import pytest
 
 import ringward as rw
 import ringward.events
+import ringward.failover
 import ringward.health
 
 SOURCE = Path(__file__).parent.parent / "src" / "ringward"
@@ -55,7 +56,7 @@ def test_every_error_is_also_a_builtin() -> None:
 
 def public() -> Iterator[tuple[str, Any]]:
     """What users call: everything public of the packages, and the methods of their classes."""
-    for package in (rw, ringward.events, ringward.health):
+    for package in (rw, ringward.events, ringward.failover, ringward.health):
         for name in package.__all__:
             value = getattr(package, name)
             if callable(value):
@@ -128,6 +129,7 @@ def test_the_import_costs_little_over_that_of_numpy() -> None:
     assert not fresh & set(HEAVY)
     assert len({name for name in fresh if not name.startswith("ringward")}) < 40
     assert "ringward.events" not in fresh
+    assert "ringward.failover" not in fresh
     assert "ringward.health" not in fresh
     assert "ringward.cli" not in fresh
 

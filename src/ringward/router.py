@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABCMeta, abstractmethod
-from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,15 @@ __all__ = ["Change", "Placed", "Router"]
 _KINDS: WeakValueDictionary[str, type[Router]] = WeakValueDictionary()  # the placements, by what snapshots call them
 
 
+class Follower(Protocol):
+    """A router over a router: it is told when the one inside has changed."""
+
+    def _follow(self) -> None: ...
+
+
+_NO_FOLLOWERS: WeakSet[Follower] = WeakSet()  # for all routers that have none; nothing is added to it
+
+
 class Router(View, metaclass=ABCMeta):
     """Maps keys to nodes, and says what a change moves.
 
@@ -38,7 +47,7 @@ class Router(View, metaclass=ABCMeta):
     """
 
     # No instance dictionary: it would cost a look-up in it before each method call.
-    __slots__ = ("__weakref__", "_changing", "_lock", "_options")
+    __slots__ = ("__weakref__", "_changing", "_followers", "_lock", "_options")
 
     ordered = False  # whether the order in which nodes are given means something
 
@@ -84,6 +93,7 @@ class Router(View, metaclass=ABCMeta):
         self._options = options
         self._lock = Mutex()
         self._changing: set[int] = set()  # threads inside a change() of this router
+        self._followers: WeakSet[Follower] = _NO_FOLLOWERS  # routers over this one
         _ROUTERS[id(self)] = self
 
     @staticmethod
@@ -130,7 +140,20 @@ class Router(View, metaclass=ABCMeta):
             if cluster is not before.cluster:
                 after = self._state_of(cluster, before, before.hasher, before.epoch + 1)
                 self._swap(after)
+        if self._followers and after is not before:
+            self._tell_followers()
         return Transfer(before, after, self._touched)
+
+    def _tell_followers(self) -> None:
+        """Outside of the lock: a follower takes its own, and under that it changes this router."""
+        for follower in list(self._followers):
+            follower._follow()
+
+    def _add_follower(self, follower: Follower) -> None:
+        with self._lock:
+            if self._followers is _NO_FOLLOWERS:
+                self._followers = WeakSet()
+            self._followers.add(follower)
 
     def mark_down(self, *names: str) -> Transfer:
         """Mark nodes down: their keys go to the next candidates until the nodes are marked up again.
