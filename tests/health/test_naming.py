@@ -28,7 +28,7 @@ def test_options_are_those_of_the_constructor() -> None:
     [
         ("", "detector must be a non-empty str"),
         ("psi", r"detector must be one of deadline, phi.* \(was 'psi'\)"),
-        ("phi:treshold=8", r"phi with options of threshold, form, .* \(was 'treshold'\)"),
+        ("phi:treshold=8", r"phi with options of deviation_least_s, form, .* \(was 'treshold'\)"),
         ("phi:threshold", "NAME:option=value"),
         ("phi:threshold=8,threshold=9", "each option once"),
         ("phi:threshold=8,", "NAME:option=value"),
@@ -37,6 +37,10 @@ def test_options_are_those_of_the_constructor() -> None:
         ("phi:window=1.5", "window must be an int"),
         ("phi:form=gamma", "form must be"),
         ("deadline:after_s=0", "after_s must be"),
+        ("local:inside=local,inside=phi", "each option once"),
+        ("local:inside=psi", "detector must be one of"),
+        ("local:inside=5", "detector must be one of"),
+        ("local:after_s=3", "phi with options"),
         (None, "detector must be a str"),
     ],
 )

@@ -9,12 +9,20 @@ from typing import Any
 from ringward.checks import checked_text
 from ringward.errors import ArgumentError
 from ringward.health.deadline import Deadline
+from ringward.health.local_health import LocalHealth
+from ringward.health.outlier import Outlier
 from ringward.health.phi_accrual import PhiAccrual
 from ringward.health.status import Detector
 
 __all__ = ["DETECTORS", "detector_named"]
 
-DETECTORS: dict[str, Callable[..., Detector]] = {"deadline": Deadline, "phi": PhiAccrual}
+DETECTORS: dict[str, Callable[..., Detector]] = {
+    "deadline": Deadline,
+    "phi": PhiAccrual,
+    "local": LocalHealth,
+    "outlier": Outlier,
+}
+_INSIDE = "phi"
 
 
 def detector_named(text: str) -> Detector:
@@ -23,7 +31,8 @@ def detector_named(text: str) -> Detector:
     Parameters
     ----------
     text : str
-        A name of `DETECTORS` and arguments of its constructor.
+        `deadline`, `phi`, `outlier` or `local`, and arguments of their constructors. `local` takes `inside=NAME`, by default
+        `phi`, and the arguments of that one too.
 
     Returns
     -------
@@ -39,6 +48,8 @@ def detector_named(text: str) -> Detector:
     >>> from ringward.health import detector_named
     >>> detector_named("phi:threshold=5,form=exponential")
     PhiAccrual(threshold=5, form='exponential', pause_s=0)
+    >>> detector_named("local:inside=deadline,after_s=3,every_s=0.5")
+    LocalHealth(Deadline(after_s=3), every_s=0.5, doubts_most=8)
     """
     name, _, rest = checked_text("detector", text).partition(":")
     given: dict[str, Any] = {}
@@ -53,10 +64,15 @@ def detector_named(text: str) -> Detector:
 def _made(name: str, given: dict[str, Any]) -> Detector:
     if name not in DETECTORS:
         raise ArgumentError("detector", f"one of {', '.join(DETECTORS)}", name)
-    options = inspect.signature(DETECTORS[name]).parameters
+    options = {*inspect.signature(DETECTORS[name]).parameters}
+    if name == "local":
+        inside = _made(
+            given.pop("inside", _INSIDE), {each: given.pop(each) for each in [*given] if each not in options}
+        )
+        return LocalHealth(inside, **given)
     for option in given:
         if option not in options:
-            raise ArgumentError("detector", f"{name} with options of {', '.join(options)}", option)
+            raise ArgumentError("detector", f"{name} with options of {', '.join(sorted(options))}", option)
     return DETECTORS[name](**given)
 
 
