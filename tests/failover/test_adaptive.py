@@ -160,6 +160,20 @@ def test_a_slow_node_loses_its_share_by_steps_and_gets_it_back_by_steps() -> Non
     assert (adaptive.assign(KEYS) == adaptive.inside.assign(KEYS)).all()
 
 
+def test_a_node_that_fell_silent_after_it_was_slow_is_dead_and_no_longer_slow() -> None:
+    """It once was lowered, "silent for 5 s", in the tick in which a return made room for its going down."""
+    adaptive, told = made(policy=Policy(out_most=0.26, panic_s=math.inf))
+    told.say("n01")
+    told.say("n05", trouble="slow")
+    run(adaptive, 5)
+    told.say("n05", "n06", "n09")
+    run(adaptive, 20, since_s=6)
+    told.say("n01", "n09", trouble=None)
+    decisions = run(adaptive, 60, since_s=21)
+    assert "lower" not in {each.kind for each in decisions}
+    assert adaptive.down == {"n05", "n06"}
+
+
 def test_a_slow_primary_is_replaced_because_it_has_no_share_to_lose() -> None:
     """Where one node owns everything, slow for long is as good as down."""
     adaptive, told = made("primary")

@@ -157,7 +157,7 @@ class Adaptive(Router):
                 self._inside._change(operation)
             finally:
                 self._by_hand = False
-            self._judge.pardon(risen & self._judge.out)
+            self._judge.pardon(risen)
             self._laid_over()
             transfer = Transfer(before, self._state, self._touched)
         self._follow()
@@ -180,6 +180,7 @@ class Adaptive(Router):
     def _laid_over(self, wish: Wish | None = None) -> Transfer:
         """Bring the own state up to date with the router inside, the decisions so far and a wish; swap it in."""
         inside, before = self._inside._state, self._own
+        back = self._judge.follow(inside.cluster)
         out, factors = self._judge.out, self._judge.factors
         if wish is not None:
             out = out - wish.reasons.keys() if wish.kind == "up" else out
@@ -194,7 +195,11 @@ class Adaptive(Router):
         now = inside if self._observe else self._own
         if now is not self._state:
             self._swap(now)
-        return Transfer(before, self._own, self._touched)
+        transfer = Transfer(before, self._own, self._touched)
+        if back:
+            reason = f"no other of the {len(cluster)} nodes could own a key after a change by hand"
+            self._journal.note(Decision(self._judge.given_s, "up", tuple(back), reason, transfer))
+        return transfer
 
     def tick(self, now_s: float) -> list[Decision]:
         """Decide what is due at a time, and carry it out.

@@ -28,6 +28,8 @@ class Judge:
     ----------
     records : dict of str to Record
         Of the members that gave trouble lately; of no others.
+    given_s : float
+        The time of the last look.
     """
 
     def __init__(self, policy: Policy, *, lowers: bool) -> None:
@@ -37,7 +39,8 @@ class Judge:
         self._limits = Limits(policy)
         self._zones_out: set[str] = set()
         self._now_s = 0.0  # of its own: it never goes back
-        self._given_s: float | None = None
+        self.given_s = 0.0
+        self._looked = False
         self._cluster = Cluster()
         self._able: frozenset[str] = frozenset()
         self._zones: dict[str, list[str]] = {}
@@ -73,10 +76,10 @@ class Judge:
 
         A clock that went back stands still until it goes on.
         """
-        self._now_s += 0.0 if self._given_s is None else max(0.0, now_s - self._given_s)
-        self._given_s = now_s
+        self._now_s += max(0.0, now_s - self.given_s) if self._looked else 0.0
+        self.given_s, self._looked = now_s, True
         self._limits.at(self._now_s)
-        self._follow(cluster)
+        self.follow(cluster)
         for name, status in statuses.items():
             record = self.records.get(name)
             if record is None:
@@ -89,18 +92,30 @@ class Judge:
             del self.records[name]
         self._zones_out = {zone for zone in self._zones_out if self._fell(zone)}
 
-    def _follow(self, cluster: Cluster) -> None:
-        """Forget who left, and know who can own keys and where."""
+    def follow(self, cluster: Cluster) -> list[str]:
+        """Take in what operators made of the membership; returns who comes back since nobody else could own a key.
+
+        Of who left nothing is remembered. Who cannot own keys is left to the operator.
+        """
         if cluster is self._cluster:
-            return
+            return []
         self._cluster = cluster
-        self.forget(name for name in [*self.records] if name not in cluster.members)
+        self.forget([name for name in self.records if name not in cluster.members])
         able = [node for node in cluster if cluster.can_own(node)]
-        self._able = frozenset(node.name for node in able)
+        self._able = frozenset([node.name for node in able])
         self._zones = {}
         for node in able:
             if node.zone is not None:
                 self._zones.setdefault(node.zone, []).append(node.name)
+        for name in self.records.keys() - self._able:
+            self.records[name].let_go()
+        if not self._able or not self._able <= self.out:
+            return []
+        well = [name for name in self._able if self.records[name].well_s is not None]
+        back = sorted(well or self._able)
+        for name in back:
+            self.records[name].let_go()
+        return back
 
     def forget(self, names: Iterable[str]) -> None:
         """Remember nothing of nodes that left."""
@@ -110,8 +125,7 @@ class Judge:
     def pardon(self, names: Iterable[str]) -> None:
         """An operator marked nodes up by hand."""
         for name in names:
-            if name in self.records:
-                self.records[name].pardon()
+            self.records.setdefault(name, Record()).pardon()
 
     # --- what should change
 
@@ -275,7 +289,11 @@ class Judge:
 
     def _lowered(self) -> Iterator[Wish]:
         now_s, policy = self._now_s, self.policy
-        slow = sorted(name for name, record in self.records.items() if record.slow_s is not None and name in self._able)
+        slow = sorted(
+            name
+            for name, record in self.records.items()
+            if record.slow_s is not None and record.dead_s is None and name in self._able
+        )
         troubled = {*slow, *self.out, *self._dead()} & self._able
         if slow and (len(troubled) > self._room() or len(troubled) == len(self._able)):
             reason = f"{len(troubled)} of {len(self._able)} nodes are slow, suspected or out, more than out_most allows"

@@ -107,10 +107,14 @@ class Record:
             return False
         return min(self.well_for(now_s), now_s - self.out_s) >= policy.hold_down_s
 
+    def let_go(self) -> None:
+        """Nothing is done about the node any more; what is known of it stays."""
+        self.out_s, self.factor, self.told = None, 1.0, ""
+
     def pardon(self) -> None:
         """An operator marked the node up: nothing is held against it."""
-        self.out_s, self.factor, self.penalty = None, 1.0, Penalty()
-        self.outage, self.pardoned, self.told = False, True, ""
+        self.let_go()
+        self.penalty, self.outage, self.pardoned = Penalty(), False, True
 
     def is_idle(self, now_s: float, policy: Policy) -> bool:
         """Whether it says no more than a new one would."""
