@@ -367,6 +367,19 @@ def test_a_detector_that_raises_is_told_once_and_stops_nobody_else() -> None:
     assert "ValueError: no such node" in decisions[0].reason
 
 
+def test_a_detector_that_cannot_forget_is_told_and_the_node_has_left() -> None:
+    """The change by hand is whole."""
+
+    class Stubborn(Told):
+        def forget(self, node):
+            raise KeyError(node)
+
+    adaptive = Adaptive(KINDS["ring"](), detector=Stubborn())
+    adaptive.remove("n03")
+    assert "n03" not in adaptive
+    assert kinds(adaptive.log()) == [("error", ("n03",))]
+
+
 def test_hooks_hear_every_decision_and_may_raise() -> None:
     """Their errors are told, and change nothing; a hook may change the router."""
     heard: list[Decision] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,12 @@ from ringward.failover.journal import Journal
 from ringward.failover.judge import Judge
 from ringward.failover.overlay import overlaid
 from ringward.failover.policy import Policy
+from ringward.failover.runner import EVERY_S, Runner
 from ringward.health import Detector, Status
 from ringward.router import Router
 from ringward.snapshot import Snapshot
 from ringward.tables import kind_of
+from ringward.texts import bounded
 from ringward.transfer import Transfer
 from ringward.view import Placed
 
@@ -112,7 +114,7 @@ class Adaptive(Router):
         self._laid = inside._state  # over which it was laid
         self._detector, self._judge, self._journal, self._observe = detector, judge, journal, observe
         self._by_hand = False
-        self._runner: Any = None
+        self._runner: Runner | None = None
         Reader.__init__(self, inside._state if observe else own)
         inside._add_follower(self)
 
@@ -186,8 +188,7 @@ class Adaptive(Router):
             out = out - wish.reasons.keys() if wish.kind == "up" else out
             out = out | wish.reasons.keys() if wish.kind in {"down", "zone"} else out
             factors = {**factors, **wish.factors}
-        for name in before.cluster.members.keys() - inside.cluster.members.keys():
-            self._detector.forget(name)
+        self._forget(before.cluster.members.keys() - inside.cluster.members.keys())
         cluster = overlaid(before.cluster, inside.cluster, out, factors).sealed(before.cluster, ordered=self.ordered)
         if cluster is not before.cluster:
             self._own = self._state_of(cluster, before, before.hasher, before.epoch + 1)
@@ -200,6 +201,14 @@ class Adaptive(Router):
             reason = f"no other of the {len(cluster)} nodes could own a key after a change by hand"
             self._journal.note(Decision(self._judge.given_s, "up", tuple(back), reason, transfer))
         return transfer
+
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            try:
+                self._detector.forget(name)
+            except Exception as error:  # noqa: BLE001 - it is somebody else's code; the node has left all the same
+                text = bounded(f"the detector raised {type(error).__name__}: {error}")
+                self._journal.note(Decision(self._judge.given_s, "error", (name,), text))
 
     def tick(self, now_s: float) -> list[Decision]:
         """Decide what is due at a time, and carry it out.
@@ -252,6 +261,63 @@ class Adaptive(Router):
             self._judge.done(wish, moved)
             decisions.append(Decision(now_s, wish.kind, nodes, wish.reason, transfer, moved))
         return decisions
+
+    def start(
+        self,
+        probe: Callable[[Any], Any] | None = None,
+        *,
+        targets: Mapping[str, Any] | None = None,
+        every_s: float = EVERY_S,
+        **options: Any,
+    ) -> Self:
+        """Tick in a thread until `stop`, by `time.monotonic`; where a probe is given, probe all members too.
+
+        Parameters
+        ----------
+        probe : callable, optional
+            As of `ringward.health.probes.Prober`: a function or a coroutine function of a target. Without one, whoever
+            feeds the detector uses `time.monotonic`.
+        targets : mapping of str to object, optional
+            Node → what the probe is called with; by default its name.
+        every_s : float
+            How often it ticks, and probes each node.
+        **options
+            `timeout_s`, `at_once`, `jitter` and `on_result` of the `Prober`.
+
+        Raises
+        ------
+        ChangeError
+            When it runs already.
+
+        Examples
+        --------
+        >>> import time, ringward as rw
+        >>> from ringward.failover import Adaptive
+        >>> from ringward.health import Deadline
+        >>> router = Adaptive(rw.HashRing(["cache1", "cache2"]), detector=Deadline(after_s=0.2))
+        >>> _ = router.start(probe=lambda node: node != "cache2", every_s=0.02)
+        >>> time.sleep(0.5)
+        >>> router.stop()
+        >>> router.route("event1")
+        'cache1'
+        """
+        with self._lock:
+            if self._runner is not None and self._runner.runs:
+                raise ChangeError("this router runs already: stop() it first")
+            runner = Runner(self, self._detector, probe, targets=targets, every_s=every_s, options=options)
+            runner.start()
+            self._runner = runner
+        self._follow()
+        return self
+
+    def stop(self) -> None:
+        """End what `start` began; where nothing runs, nothing."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.stop()
+
+    def _note_error(self, now_s: float, text: str) -> None:
+        self._journal.note(Decision(now_s, "error", (), bounded(text)))
 
     # --- what is known
 
