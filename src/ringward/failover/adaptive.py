@@ -239,7 +239,7 @@ class Adaptive(Router):
         cluster: Cluster = self._laid.cluster
         statuses: dict[str, Status] = {}
         troubles: dict[str, str] = {}
-        for name in cluster.members:
+        for name in self._asked_about(cluster, now_s):
             try:
                 statuses[name] = self._detector.status(name, now_s)
             except Exception as error:  # noqa: BLE001 - it is somebody else's code, and the other nodes go on
@@ -318,6 +318,13 @@ class Adaptive(Router):
 
     def _note_error(self, now_s: float, text: str) -> None:
         self._journal.note(Decision(now_s, "error", (), bounded(text)))
+
+    def _asked_about(self, cluster: Cluster, now_s: float) -> Iterable[str]:
+        """All members; of a detector that lists its suspects, these and who gave trouble before."""
+        suspects = getattr(self._detector, "suspects", None)
+        if suspects is None:
+            return cluster.members
+        return [name for name in dict.fromkeys([*self._judge.records, *suspects(now_s)]) if name in cluster.members]
 
     # --- what is known
 
