@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import warnings
+from importlib import import_module
 from typing import Any, TextIO
 
 import click
@@ -23,19 +24,23 @@ from ringward.texts import neutral
 __all__ = ["group"]
 
 
+_LATER = {
+    "events": "ringward.cli.events",
+    "simulate": "ringward.cli.simulate",
+}  # no other command waits for their imports
+
+
 class _Group(ListedGroup):
     """Turns errors of the data into one line and exit code 1, and a closed pipe into silence."""
 
     _code = 1
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "events"])
+        return sorted({*super().list_commands(ctx), *_LATER})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "events":
-            from ringward.cli.events import events  # noqa: PLC0415 - no other command waits for its imports
-
-            return events
+        if cmd_name in _LATER and cmd_name not in self.commands:
+            self.add_command(getattr(import_module(_LATER[cmd_name]), cmd_name))
         return super().get_command(ctx, cmd_name)
 
     def main(self, *args: Any, **options: Any) -> Any:

@@ -3,6 +3,8 @@
 Time enters as an argument and randomness as a seed, so the same call gives the same figures.
 """
 
+from ringward.simulation.comparison import simulate
 from ringward.simulation.traces import Trace, TraceError, parse_trace, read_trace
+from ringward.simulation.workload import Workload
 
-__all__ = ["Trace", "TraceError", "parse_trace", "read_trace"]
+__all__ = ["Trace", "TraceError", "Workload", "parse_trace", "read_trace", "simulate"]
