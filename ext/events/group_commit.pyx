@@ -344,6 +344,7 @@ cdef class GroupCommit:
     cdef public object news  # what rises with each commit that others may want to look at; or None
     cdef public object look  # called at most once a second, after a commit; or None
     cdef double _looked_at
+    cdef long long _log_size  # when it was last seen to
     cdef readonly dict remembered  # what operations know of the file, as long as nobody else writes and none is undone
     cdef bytes _head  # of the log's index, after the last commit of ours
     cdef object _total_changes
@@ -512,7 +513,9 @@ cdef class GroupCommit:
                 self._changes = self._total_changes()
                 if wrong := self.watch.begun():
                     self.displaced(wrong)
-                self._preallocation.keep(self.watch.log_size)
+                if self.watch.log_size != self._log_size:
+                    self._log_size = self.watch.log_size
+                    self._preallocation.keep(self._log_size)
         except BaseException:
             self._cancel()
             raise

@@ -227,6 +227,15 @@ def read_rows(object entries, int64_t seq, object at):
     return rows
 
 
+def size_of(object rows):
+    """Payload bytes of rows, as they are read from the log."""
+    cdef Py_ssize_t size = 0
+    cdef tuple row
+    for row in rows:
+        size += len(row[5])
+    return size
+
+
 def append_rows(object entries, type receipt, object digest, int64_t seq, object at, list log, list lanes, dict ids,
                 dict highest, str producer, list volume):
     """Append the rows of entries to a log in memory, all or none: nothing can come between, as it can in bytecode.

@@ -18,6 +18,7 @@ from ringward._core.log_rows import (
     log_entry,
     log_rows,
     read_rows,
+    size_of,
     untracked,
 )
 from ringward._core.loops import checked_hashes, hash_column, second_candidates
@@ -80,6 +81,7 @@ __all__ = [
     "refuse_queries",
     "sealed",
     "second_candidates",
+    "size_of",
     "sort_points",
     "start_of",
     "summed_by",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import itemgetter
 
 from ringward.events.model.event import KEY, PARTITION, ROW, SEQ, Row
@@ -44,10 +44,15 @@ class Batch:
         Whether a handler waits for the store at this moment.
     """
 
-    __slots__ = (
-        *("_stopped", "alone", "began", "count", "done", "ended", "epochs", "events", "failed", "gated"),
-        *("hung", "left", "left_behind", "marks", "member", "open", "since", "size", "slow", "waited_s", "waits"),
-    )
+    # As they are at first: one batch is made for each event, where they are handled one at a time.
+    gated = True  # whether it counts at the gate
+    slow = hung = left_behind = waits = False
+    left = -1  # how many events were left when it was last looked at, and since when
+    count = size = 0
+    began: float | None = None
+    ended: float | None = None
+    waited_s = 0.0
+    _stopped: Collection[tuple[int, bytes]] = ()
 
     def __init__(self, member: str, *, alone: bool, now: float) -> None:
         self.member = member
@@ -58,29 +63,38 @@ class Batch:
         self.marks: list[tuple[int, PartitionState]] = []
         self.open: dict[int, Row] = {}
         self.alone = alone
-        self.gated = True  # whether it counts at the gate
-        self.slow = False
-        self.hung = False
-        self.left_behind = False
-        self.left = -1  # how many events were left when it was last looked at, and since when
         self.since = now
-        self.count = self.size = 0
-        self.began: float | None = None
-        self.ended: float | None = None
-        self.waited_s = 0.0
-        self.waits = False
-        self._stopped: set[tuple[int, bytes]] = set()
+
+    def add(self, events: Sequence[tuple[Row, int]]) -> None:
+        """Have these handled, too."""
+        self.events.extend(events)
+        self.count += len(events)
+        unsettled = self.open
+        for row, _ in events:
+            unsettled[row[SEQ]] = row
 
     def left_to_run(self) -> Iterator[tuple[Row, int]]:
         """Take off one event after the other, but for those behind a failed one of their key."""
-        events, stopped = self.events, self._stopped
+        events = self.events
         while events:
             try:
                 event = events.popleft()
             except IndexError:  # taken back between the two
                 return
-            if not stopped or _key_of(event[ROW]) not in stopped:
+            if not self._stopped or _key_of(event[ROW]) not in self._stopped:
                 yield event
+
+    def close(self, rows: Iterable[Row]) -> dict[int, list[Row]]:
+        """Take rows off what is open: those that were, by partition."""
+        pop = self.open.pop
+        closed: dict[int, list[Row]] = {}
+        for row in rows:
+            if pop(row[SEQ], None) is not None:
+                if (part := closed.get(row[PARTITION])) is None:
+                    closed[row[PARTITION]] = [row]
+                else:
+                    part.append(row)
+        return closed
 
     def forget(self, partition: int) -> None:
         """A partition is somebody else's: let nothing of it begin, and take no outcome of it."""
@@ -120,7 +134,7 @@ class Batch:
 
     def stop_key(self, row: Row) -> None:
         """An event failed: what follows of its key has to wait."""
-        self._stopped.add(_key_of(row))
+        self._stopped = {*self._stopped, _key_of(row)}
 
     def note(self, row: Row, error: str | None) -> None:
         """Say what became of an event."""

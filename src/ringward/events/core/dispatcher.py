@@ -10,7 +10,7 @@ from ringward.events.core.owned_partition import OwnedPartition
 from ringward.events.core.pace import Pace
 from ringward.events.core.suspect_gate import SuspectGate
 from ringward.events.core.work_queues import WorkQueues
-from ringward.events.model.event import SEQ, Row
+from ringward.events.model.event import Row
 
 __all__ = ["Dispatcher"]
 
@@ -67,10 +67,9 @@ class Dispatcher:
 
     def take(self, member: str, now: float) -> Batch | None:
         """A batch for one thread; None when there is nothing, or a suspect runs alone."""
-        batch = self._take_alone(member, now)
-        if batch is not None:
-            return batch
-        queue = self._queues.to_run[member]
+        if self._queues.to_run_alone and (alone := self._take_alone(member, now)) is not None:
+            return alone
+        queue = self._queues.to_run.get(member)
         if not queue or not self._gate.enter(self._name, alone=False, now=now):
             return None
         batch = Batch(member, alone=False, now=now)
@@ -85,7 +84,7 @@ class Dispatcher:
             room -= len(events)
             self._hand(batch, owned, events)
         if batch.events:
-            return self._handed(batch)
+            return batch
         self._gate.leave(self._name, alone=False)
         return None
 
@@ -104,7 +103,7 @@ class Dispatcher:
         return False
 
     def _take_alone(self, member: str, now: float) -> Batch | None:
-        queue = self._queues.to_run_alone[member]
+        queue = self._queues.to_run_alone.get(member)
         while queue:
             owned = next(iter(queue))
             if not owned.held or not owned.alone:
@@ -121,21 +120,16 @@ class Dispatcher:
             if event is not None:
                 batch = Batch(member, alone=True, now=now)
                 self._hand(batch, owned, [event])
-                return self._handed(batch)
+                return batch
             self._gate.leave(self._name, alone=True)
             self._queues.put(owned)
         return None
 
     def _hand(self, batch: Batch, owned: OwnedPartition, events: Sequence[tuple[Row, int]]) -> None:
-        batch.events.extend(events)
+        batch.add(events)
         batch.epochs[owned.partition] = owned.epoch
         if self._durable:
             batch.marks.append((owned.partition, owned.mark()))
-
-    def _handed(self, batch: Batch) -> Batch:
-        batch.open = {row[SEQ]: row for row, _ in batch.events}
-        batch.count = len(batch.open)
-        return batch
 
     def ungate(self, batch: Batch) -> None:
         """A batch does not hold back others any more: it is over, or takes too long."""

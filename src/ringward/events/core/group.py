@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import starmap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -29,6 +29,9 @@ from ringward.events.model.partition_state import PartitionState
 from ringward.events.model.store import Hint, Settlement
 
 __all__ = ["Group"]
+
+# Of all its fields: one is made for each partition of each batch.
+_settlement = partial(tuple.__new__, Settlement)
 
 
 class Group:
@@ -288,7 +291,8 @@ class Group:
             if partition in stale:
                 self._fence(partition)
             elif (owned := self._owned_of(batch, partition)) is not None:
-                self._stored(owned)
+                self._count(owned)
+                self.queues.put(owned)
 
     def _owned_of(self, batch: Batch, partition: int) -> OwnedPartition | None:
         """The owned partition that a batch was taken from, if it is held under the same epoch still."""
@@ -325,30 +329,21 @@ class Group:
             self.owned[partition].settled_by_mark()
             self.queues.unsettled.pop(partition, None)
             partitions.discard(partition)
-        return [*self._settlements(partitions), *starmap(Settlement, following.marks)], following
+        marks = [_settlement((*mark, (), (), ())) for mark in following.marks]
+        return self._settlements(partitions) + marks, following
 
     def _noted(self, batch: Batch, done: Sequence[Row], failed: Sequence[tuple[Row, str]], now: float) -> set[int]:
         """Take down the outcomes of a batch; the partitions that have something to store."""
         partitions = set()
-        for owned, rows in self._by_partition(batch, done):
-            partitions.add(owned.partition)
-            owned.done(rows)
+        for partition, rows in batch.close(done).items():
+            if (owned := self._owned_of(batch, partition)) is not None:
+                partitions.add(partition)
+                owned.done(rows)
         for row, error in failed:
             if batch.open.pop(row[SEQ], None) is not None:
                 partitions.add(row[PARTITION])
                 self._fail(batch, row, error, now)
         return partitions
-
-    def _by_partition(self, batch: Batch, rows: Iterable[Row]) -> Iterator[tuple[OwnedPartition, list[Row]]]:
-        """Take rows off what is open, and tell them by partition that is held still."""
-        pop = batch.open.pop
-        parts: defaultdict[int, list[Row]] = defaultdict(list)
-        for row in rows:
-            if pop(row[SEQ], None) is not None:
-                parts[row[PARTITION]].append(row)
-        for partition, found in parts.items():
-            if (owned := self._owned_of(batch, partition)) is not None:
-                yield owned, found
 
     def _fail(self, batch: Batch, row: Row, error: str, now: float) -> None:
         owned = self._owned_of(batch, row[PARTITION])
@@ -372,14 +367,15 @@ class Group:
     def _settlements(self, partitions: Iterable[int], *, in_write_transaction: bool = False) -> list[Settlement]:
         """States to store; those of partitions that are being written to follow when that is over."""
         settlements = []
+        unsettled = self.queues.unsettled
         for partition in partitions:
             owned = self.owned.get(partition)
             if owned is None:
                 continue
-            if owned.writing or (not in_write_transaction and self._busy(owned)):
-                self.queues.unsettled[partition] = owned
+            if owned.writing or (self._write_transactions and not in_write_transaction and self._busy(owned)):
+                unsettled[partition] = owned
                 continue
-            self.queues.unsettled.pop(partition, None)
+            unsettled.pop(partition, None)
             settlements.append(owned.settle())
         return settlements
 
@@ -395,30 +391,28 @@ class Group:
     def settled(self, settlements: Iterable[Settlement], stale: Iterable[int]) -> None:
         """Settlements were stored, but for partitions that were taken over."""
         stale = set(stale)
-        for partition, state, dead, *_ in settlements:
+        for partition, state, dead, _, _ in settlements:
             owned = self.owned.get(partition)
             if owned is None or owned.epoch != state.epoch:
                 continue
             if partition in stale:
                 self._fence(partition)
             else:
-                self._stored(owned)
+                self._count(owned)
+                self.queues.put(owned)
                 self.deaths += len(dead)
                 for dead_letter in dead:
                     self._notifications.append(
                         Died(self.name, partition, dead_letter.seq, dead_letter.attempts, dead_letter.error)
                     )
 
-    def _stored(self, owned: OwnedPartition) -> None:
-        """The last state of an owned partition is in the store: what it says has happened."""
-        self._count(owned)
-        self.queues.put(owned)
-
     def _count(self, owned: OwnedPartition) -> None:
+        """The last state of an owned partition is in the store: what it says has happened."""
         handled, retried = owned.stored()
         self.handled_count += handled
-        self.retries += len(retried)
-        self._notifications += retried
+        if retried:
+            self.retries += len(retried)
+            self._notifications += retried
 
     def lost(self, partitions: Iterable[int]) -> None:
         """It is unknown what is stored of these partitions: they are claimed anew, and what was marked is suspect."""
@@ -430,15 +424,17 @@ class Group:
         self.batches.pop(batch, None)
         self._write_transactions.discard(batch)
         if batch.open:
-            for owned, rows in self._by_partition(batch, list(batch.open.values())):
-                owned.give_back(rows)
+            for partition, rows in batch.close(list(batch.open.values())).items():
+                if (owned := self._owned_of(batch, partition)) is not None:
+                    owned.give_back(rows)
         for partition in batch.epochs:
             left = self.owned.get(partition)
             if left is not None:
                 left.batch_over(batch)
                 if not left.writing:
                     self.queues.put(left)
-        self._let_go(batch)
+        self.stock.bytes -= batch.size
+        batch.size = 0
         self.dispatcher.ungate(batch)
         local = self.members.local.get(batch.member)
         if local is not None and local.hung:

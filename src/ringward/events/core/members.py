@@ -155,11 +155,9 @@ class Members:
     def is_in(self, name: str) -> bool:
         """Whether a local member is in the membership, in its present incarnation."""
         local, member = self.local.get(name), self.members.get(name)
-        return (
-            local is not None
-            and member is not None
-            and (member.incarnation, member.process, member.up) == (local.incarnation, self.process, True)
-        )
+        if local is None or member is None:
+            return False
+        return member.up and member.incarnation == local.incarnation and member.process == self.process
 
     @property
     def wanted(self) -> frozenset[int]:

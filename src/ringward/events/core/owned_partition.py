@@ -143,7 +143,7 @@ class OwnedPartition:
     @property
     def wants_more(self) -> bool:
         """Whether rows should be read: there are some, and there is room."""
-        return (self._fresh or self.known > self.offsets.position) and self.has_room(self._options.batch)
+        return (self.known > self.offsets.position or self._fresh) and self.has_room(self._options.batch)
 
     def has_room(self, ready: int) -> bool:
         """Whether more rows may be taken in, while fewer than so many are ready."""

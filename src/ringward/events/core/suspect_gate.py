@@ -25,7 +25,8 @@ class SuspectGate:
 
     def enter(self, who: object, *, alone: bool, now: float) -> bool:
         """Pass if that is right now; a suspect that waits keeps others out, for a while."""
-        self._let_others(now)
+        if self._closed_at is not None:
+            self._let_others(now)
         if not alone:
             if self._closed_at is not None:
                 return False

@@ -9,6 +9,14 @@ from ringward.events.core.owned_partition import OwnedPartition
 __all__ = ["WorkQueues"]
 
 
+FEW = 8  # members: to look at the queues of so many costs less than to make them anew
+
+
+def _drop_empty(queues: dict[str, OrderedDict[OwnedPartition, None]]) -> None:
+    for member in [member for member, queue in queues.items() if not queue]:
+        del queues[member]
+
+
 class WorkQueues:
     """Queues of the owned partitions of a group, for each member; nobody has to go through all of them.
 
@@ -60,19 +68,19 @@ class WorkQueues:
         return unsure
 
     def busy(self) -> list[str]:
-        """The members who have something in a queue; those who have nothing cost the next look nothing."""
+        """The members who have something in a queue; where there are many, those who have nothing cost the next look nothing."""
         found: dict[str, None] = {}
         for queues in (self.to_run_alone, self.to_run, self.to_read):
-            for member, queue in list(queues.items()):
+            if len(queues) > FEW:
+                _drop_empty(queues)
+            for member, queue in queues.items():
                 if queue:
                     found[member] = None
-                else:
-                    del queues[member]
         return list(found)
 
     def can_run(self, member: str) -> bool:
         """Whether there are rows to hand out, or may be."""
-        return bool(self.to_run[member] or self.to_run_alone[member])
+        return bool(self.to_run.get(member) or self.to_run_alone.get(member))
 
     def can_run_any(self) -> bool:
         """Whether there may be rows to hand out to any member, other than suspects."""

@@ -47,18 +47,19 @@ class Admission:
             wait_s = checked_float("wait_s", wait_s, zero=True)
             if inside:
                 raise BackpressureError("wait_s", "left out inside a handler, which would wait for itself", wait_s)
-        began = self._now()
+        began = now = self._now()
         while True:
             with self._lock:
-                if self._count < count or self._bytes < size or self._now() >= self._due:
+                if self._count < count or self._bytes < size or now >= self._due:
                     self._measure()
                 if self._count >= count and self._bytes >= size:
                     self._count -= count
                     self._bytes -= size
                     return
-                if wait_s is None or self._now() - began >= wait_s:
+                if wait_s is None or now - began >= wait_s:
                     raise self._full(count, size)
             time.sleep(POLL_S)
+            now = self._now()
 
     def _measure(self) -> None:
         store = self._store

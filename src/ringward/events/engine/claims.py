@@ -30,16 +30,16 @@ class Claims:
         self._lock = lock
         self._most = store.abilities.max_batch
         self._asked = True  # whether there is to be a survey
-        self._found: deque[Claim] = deque()  # what is left to do of the last one
+        self.found: deque[Claim] = deque()  # what is left to do of the last survey
         self._working = threading.Lock()  # a survey or a claim is under way; nobody waits for it
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self.found)
 
     @property
     def due(self) -> bool:
         """Whether there is something to do."""
-        return self._asked or bool(self._found)
+        return self._asked or bool(self.found)
 
     def ask(self) -> None:
         """There is to be a survey: something may have to be claimed, or claimed anew."""
@@ -59,7 +59,7 @@ class Claims:
                 with self._lock:
                     # Who owns has joined before. In an older membership it would look like one that is gone.
                     self._asked = membership != self._group.members.membership
-                    self._found = deque([] if self._asked else self._group.surveyed(states, self._most))
+                    self.found = deque([] if self._asked else self._group.surveyed(states, self._most))
             except BaseException:
                 self._asked = True
                 raise
@@ -70,12 +70,12 @@ class Claims:
 
     def claim_next(self) -> bool:
         """Claim some of what the last survey found; whether anything was claimed."""
-        if not self._found or not self._working.acquire(blocking=False):
+        if not self.found or not self._working.acquire(blocking=False):
             return False
         try:
-            if not self._found:
+            if not self.found:
                 return False
-            claim = self._found.popleft()
+            claim = self.found.popleft()
             states = self._store.claim(self._group.name, claim.owner, claim.epochs)
             dead_letters = self._store.dead_letters(self._group.name, states)
             with self._lock:

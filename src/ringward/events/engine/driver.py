@@ -234,18 +234,24 @@ class GroupDriver:
 
     def _members(self) -> list[str]:
         """The members of this process for whom there may be something to do, each time beginning with another."""
+        members, queues = self.group.members, self.group.queues
         with self.lock:
             self.tail.hear()
-            names = list(filter(self.group.members.is_in, self.group.queues.busy()))
-        self._next_first += 1
-        at = self._next_first % len(names) if names else 0
-        return names[at:] + names[:at]
+            names = [
+                name for name in (queues.busy() if len(members.local) > 1 else members.local) if members.is_in(name)
+            ]
+        if len(names) > 1:
+            self._next_first += 1
+            at = self._next_first % len(names)
+            names = names[at:] + names[:at]
+        return names
 
     def _fill(self, member: str) -> None:
         """Read what the member waits for, until there is a batch; before, go on with a takeover."""
-        self.claims.claim_next()
-        room = self.group.options.batch
-        while room > 0:
+        if self.claims.found:
+            self.claims.claim_next()
+        room, to_read = self.group.options.batch, self.group.queues.to_read
+        while room > 0 and to_read.get(member):
             with self.lock:
                 self.tail.hear()
                 reads, rows, dead_letters, size = self.group.fetcher.waits(member, room)
@@ -316,7 +322,7 @@ class GroupDriver:
         members = self._filled(batch, now) if more else []
         with self.lock:  # the ticker reports while the worker may finish
             self._write_transactions.pop(batch, None)
-            done, failed = _drained(batch.done), _drained(batch.failed)
+            done, failed = _drained(batch.done), _drained(batch.failed) if batch.failed else ()
             settlements, following = self.group.finish_and_take(batch, done, failed, now, members)
         try:
             if settlements:
@@ -408,13 +414,14 @@ class GroupDriver:
     def settle_pending(self) -> bool:
         """Store what has to be stored without a batch; whether there was anything."""
         found = False
-        while True:
+        while self.group.queues.unsettled:
             with self.lock:
                 settlements = self.group.pending()
             if not settlements:
-                return found
+                break
             self._settle(settlements)
             found = True
+        return found
 
     def _settle(self, settlements: Sequence[Settlement]) -> None:
         if not settlements:

@@ -176,15 +176,16 @@ class Engine:
         receipts = self._store_entries(entries)
         if self.here.write_transaction:
             return receipts  # they are there when the handler's transaction is committed; a tick will see them
-        self._warn(self._workers.failure)
+        if (failure := self._workers.failure) is not None:
+            self._warn(failure)
         heads = [(seq, partition) for seq, partition, _ in receipts]
         self.consumers.appended(heads, receipts.rows if isinstance(receipts, Receipts) else ())
         self._workers.wake(len(heads))
         return receipts
 
-    def _warn(self, failure: BaseException | None) -> None:
-        """Say now and then that what is published is stored, and no longer handled here, if a failure is why."""
-        if failure is not None and self.now() >= self._warn_due:
+    def _warn(self, failure: BaseException) -> None:
+        """Say now and then that what is published is stored, and no longer handled here."""
+        if self.now() >= self._warn_due:
             self._warn_due = self.now() + WARN_S
             self.observer.idles(failure)
 

@@ -38,17 +38,17 @@ class Handling(threading.local):
 class _WriteTransactions:
     """The write transaction of a batch: taken when a handler first asks, committed when it has lasted long enough."""
 
+    # As they are at first: most batches never take it.
+    _event: int | None = None  # the event that has a savepoint
+    running: int | None = None  # the event that is with the handler
+    stale: StaleEpochError | None = None  # this write transaction's own; a handler may raise one of something else
+    taken: WriteTransaction | None = None
+
     def __init__(self, driver: GroupDriver, batch: Batch, now: Callable[[], float], here: Handling) -> None:
         self._driver = driver
         self._batch = batch
         self._now = now
         self._here = here
-        self._write_transaction: WriteTransaction | None = None
-        self._event: int | None = None  # the event that has a savepoint
-        self.running: int | None = None  # the event that is with the handler
-        self.stale: StaleEpochError | None = (
-            None  # this write transaction's own; a handler may raise one of something else
-        )
         self._done: list[Row] = []
         self._failed: list[tuple[Row, str]] = []
 
@@ -58,61 +58,57 @@ class _WriteTransactions:
         if self._event != row[SEQ]:
             if row[SEQ] != self.running:
                 raise TransactionError(OVER)
-            if self._write_transaction is None:
+            if self.taken is None:
                 began, self._batch.waits = self._now(), True
                 try:
-                    self._write_transaction = self._driver.write_transaction(self._batch)
+                    self.taken = self._driver.write_transaction(self._batch)
                 finally:
                     self._batch.waits = False
                     self._batch.waited_s += self._now() - began
                 self._here.write_transaction = True
             try:
-                self._write_transaction.begin(row[PARTITION], self._batch.epochs[row[PARTITION]])
+                self.taken.begin(row[PARTITION], self._batch.epochs[row[PARTITION]])
             except StaleEpochError as error:
                 self.stale = error
                 raise
             self._event = row[SEQ]
-        assert self._write_transaction is not None  # noqa: S101 - taken above, by this event or by one before
-        return self._write_transaction.transaction
+        assert self.taken is not None  # noqa: S101 - taken above, by this event or by one before
+        return self.taken.transaction
 
-    def ended(self, row: Row, error: str | None) -> bool:
-        """An event's handler is over; False when the write transaction keeps no account of it."""
-        self.running = None
-        if self._write_transaction is None:
-            return False
+    def ended(self, taken: WriteTransaction, row: Row, error: str | None) -> None:
+        """The handler of an event is over: what the write transaction that was taken keeps account of."""
         if self._event == row[SEQ]:
             self._event = None
-            self._write_transaction.end(keep=error is None)
+            taken.end(keep=error is None)
         if error is None:
             self._done.append(row)
         else:
             self._failed.append((row, error))
-        if self._write_transaction.over():
+        if taken.over():
             began = self._now()
             self.commit()
             self._batch.waited_s += self._now() - began
-        return True
 
     def undo(self) -> None:
         """The event that is being handled is given back."""
         self.running = None
-        if self._write_transaction is not None and self._event is not None:
+        if self.taken is not None and self._event is not None:
             self._event = None
-            self._write_transaction.end(keep=False)
+            self.taken.end(keep=False)
 
     def commit(self) -> None:
         """Commit what the handlers did, with its acknowledgement."""
-        if self._write_transaction is None:
+        if self.taken is None:
             return
-        write_transaction, done, failed = self._write_transaction, self._done, self._failed
-        self._write_transaction, self._done, self._failed = None, [], []
+        write_transaction, done, failed = self.taken, self._done, self._failed
+        self.taken, self._done, self._failed = None, [], []
         self._here.write_transaction = False
         self._driver.commit(self._batch, write_transaction, done, failed, self._now())
 
     def lose(self, row: Row | None) -> None:
         """The write transaction is gone, with all that was done in it."""
-        write_transaction, self._write_transaction, self._event, self.running = (
-            self._write_transaction,
+        write_transaction, self.taken, self._event, self.running = (
+            self.taken,
             None,
             None,
             None,
@@ -156,17 +152,13 @@ class Runner:
         self._here = here
         self._process = _process
         self._texts = texts
+        self._transactional = driver.store.abilities.transaction_scope is not None
 
     def run(self, batch: Batch, *, more: bool = False) -> Batch | None:
         """Run the handlers of a batch, and store what became of it; the next one, for whoever asks for `more`."""
         write_transactions = _WriteTransactions(self.driver, batch, self._now, self._here)
-        transactional = self.driver.store.abilities.transaction_scope is not None
-        delivery = Delivery(
-            self.driver.group.name,
-            batch.epochs,
-            write_transactions.transaction_of if transactional else None,
-            self._codec,
-        )
+        transaction_of = write_transactions.transaction_of if self._transactional else None
+        delivery = Delivery(self.driver.group.name, batch.epochs, transaction_of, self._codec)
         self._here.handler = True
         try:
             self._run_all(batch, delivery, write_transactions)
@@ -186,14 +178,20 @@ class Runner:
                 for row, attempt in batch.left_to_run():
                     write_transactions.running = row[SEQ]
                     error = self._attempt(Event((row, attempt, delivery)), write_transactions)
+                    write_transactions.running = None
                     if error is not None:
                         batch.stop_key(row)
-                    if not write_transactions.ended(row, error):
-                        batch.note(row, error)
+                    if write_transactions.taken is not None:
+                        write_transactions.ended(write_transactions.taken, row, error)
+                    elif error is None:
+                        batch.done.append(row)
+                    else:
+                        batch.failed.append((row, error))
             except GiveBack:
                 write_transactions.undo()
             batch.ended = self._now()
-            write_transactions.commit()
+            if write_transactions.taken is not None:
+                write_transactions.commit()
         except (TransactionError, StaleEpochError) as error:
             text = self._texts.line(error)
             log(

@@ -42,6 +42,8 @@ class _Sleepers:
 
     def rouse(self, most: int | None = None) -> None:
         """Let all go on, or so many."""
+        if not self._gates:
+            return
         with suppress(IndexError):
             while most != 0:
                 gate = self._gates[0]

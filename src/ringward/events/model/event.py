@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
+from ringward._core import size_of
 from ringward.errors import ArgumentTypeError, KeyTypeError, KeyValueError, StoreFormatError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -65,11 +66,6 @@ seq_of, payload_of = itemgetter(SEQ), itemgetter(PAYLOAD)
 Entry: TypeAlias = tuple[int, int, bytes, EventId | None, bytes, str | None]
 
 entry_payload_of = itemgetter(PAYLOAD - 1)
-
-
-def size_of(rows: Sequence[Row]) -> int:
-    """Payload bytes of rows."""
-    return sum(map(len, map(payload_of, rows)))
 
 
 # What is to be done about a transaction that is asked for too late, or by somebody else.

@@ -33,6 +33,10 @@ _REPLACE = (
     "UPDATE ringward_documents SET revision = ?, owner = ?, cursor = ?, done = ?, attempts = ?, low = ?, high = ?"
     " WHERE grp = ? AND partition = ? AND epoch = ? AND revision = ? AND cursor <= ?"
 )
+_STORED = (
+    "SELECT revision, owner, cursor, done, attempts, low, high FROM ringward_documents"
+    " WHERE grp = ? AND partition = ? AND epoch = ?"
+)
 _CLAIM = (
     "UPDATE ringward_documents SET epoch = epoch + 1, revision = revision + 1, owner = ?"
     f" WHERE grp = ? AND partition = ? AND epoch = ? RETURNING {_STATE}"
@@ -187,14 +191,17 @@ class SqliteGroups:
         return stale
 
     def _replace(self, number: int, states: Sequence[tuple[int, PartitionState]]) -> set[int]:
-        """Replace states whose epoch and former revision are the stored ones; which are not."""
+        """Replace states whose epoch and former revision are the stored ones; the partitions of which they are not.
+
+        All in one call: only where one was left out is it worth while to see which.
+        """
         connection = self._writer.connection
-        stale = set()
-        for partition, state in states:  # RETURNING with executemany would take half as long again
-            connection.execute(_REPLACE, _values(number, partition, state))
-            if not connection.changes():
-                stale.add(partition)
-        return stale
+        before, values = connection.total_changes(), [_values(number, *each) for each in states]
+        connection.executemany(_REPLACE, values)
+        if connection.total_changes() - before == len(states):
+            return set()
+        stored = [self._look(_STORED, (number, partition, state.epoch)) for partition, state in states]
+        return {each[0] for each, value, found in zip(states, values, stored, strict=True) if found != [value[:7]]}
 
     def settle(self, group: str, settlements: Sequence[Settlement]) -> set[int]:
         """As `Store.settle`."""
@@ -204,9 +211,10 @@ class SqliteGroups:
     def settle_within(self, number: int, settlements: Sequence[Settlement]) -> set[int]:
         """Store settlements of a group in a transaction; which are stale."""
         self._writer.faults("handled")
-        stale = self._replace(number, [settlement[:2] for settlement in settlements])
+        stale = self._replace(number, [(partition, state) for partition, state, _, _, _ in settlements])
         for settlement in settlements:
-            if settlement.partition not in stale and (settlement.dead or settlement.parked or settlement.drained):
+            partition, _, dead, parked, drained = settlement
+            if (dead or parked or drained) and partition not in stale:
                 self._settle_dead_letters(number, settlement)
         self._writer.faults("settled")
         return stale
