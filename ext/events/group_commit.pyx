@@ -335,6 +335,7 @@ cdef class GroupCommit:
     cdef readonly CommitQueue queue
     cdef public object closed  # the error of whoever wants to write, once nothing is written any more
     cdef readonly object write_lock, watch
+    cdef readonly object executemany  # for statements of an operation; nothing of them may be open when it ends
     cdef object _execute, _preallocation, _database, _taken_by
     cdef object _transaction_lock  # whoever took a turn writes with it
     cdef set _late  # threads whose turn another one has cancelled
@@ -358,7 +359,8 @@ cdef class GroupCommit:
     def __init__(self, connection, write_lock, preallocation, faults, watch=None):
         self.connection = connection
         self.faults = faults
-        self._execute = connection.execute
+        cursor = connection.cursor()  # one for all: to make one takes as long as a short statement
+        self._execute, self.executemany = cursor.execute, cursor.executemany
         self._total_changes = None if watch is None else connection.total_changes
         self.write_lock = write_lock
         self.watch = watch

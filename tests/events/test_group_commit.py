@@ -21,6 +21,12 @@ class Connection:
         self.statements = []
         self.in_transaction = False
 
+    def cursor(self):
+        """What executes statements."""
+        return self
+
+    executemany = None
+
     def execute(self, sql):
         """Note a statement."""
         self.statements.append(sql)

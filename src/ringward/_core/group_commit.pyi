@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -73,6 +73,8 @@ class GroupCommit:
     look: Callable[[], None] | None
     @property
     def connection(self) -> apsw.Connection: ...
+    @property
+    def executemany(self) -> Callable[[str, Sequence[Sequence[Any]]], object]: ...
     @property
     def write_lock(self) -> Any: ...
     @property

@@ -15,6 +15,7 @@ __all__ = ["Tail"]
 _HEADS = 100_000
 _PAYLOAD_MOST = 4096  # bytes of one that is kept until the group is told; a larger one is read from the store
 _MANY_MOST, _MANY_BYTES_MOST = 8, 1 << 20  # rows of many at once are kept while fewer calls wait, and of so many bytes
+_SINGLY_MOST = 256  # calls that a group is told of one by one
 _APPENDED_MOST = 4096  # what is appended here beyond these, until the group is told, is found in the store
 
 
@@ -56,6 +57,9 @@ class Tail:
 
     def hear(self) -> None:
         """Tell the group what was appended here; with the lock. What is not heard the next tick finds."""
+        if (calls := len(self._appended)) > _SINGLY_MOST:  # nobody has listened: what it is about is to be read anyway
+            together = sorted(head for _ in range(calls) for head in self._appended.popleft()[0])
+            self._appended.appendleft((together, None))
         while self._appended:
             heads, rows = self._appended.popleft()
             (first, _), (last, _) = heads[0], heads[-1]

@@ -100,9 +100,8 @@ def state_of(row: Sequence[Any], group: object, partition: object) -> PartitionS
     elif low is not None:
         spans = ((low, high),)
     numbers = (epoch, revision, cursor, generation, 0 if low is None else low, 0 if high is None else high)
-    if any(type(number) is not int or not 0 <= number <= NUMBER_MOST for number in numbers) or (low is None) != (
-        high is None
-    ):
+    ints = set(map(type, numbers)) == {int} and min(numbers) >= 0 and max(numbers) <= NUMBER_MOST
+    if not ints or (low is None) != (high is None):
         where = f"group {group}, partition {partition}"
         for column, number in zip(("epoch", "revision", "cursor", "generation", "low", "high"), numbers, strict=True):
             number_of(number, "documents", where, column)

@@ -197,7 +197,7 @@ class SqliteGroups:
         """
         connection = self._writer.connection
         before, values = connection.total_changes(), [_values(number, *each) for each in states]
-        connection.executemany(_REPLACE, values)
+        self._writer.executemany(_REPLACE, values)
         if connection.total_changes() - before == len(states):
             return set()
         stored = [self._look(_STORED, (number, partition, state.epoch)) for partition, state in states]

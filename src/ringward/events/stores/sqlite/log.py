@@ -148,7 +148,7 @@ class SqliteLog:
         rows, receipts = log_rows(entries, Receipt, producer, first, at, volume, chain)
         connection = self._writer.connection
         before_all = connection.total_changes()
-        connection.executemany(_APPEND, rows)
+        self._writer.executemany(_APPEND, rows)
         if connection.total_changes() - before_all != len(rows):
             # Another program has made a trigger on our table: nothing that it swallows may get a receipt.
             raise StoreFailedError(
