@@ -227,6 +227,43 @@ def read_rows(object entries, int64_t seq, object at):
     return rows
 
 
+def rows_up_to(object rows, Py_ssize_t size):
+    """Take rows, as they are read from the log, until their payloads reach so many bytes."""
+    cdef list found = []
+    cdef tuple row
+    for row in rows:
+        found.append(row)
+        payload = row[5]
+        size -= PyBytes_GET_SIZE(payload) if type(payload) is bytes else size  # whoever decodes it says what is wrong
+        if size <= 0:
+            break
+    return found
+
+
+def rows_by_partition(object rows, dict among=None):
+    """Rows of the log by partition, each in the order in which they come.
+
+    Parameters
+    ----------
+    rows : iterable of tuple
+        (seq, partition, ...).
+    among : dict, optional
+        Takes out of it the seqs of the rows, and leaves out rows that are not there.
+    """
+    cdef dict parts = {}
+    cdef list part
+    cdef tuple row
+    for row in rows:
+        if among is not None and among.pop(row[0], None) is None:
+            continue
+        part = <list>parts.get(row[1])
+        if part is None:
+            parts[row[1]] = [row]
+        else:
+            part.append(row)
+    return parts
+
+
 def size_of(object rows):
     """Payload bytes of rows, as they are read from the log."""
     cdef Py_ssize_t size = 0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
-from ringward._core import event_digest, log_rows, read_rows, untracked
+from ringward._core import event_digest, log_rows, read_rows, rows_by_partition, rows_up_to, size_of, untracked
 from ringward.events import MemoryStore, Receipt, Retention
 from ringward.events.model.stream import body_of
 
@@ -72,3 +72,18 @@ def test_the_garbage_collector_does_not_look_at_the_log_in_memory():
 @given(ENTRIES, st.integers(0, 2**62))
 def test_rows_at_hand_are_those_that_are_read(entries, seq):
     assert read_rows(entries, seq, 17) == [(at, *entry, 17) for at, entry in enumerate(entries, seq + 1)]
+
+
+@given(ENTRIES, st.sets(st.integers(1, 6)), st.integers(1, 2_000))
+def test_rows_are_taken_apart_as_in_the_slow_way(entries, open_seqs, size):
+    rows = read_rows([(entry[0] % 3, *entry[1:]) for entry in entries], 0, 17)
+    sizes = [len(row[5]) for row in rows]
+    assert size_of(rows) == sum(sizes)
+    before = [sum(sizes[:at]) for at in range(len(rows))]
+    assert rows_up_to(iter(rows), size) == [row for row, taken in zip(rows, before, strict=True) if taken < size]
+    assert rows_by_partition(rows) == {p: [row for row in rows if row[1] == p] for p in {row[1] for row in rows}}
+    among = dict.fromkeys(open_seqs, "open")
+    found = rows_by_partition(rows, among)
+    assert sorted(row for part in found.values() for row in part) == [row for row in rows if row[0] in open_seqs]
+    assert all(row[1] == p for p, part in found.items() for row in part)
+    assert among.keys() == open_seqs - {row[0] for row in rows}

@@ -18,6 +18,8 @@ from ringward._core.log_rows import (
     log_entry,
     log_rows,
     read_rows,
+    rows_by_partition,
+    rows_up_to,
     size_of,
     untracked,
 )
@@ -79,6 +81,8 @@ __all__ = [
     "read_rows",
     "rebalance",
     "refuse_queries",
+    "rows_by_partition",
+    "rows_up_to",
     "sealed",
     "second_candidates",
     "size_of",

@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import itemgetter
 
-from ringward.events.model.event import KEY, PARTITION, ROW, SEQ, Row
+from ringward.events.model.event import KEY, PARTITION, ROW, SEQ, Row, rows_by_partition
 from ringward.events.model.partition_state import PartitionState
 
 __all__ = ["Batch"]
@@ -86,15 +86,7 @@ class Batch:
 
     def close(self, rows: Iterable[Row]) -> dict[int, list[Row]]:
         """Take rows off what is open: those that were, by partition."""
-        pop = self.open.pop
-        closed: dict[int, list[Row]] = {}
-        for row in rows:
-            if pop(row[SEQ], None) is not None:
-                if (part := closed.get(row[PARTITION])) is None:
-                    closed[row[PARTITION]] = [row]
-                else:
-                    part.append(row)
-        return closed
+        return rows_by_partition(rows, self.open)
 
     def forget(self, partition: int) -> None:
         """A partition is somebody else's: let nothing of it begin, and take no outcome of it."""

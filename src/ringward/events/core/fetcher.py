@@ -10,7 +10,7 @@ from ringward.events.core.options import Options
 from ringward.events.core.owned_partition import OwnedPartition
 from ringward.events.core.stock import Stock
 from ringward.events.core.work_queues import WorkQueues
-from ringward.events.model.event import PARTITION, SEQ, Row
+from ringward.events.model.event import SEQ, Row, rows_by_partition
 
 __all__ = ["Fetcher"]
 
@@ -47,10 +47,7 @@ class Fetcher:
 
     def accepted(self, rows: Sequence[Row]) -> None:
         """Events are in the log, and all before are known: where they are the next to be read, they need not be."""
-        parts: dict[int, list[Row]] = {}
-        for row in rows:
-            parts.setdefault(row[PARTITION], []).append(row)
-        for partition, found in parts.items():
+        for partition, found in rows_by_partition(rows).items():
             owned = self._owned.get(partition)
             if owned is not None and found[-1][SEQ] > owned.position:
                 self._accept(owned, found)

@@ -443,7 +443,4 @@ class GroupDriver:
 
 def _drained(queue: deque[T]) -> list[T]:
     """Take all off, also while another thread adds."""
-    taken: list[T] = []
-    while queue:
-        taken.append(queue.popleft())
-    return taken
+    return [queue.popleft() for _ in range(len(queue))]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ringward._core import size_of
+from ringward._core import rows_by_partition, size_of
 from ringward.errors import ArgumentTypeError, KeyTypeError, KeyValueError, StoreFormatError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ __all__ = [
     "key_from_bytes",
     "key_to_bytes",
     "payload_of",
+    "rows_by_partition",
     "seq_of",
     "size_of",
 ]

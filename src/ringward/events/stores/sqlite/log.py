@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 import apsw
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
-from ringward._core import log_rows, read_rows
+from ringward._core import log_rows, read_rows, rows_up_to
 from ringward.errors import (
     ConflictError,
     DeduplicationExpiredError,
@@ -389,27 +389,14 @@ def _of_partitions(
     """What `SqliteLog.read` reads of one partition after the other."""
     for partition, after, limit in wanted:
         cursor = execute(_PARTITION, (partition, after, limit))
-        found = rows_of(cursor.fetchall() if size is None else _up_to(cursor, size), after)
+        found = rows_of(cursor.fetchall() if size is None else rows_up_to(cursor, size), after)
+        cursor.close()  # a read that is not over would hold the write-ahead log
         yield found
         rows -= len(found)
         if size is not None:
             size -= size_of(found)
         if rows <= 0 or (size is not None and size <= 0):
             break
-
-
-def _up_to(rows: apsw.Cursor, size: int) -> list[Any]:
-    """Take rows until their payloads reach so many bytes."""
-    left = size
-    found: list[Any] = []
-    for row in rows:
-        found.append(row)
-        payload = found[-1][5]
-        left -= len(payload) if type(payload) is bytes else size  # whoever decodes it says what is wrong
-        if left <= 0:
-            break
-    rows.close()  # a read that is not over would hold the write-ahead log
-    return found
 
 
 def _timed(chain: int, before: int, at: int) -> int:

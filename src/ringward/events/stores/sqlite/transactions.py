@@ -127,6 +127,8 @@ class SqliteTransaction:
         self._lock = lock
         self.alive = False  # between an event's begin and its end
         self.over = ""
+        self._last: str | None = None  # statement; a handler has the same for each event
+        self._text, self._single = "", True  # how that is run
 
     def disown(self, why: str) -> None:
         """In a child process."""
@@ -138,10 +140,11 @@ class SqliteTransaction:
             if not self.alive:
                 raise TransactionError(self.over or OVER)
             self._guard.handler, self._guard.text = True, sql
-            # The second of several statements would be found among those that were prepared for the store itself.
-            several = ";" in sql.rstrip("; \n")
+            if sql is not self._last:
+                # The second of several statements would be found among those that were prepared for the store itself.
+                self._text, self._single, self._last = HANDLER + sql, ";" not in sql.rstrip("; \n"), sql
             try:
-                return run(HANDLER + sql, parameters, can_cache=not several)
+                return run(self._text, parameters, can_cache=self._single)
             except apsw.AuthError as error:
                 raise TransactionError(f"not allowed in a handler's transaction: {shown(sql)}") from error
             except apsw.InterruptError as error:
@@ -195,6 +198,7 @@ class SqliteWriteTransaction:
         self._events = 0
         self.lost = False
         self.transaction = SqliteTransaction(writer.connection, guard, self._lock)
+        self._execute = writer.connection.cursor().execute
         writer.take(self._lock)
         self._began = time.monotonic()
 
@@ -206,7 +210,7 @@ class SqliteWriteTransaction:
                 self._epochs[partition] = self._epoch_of(partition)
             if self._epochs[partition] != epoch:
                 raise StaleEpochError(epoch, self._epochs[partition], self._epochs[partition])
-            self._writer.connection.execute("SAVEPOINT event")
+            self._execute("SAVEPOINT event")
             self._events += 1
             self.transaction.alive = True
         self._watchdog.watch(self._timeout_s, partial(self._expire, self._events))
@@ -218,8 +222,8 @@ class SqliteWriteTransaction:
             self._shut()
             self._check()
             if not keep:
-                self._writer.connection.execute("ROLLBACK TO event")
-            self._writer.connection.execute("RELEASE event")
+                self._execute("ROLLBACK TO event")
+            self._execute("RELEASE event")
 
     def over(self) -> bool:
         """Whether the write transaction has lasted long enough."""
