@@ -20,7 +20,7 @@ import pytest
 import ringward as rw
 import ringward.events
 import ringward.failover
-import ringward.health
+import ringward.health.probes
 
 SOURCE = Path(__file__).parent.parent / "src" / "ringward"
 BENCH = SOURCE.parents[1] / "bench"

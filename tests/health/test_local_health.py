@@ -108,6 +108,20 @@ def test_a_real_failure_of_most_nodes_is_found_later() -> None:
     assert all(25 <= at_once[node] < doubted[node] <= 20 + 5 * 3 for node in down)
 
 
+def test_nodes_that_are_long_dead_are_no_crowd() -> None:
+    """Six of ten were; every later failure was then found nine times as late."""
+    detector = LocalHealth(Deadline(after_s=5))
+    watched(detector, dict.fromkeys(NODES[:6], 20.0), 120.0)
+    suspected = [
+        now_s
+        for now_s in range(121, 160)
+        if [detector.heard(node, float(now_s)) for node in NODES[7:]]
+        and any([detector.status(node, float(now_s)).suspected for node in NODES][6:])
+    ]
+    assert suspected[0] == 125
+    assert detector.doubts == 0
+
+
 @pytest.mark.parametrize("share", [2, 5])
 def test_no_more_than_half_is_no_crowd(share: int) -> None:
     """Nor are two nodes of which one fails."""

@@ -94,7 +94,7 @@ SETTINGS = st.fixed_dictionaries(
 @given(GAPS, SETTINGS, st.floats(0, 20))
 def test_phi_is_that_of_the_paper(gaps: list[float], settings: dict[str, Any], silent_s: float) -> None:
     """Means, variances and probabilities, with the window, the pause and the least deviation."""
-    detector = PhiAccrual(interval_s=2, **settings)
+    detector = PhiAccrual(interval_s=2, deviation_least_s=0.1, **settings)
     oracle = PhiOracle(interval_s=2, least_s=0.1, **settings)
     threshold = settings["threshold"]
     now_s = 10.0

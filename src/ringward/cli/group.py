@@ -19,6 +19,7 @@ from ringward.cli.inspect import explain, report
 from ringward.cli.output import INTERRUPTED, tidy
 from ringward.cli.plan import plan
 from ringward.cli.sources import InputError
+from ringward.cli.watch import watch
 from ringward.texts import neutral
 
 __all__ = ["group"]
@@ -130,5 +131,5 @@ def group() -> None:
     """
 
 
-for command in (assign, plan, report, explain, demo):
+for command in (assign, plan, report, explain, watch, demo):
     group.add_command(command)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import functools
+import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +18,7 @@ from ringward.cli.inputs import Layout, plain_int
 from ringward.cli.nodes import read_hash_key, read_nodes
 from ringward.texts import shown
 
-__all__ = ["Choice", "key_options", "membership_options", "router_from", "strategy_options", "text_options"]
+__all__ = ["Choice", "Seconds", "key_options", "membership_options", "router_from", "strategy_options", "text_options"]
 
 Command = Callable[..., None]
 
@@ -27,6 +29,7 @@ _ROUTERS: dict[str, Callable[..., rw.Router]] = {
     "primary": rw.PrimaryBackup,
 }
 _SEED_MAX = (1 << 64) - 1
+_SECONDS_MOST = min(threading.TIMEOUT_MAX, 1e8)  # three years
 _DELIMITERS_BY_NAME = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 
 
@@ -67,6 +70,26 @@ class Choice:
     def router(self, nodes: list[rw.Node]) -> rw.Router:
         """A router of this strategy."""
         return _ROUTERS[self.strategy](nodes, **self.options)
+
+
+class Seconds(click.FloatRange):
+    """A time that can be waited for: no nan, and not for ever."""
+
+    name = "seconds"
+
+    def __init__(self, least: float = 0.0) -> None:
+        super().__init__(least, _SECONDS_MOST)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds from text."""
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
+
+    def get_metavar(self, *_about: Any, **_more: Any) -> str:
+        """What help shows."""
+        return "SECONDS"
 
 
 def _choice(strategy: str, hash: str, seed: int | None, hash_key_file: str | None, **flags: Any) -> Choice:

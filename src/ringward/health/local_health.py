@@ -20,6 +20,7 @@ __all__ = ["LocalHealth"]
 EVERY_S = 1.0
 DOUBTS_MOST = 8  # "S" in section 4.A of the paper
 CROWD = 0.5
+INTERVAL_S = 1.0
 _LATE = 2.0  # times as long as meant between two signs of life of the watcher
 _CROWD_LEAST = 3  # of two nodes, one that fails is no crowd
 
@@ -30,7 +31,8 @@ class LocalHealth:
     It counts doubts, at least 0 and at most `doubts_most`, and takes a node for suspected once the level of the detector
     inside is 1 + that many. Each round of questions adds one doubt or takes one away:
 
-    - a round that comes later than meant, or in which more than `crowd` of all nodes are late at once, adds one;
+    - a round that comes later than meant adds one, and so does one in which more than `crowd` of the nodes that were trusted
+      until then are late at once;
     - any other takes one away.
 
     A time without any report or question, longer than two rounds, is one in which the watcher itself stood still: a
@@ -46,6 +48,9 @@ class LocalHealth:
         How many doubts there may be: all nodes are granted at most 1 + that many times the level.
     crowd : float
         The share of nodes, 0 to 1, beyond which their being late is blamed on the watcher. 1: never.
+    interval_s : float
+        The time in which each node is heard once when all is well, in seconds. Nodes that would be late after so much more
+        silence are late too: those of a crowd are not all late at the very same moment.
 
     Attributes
     ----------
@@ -55,7 +60,8 @@ class LocalHealth:
 
     Notes
     -----
-    The price: where more than `crowd` of the nodes really fail at once, they are suspected later.
+    The price: where more than `crowd` of the nodes really fail at once, they are suspected later. Once they are, they are
+    in no crowd any more.
 
     It is as safe in threads as the detector inside; rounds that begin in two threads at once may count as one or as two.
 
@@ -74,7 +80,18 @@ class LocalHealth:
     False
     """
 
-    __slots__ = ("_awake", "_crowd", "_doubts_most", "_every_s", "_known", "_round", "doubts", "inside")
+    __slots__ = (
+        "_awake",
+        "_crowd",
+        "_doubts_most",
+        "_every_s",
+        "_interval_s",
+        "_known",
+        "_round",
+        "_suspected",
+        "doubts",
+        "inside",
+    )
 
     def __init__(
         self,
@@ -83,6 +100,7 @@ class LocalHealth:
         every_s: float = EVERY_S,
         doubts_most: int = DOUBTS_MOST,
         crowd: float = CROWD,
+        interval_s: float = INTERVAL_S,
     ) -> None:
         if not isinstance(inside, Detector):
             raise ArgumentTypeError("inside", "a detector", inside)
@@ -92,7 +110,9 @@ class LocalHealth:
         self._crowd = checked_float("crowd", crowd, zero=True)
         if self._crowd > 1:
             raise ArgumentError("crowd", "at least 0 and at most 1", crowd)
+        self._interval_s = checked_above("interval_s", interval_s)
         self._known: dict[str, None] = {}
+        self._suspected: set[str] = set()
         self.doubts = 0
         self._awake: tuple[float, float] | None = None  # the last sign of life, and for how long it was asleep by then
         self._round: tuple[float, str | None] | None = None  # when the round began, and why it is one to doubt
@@ -127,11 +147,13 @@ class LocalHealth:
         node, awake_s = self._told(node, now_s)
         found = self.inside.status(node, awake_s)
         if not found.suspected:
+            self._suspected.discard(node)
             return fine(found.level / (1 + self.doubts), found.reason)
         if why is None:
             why = self._looked_around(awake_s)
         granted = 1 + self.doubts
         if found.level >= granted:
+            self._suspected.add(node)
             return suspicion(found.level / granted, found.reason, found.trouble or "silent")
         told = f"{granted} times as much is granted" + (f", since {why}" if why else "")
         return fine(found.level / granted, f"{found.reason}; {told}")
@@ -140,6 +162,7 @@ class LocalHealth:
         """The node left."""
         name = checked_node(node)
         self._known.pop(name, None)
+        self._suspected.discard(name)
         self.inside.forget(name)
 
     def _told(self, node: str, now_s: float) -> tuple[str, float]:
@@ -180,11 +203,12 @@ class LocalHealth:
         return why
 
     def _looked_around(self, awake_s: float) -> str:
-        """Whether most nodes are late at once: asked once a round, when the first of them is."""
-        late = sum(self.inside.status(name, awake_s).suspected for name in [*self._known])
+        """Whether most nodes that were trusted are late at once: asked once a round, when the first of them is."""
+        trusted = [name for name in [*self._known] if name not in self._suspected]
+        late = sum(self.inside.status(name, awake_s + self._interval_s).suspected for name in trusted)
         why = ""
-        if len(self._known) >= _CROWD_LEAST and late > self._crowd * len(self._known):
-            why = f"{late:,} of {len(self._known):,} nodes are late at once"
+        if len(trusted) >= _CROWD_LEAST and late > self._crowd * len(trusted):
+            why = f"{late:,} of {len(trusted):,} nodes are late at once"
             self._doubt()
         if self._round is not None:
             self._round = (self._round[0], why)

@@ -47,7 +47,7 @@ def detector_named(text: str) -> Detector:
     --------
     >>> from ringward.health import detector_named
     >>> detector_named("phi:threshold=5,form=exponential")
-    PhiAccrual(threshold=5, form='exponential', pause_s=0)
+    PhiAccrual(threshold=5, form='exponential', pause_s=3)
     >>> detector_named("local:inside=deadline,after_s=3,every_s=0.5")
     LocalHealth(Deadline(after_s=3), every_s=0.5, doubts_most=8)
     """

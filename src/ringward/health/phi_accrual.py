@@ -24,7 +24,8 @@ Form = Literal["normal", "exponential"]
 
 THRESHOLD = 8.0
 INTERVAL_S = 1.0
-DEVIATION_LEAST_S = 0.1
+PAUSE = 3.0  # intervals
+DEVIATION_LEAST = 0.1  # intervals
 WINDOW = 1_000
 _THRESHOLD_MOST = 300.0  # 10 ** -300 is about the least that a float holds
 _FIRST = 2  # a node begins as if two intervals were known: a quarter below and a quarter above the one expected
@@ -51,10 +52,12 @@ class PhiAccrual:
         The exponential form needs no deviation; it grants `threshold × ln 10` mean intervals.
     interval_s : float
         The interval that is expected before anything is known of a node, in seconds.
-    pause_s : float
-        The pause that is acceptable whatever the intervals were, as of a collection of garbage, in seconds.
-    deviation_least_s : float
-        The least deviation that is believed, in seconds: intervals that never vary would make any delay a failure.
+    pause_s : float, optional
+        The pause that is acceptable whatever the intervals were, as of a collection of garbage, in seconds; by default three
+        of the intervals expected.
+    deviation_least_s : float, optional
+        The least deviation that is believed, in seconds: intervals that never vary would make any delay a failure. By default a
+        tenth of the interval expected.
     window : int
         About how many intervals count. The mean and the variance are exact for that many; then older ones fade.
 
@@ -70,10 +73,12 @@ class PhiAccrual:
 
     Any method may be called from any thread. Two reports of one node at the same moment may count as one.
 
+    docs/health.md has the table from which the defaults are chosen.
+
     References
     ----------
     Hayashibara, Défago, Yared, Katayama: The phi accrual failure detector, 2004. The acceptable pause, the least deviation and
-    the first estimate are Akka's.
+    the first estimate are Akka's, and so are their defaults in its clusters.
 
     Examples
     --------
@@ -81,10 +86,10 @@ class PhiAccrual:
     >>> detector = PhiAccrual(threshold=8, interval_s=1)
     >>> for second in range(100):
     ...     detector.heard("node1", float(second))
-    >>> detector.status("node1", 100.2).suspected
+    >>> detector.status("node1", 103.2).suspected
     False
-    >>> detector.status("node1", 101.5)  # doctest: +ELLIPSIS
-    Status(level=6.30..., suspected=True, reason='silent for 2.50 s: phi is 50.4 of 8.0', trouble='silent')
+    >>> detector.status("node1", 104.5)  # doctest: +ELLIPSIS
+    Status(level=6.30..., suspected=True, reason='silent for 5.50 s: phi is 50.4 of 8.0', trouble='silent')
     """
 
     __slots__ = ("_always_s", "_deviation_least_s", "_form", "_interval_s", "_nodes", "_normal", "_pause_s", "_reach", "_threshold",
@@ -96,8 +101,8 @@ class PhiAccrual:
         threshold: float = THRESHOLD,
         form: Form = "normal",
         interval_s: float = INTERVAL_S,
-        pause_s: float = 0.0,
-        deviation_least_s: float = DEVIATION_LEAST_S,
+        pause_s: float | None = None,
+        deviation_least_s: float | None = None,
         window: int = WINDOW,
     ) -> None:
         if form not in get_args(Form):
@@ -106,7 +111,9 @@ class PhiAccrual:
         self._form = form
         self._normal = form == "normal"
         self._interval_s = checked_above("interval_s", interval_s)
+        pause_s = PAUSE * self._interval_s if pause_s is None else pause_s
         self._pause_s = checked_float("pause_s", pause_s, zero=True)
+        deviation_least_s = DEVIATION_LEAST * self._interval_s if deviation_least_s is None else deviation_least_s
         self._deviation_least_s = checked_above("deviation_least_s", deviation_least_s)
         self._window = checked_int("window", window, _FIRST, 1 << 31)
         self._reach = _deviations_at(self._threshold) if self._normal else self._threshold * math.log(10)

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from ringward.cli.events.store import Seconds, file_options, json_option
+from ringward.cli.events.store import file_options, json_option
+from ringward.cli.options import Seconds
 from ringward.cli.output import echo_json, plain_name
 from ringward.errors import StoreFailedError
 from ringward.events import Health, Stream, health_of

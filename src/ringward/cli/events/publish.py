@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import click
 
 import ringward as rw
-from ringward.cli.events.store import Seconds, file_options, json_option, opened
+from ringward.cli.events.store import file_options, json_option, opened
 from ringward.cli.inputs import TYPED_KINDS, Layout, Rows, hint_at
-from ringward.cli.options import text_options
+from ringward.cli.options import Seconds, text_options
 from ringward.cli.output import StoppedError, echo_json, note
 from ringward.cli.progress import progress
 from ringward.cli.sources import ByteSource, InputError, byte_source, decoded_lines

@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 import click
 
-from ringward.cli.events.store import Seconds, start_from
+from ringward.cli.events.store import start_from
+from ringward.cli.options import Seconds
 from ringward.cli.output import CutOffError, DeadError
 from ringward.errors import StopTimeoutError
 from ringward.events import Processor

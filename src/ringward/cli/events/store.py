@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
 import os
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,14 +18,13 @@ from ringward.cli.sources import InputError
 from ringward.events import Processor, Stream
 from ringward.events.processor import Start
 
-__all__ = ["Seconds", "file_options", "group_option", "json_option", "opened", "start_from"]
+__all__ = ["file_options", "group_option", "json_option", "opened", "start_from"]
 
 Command = Callable[..., Any]
 NEEDED = "events in files need apsw: pip install 'ringward[cli,events]'"
 
 group_option = click.option("--group", required=True, metavar="NAME", help="The group of consumers.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_SECONDS_MOST = min(threading.TIMEOUT_MAX, 1e8)  # three years
 _DIGITS_MOST = 20
 _OPTIONS = {  # argument of the library → what it is called here, where that differs; the command has one of them
     "path": ("file",),
@@ -37,26 +34,6 @@ _OPTIONS = {  # argument of the library → what it is called here, where that d
     "heartbeat_s": ("--lease",),
     "hash": ("--hash-key-file",),
 }
-
-
-class Seconds(click.FloatRange):
-    """A time that can be waited for: no nan, and not for ever."""
-
-    name = "seconds"
-
-    def __init__(self, least: float = 0.0) -> None:
-        super().__init__(least, _SECONDS_MOST)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds from text."""
-        seconds: float = super().convert(value, param, ctx)
-        if math.isnan(seconds):
-            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
-        return seconds
-
-    def get_metavar(self, *_about: Any, **_more: Any) -> str:
-        """What help shows."""
-        return "SECONDS"
 
 
 def file_options(command: Command) -> Command:
