@@ -11,12 +11,14 @@ suspicion of a node that is up is a mistake. Everything follows from one seed.
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import gzip
 import random
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ringward.health import Deadline, Detector, LocalHealth, PhiAccrual
@@ -28,33 +30,38 @@ CRASHING = NODES // 3
 CRASHING_S = 2.0 * CRASHING
 HOUR_S = 3_600.0
 
-DETECTORS = {
-    **{f"`Deadline(after_s={after_s})`": (lambda after_s=after_s: Deadline(after_s=after_s)) for after_s in (2, 3, 5, 10, 30)},
+
+def doubting(inside: Detector, doubts_most: int = 8) -> LocalHealth:
+    """A watcher that doubts itself, and is asked as often as here."""
+    return LocalHealth(inside, every_s=ROUND_S, doubts_most=doubts_most)
+
+
+DETECTORS: dict[str, Callable[[], Detector]] = {
+    **{f"`Deadline(after_s={after_s})`": partial(Deadline, after_s=after_s) for after_s in (2, 3, 5, 10, 30)},
     **{
-        f"`PhiAccrual(threshold={threshold})`": (lambda threshold=threshold: PhiAccrual(threshold=threshold))
-        for threshold in (1, 3, 5, 8, 12, 16)
+        f"`PhiAccrual(threshold={threshold}, pause_s=0)`": partial(PhiAccrual, threshold=threshold, pause_s=0)
+        for threshold in (1, 3, 5, 8, 12)
     },
+    **{f"`PhiAccrual(threshold={threshold})`": partial(PhiAccrual, threshold=threshold) for threshold in (3, 5, 12)},
+    "`PhiAccrual()`, as Akka Cluster: threshold 8, pause 3 s": PhiAccrual,
+    "Akka's watch of remote nodes: `threshold=10, pause_s=10`": partial(PhiAccrual, threshold=10, pause_s=10),
     **{
-        f'`PhiAccrual(threshold={threshold}, form="exponential")`': (
-            lambda threshold=threshold: PhiAccrual(threshold=threshold, form="exponential")
+        f'`PhiAccrual(threshold={threshold}, form="exponential", pause_s=0)`': partial(
+            PhiAccrual, threshold=threshold, form="exponential", pause_s=0
         )
         for threshold in (1, 2, 3, 5)
     },
-    'Cassandra: `PhiAccrual(threshold=8, form="exponential")`': lambda: PhiAccrual(threshold=8, form="exponential"),
-    "Akka Cluster: `PhiAccrual(threshold=8, pause_s=3)`": lambda: PhiAccrual(threshold=8, pause_s=3),
-    "Akka Remote: `PhiAccrual(threshold=7, pause_s=10)`": lambda: PhiAccrual(threshold=7, pause_s=10),
-    "Lifeguard: `LocalHealth(Deadline(after_s=10))`": lambda: LocalHealth(Deadline(after_s=10), every_s=ROUND_S),
+    "Cassandra: the same, `threshold=8`": partial(PhiAccrual, threshold=8, form="exponential", pause_s=0),
     **{
-        f"`LocalHealth({name}, doubts_most={most})`": (
-            lambda most=most, inside=inside: LocalHealth(inside(), every_s=ROUND_S, doubts_most=most)
-        )
-        for name, inside in {
-            "Deadline(after_s=5)": lambda: Deadline(after_s=5),
-            "PhiAccrual(pause_s=3)": lambda: PhiAccrual(pause_s=3),
-        }.items()
+        f"`LocalHealth(Deadline(after_s=5), doubts_most={most})`": partial(doubting, Deadline(after_s=5), most)
         for most in (0, 2, 8)
     },
-}  # fmt: skip
+    "Lifeguard, of one watcher: 5 log n = 10 s, `doubts_most=8`": partial(doubting, Deadline(after_s=10)),
+    "`LocalHealth(PhiAccrual())`": partial(doubting, PhiAccrual()),
+    '`LocalHealth(PhiAccrual(threshold=3, form="exponential", pause_s=0))`': partial(
+        doubting, PhiAccrual(threshold=3, form="exponential", pause_s=0)
+    ),
+}
 
 
 @dataclass
@@ -168,7 +175,7 @@ def table(worlds: list[World], only: str) -> None:
         if only in name:
             found = Found()
             for world in worlds:
-                watched(make(), world, found)
+                watched(copy.deepcopy(make()), world, found)
             print(f"| {name} | {' | '.join(found.row())} |", flush=True)
 
 

@@ -52,14 +52,17 @@ class PhiOracle:
         self.intervals = [interval_s * 0.75, interval_s * 1.25]
         self.weights = [0.5, 0.5]
         self.last_s: float | None = None
+        self.outages = 0
 
     def heard(self, now_s: float) -> None:
         """A heartbeat."""
         if self.last_s is not None:
-            interval = min(now_s - self.last_s, self.granted_s())
-            share = 1 / min(len(self.intervals) + 1, self.window)
-            self.weights = [weight * (1 - share) for weight in self.weights] + [share]
-            self.intervals.append(interval)
+            self.outages = self.outages + 1 if now_s - self.last_s > self.granted_s() else 0
+            if self.outages != 1:
+                interval = min(now_s - self.last_s, self.granted_s())
+                share = 1 / min(len(self.intervals) + 1, self.window)
+                self.weights = [weight * (1 - share) for weight in self.weights] + [share]
+                self.intervals.append(interval)
         self.last_s = now_s
 
     def figures(self) -> tuple[float, float]:
@@ -123,7 +126,7 @@ def test_until_the_window_is_full_mean_and_variance_are_exact(gaps: list[float])
     for now_s in times:
         detector.heard("a", now_s)
     gaps = [after - before for before, after in itertools.pairwise(times)]
-    _, mean_s, variance_s2, known = detector._nodes["a"]
+    _, mean_s, variance_s2, known, _ = detector._nodes["a"]
     intervals = [0.75, 1.25, *gaps]
     assert known == len(intervals)
     assert mean_s == pytest.approx(statistics.fmean(intervals))
@@ -139,7 +142,7 @@ def test_a_million_heartbeats_make_nothing_drift() -> None:
         detector.heard("a", now_s)
         if beat == 1_000:
             now_s += 1e5
-    _, mean_s, variance_s2, _ = detector._nodes["a"]
+    _, mean_s, variance_s2, *_ = detector._nodes["a"]
     assert mean_s == pytest.approx(1.0, abs=1e-3)
     assert math.sqrt(variance_s2) == pytest.approx(0.1, abs=1e-3)
 
@@ -155,7 +158,20 @@ def test_phi_rises_with_the_silence_as_far_as_floats_go(form: str) -> None:
     assert all(map(math.isfinite, levels))
 
 
-def test_an_outage_counts_as_no_more_than_what_was_granted() -> None:
+def test_a_node_that_flaps_is_found_as_fast_each_time() -> None:
+    """Its outages once counted as intervals, and were granted to it the next time."""
+    detector = PhiAccrual()
+    now_s, found = 0.0, []
+    for _ in range(30):
+        for _ in range(20):
+            now_s += 1
+            detector.heard("a", now_s)
+        found.append(next(after for after in range(60) if detector.status("a", now_s + after).suspected))
+        now_s += 60
+    assert max(found) <= min(found[:2])
+
+
+def test_an_outage_is_no_interval() -> None:
     """An hour of silence once made the mean of ten intervals six minutes, and the next failure was found in an hour."""
     detector = PhiAccrual()
     now_s = 0.0

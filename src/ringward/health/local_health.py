@@ -20,7 +20,7 @@ __all__ = ["LocalHealth"]
 EVERY_S = 1.0
 DOUBTS_MOST = 8  # "S" in section 4.A of the paper
 CROWD = 0.5
-INTERVAL_S = 1.0
+HEARTBEAT_S = 1.0
 _LATE = 2.0  # times as long as meant between two signs of life of the watcher
 _CROWD_LEAST = 3  # of two nodes, one that fails is no crowd
 
@@ -48,7 +48,7 @@ class LocalHealth:
         How many doubts there may be: all nodes are granted at most 1 + that many times the level.
     crowd : float
         The share of nodes, 0 to 1, beyond which their being late is blamed on the watcher. 1: never.
-    interval_s : float
+    heartbeat_s : float
         The time in which each node is heard once when all is well, in seconds. Nodes that would be late after so much more
         silence are late too: those of a crowd are not all late at the very same moment.
 
@@ -85,7 +85,7 @@ class LocalHealth:
         "_crowd",
         "_doubts_most",
         "_every_s",
-        "_interval_s",
+        "_heartbeat_s",
         "_known",
         "_round",
         "_suspected",
@@ -100,7 +100,7 @@ class LocalHealth:
         every_s: float = EVERY_S,
         doubts_most: int = DOUBTS_MOST,
         crowd: float = CROWD,
-        interval_s: float = INTERVAL_S,
+        heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         if not isinstance(inside, Detector):
             raise ArgumentTypeError("inside", "a detector", inside)
@@ -110,7 +110,7 @@ class LocalHealth:
         self._crowd = checked_float("crowd", crowd, zero=True)
         if self._crowd > 1:
             raise ArgumentError("crowd", "at least 0 and at most 1", crowd)
-        self._interval_s = checked_above("interval_s", interval_s)
+        self._heartbeat_s = checked_above("heartbeat_s", heartbeat_s)
         self._known: dict[str, None] = {}
         self._suspected: set[str] = set()
         self.doubts = 0
@@ -205,7 +205,7 @@ class LocalHealth:
     def _looked_around(self, awake_s: float) -> str:
         """Whether most nodes that were trusted are late at once: asked once a round, when the first of them is."""
         trusted = [name for name in [*self._known] if name not in self._suspected]
-        late = sum(self.inside.status(name, awake_s + self._interval_s).suspected for name in trusted)
+        late = sum(self.inside.status(name, awake_s + self._heartbeat_s).suspected for name in trusted)
         why = ""
         if len(trusted) >= _CROWD_LEAST and late > self._crowd * len(trusted):
             why = f"{late:,} of {len(trusted):,} nodes are late at once"

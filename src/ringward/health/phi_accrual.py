@@ -65,8 +65,8 @@ class PhiAccrual:
     -----
     A node that never reported is expected from the first time that it is named, as if it had been heard then.
 
-    A silence in which the node was suspected counts as an interval as long as was granted, and no longer: after an outage,
-    the detector is as quick as before, and it still follows a node that reports less often for good.
+    A silence in which the node was suspected is an outage and no interval, so that the detector is as quick after it as
+    before. Only the second of two in a row counts, as an interval as long as was granted: the node reports less often now.
 
     Reports may come late and twice: they are no intervals. If `status` is asked at a time before the last report by more
     than the silence granted, the clock was set back, and the silence begins anew.
@@ -126,7 +126,7 @@ class PhiAccrual:
     def heard(self, node: str, now_s: float) -> None:
         """A heartbeat came."""
         try:
-            last_s, mean_s, variance_s2, known = self._nodes[node]
+            last_s, mean_s, variance_s2, known, was_out = self._nodes[node]
             interval_s = now_s - last_s
             usual = 0 < interval_s <= LATEST_S
         except (KeyError, TypeError, OverflowError):
@@ -135,8 +135,14 @@ class PhiAccrual:
             self._heard_unusually(node, now_s)
             return
         off_s = interval_s - mean_s
+        is_out = False
         if off_s > self._always_s:  # else it was granted, whatever the deviation is
-            off_s = min(off_s, self._granted_s(mean_s, variance_s2) - mean_s)
+            granted_s = self._granted_s(mean_s, variance_s2) - mean_s
+            is_out = off_s > granted_s
+            if is_out and not was_out:
+                self._nodes[node] = (now_s, mean_s, variance_s2, known, True)
+                return
+            off_s = min(off_s, granted_s)
         if known < self._window:
             known += 1
         # Welford's way, with a count that stops at the window: each figure stays a weighted mean of what was seen, so
@@ -144,7 +150,7 @@ class PhiAccrual:
         weight = 1 / known
         mean_s += weight * off_s
         variance_s2 = (1 - weight) * (variance_s2 + weight * off_s * off_s)
-        self._nodes[node] = (now_s, mean_s, variance_s2, known)
+        self._nodes[node] = (now_s, mean_s, variance_s2, known, is_out)
 
     def failed(self, node: str, now_s: float) -> None:
         """A request failed, which is no news: whether the node lives is told by its silence."""
@@ -158,17 +164,17 @@ class PhiAccrual:
     def status(self, node: str, now_s: float) -> Status:
         """What its silence says."""
         try:
-            last_s, mean_s, variance_s2, known = self._nodes[node]
+            last_s, mean_s, variance_s2, *_ = self._nodes[node]
             silent_s = now_s - last_s
             usual = 0 <= silent_s <= LATEST_S
         except (KeyError, TypeError, OverflowError):
             usual = False
         if not usual:
             node, now_s = checked_node(node), checked_now(now_s)
-            last_s, mean_s, variance_s2, known = self._known(node, now_s)
+            last_s, mean_s, variance_s2, known, was_out = self._known(node, now_s)
             if last_s - now_s > self._granted_s(mean_s, variance_s2):
                 last_s = now_s
-                self._nodes[node] = (now_s, mean_s, variance_s2, known)
+                self._nodes[node] = (now_s, mean_s, variance_s2, known, was_out)
             silent_s = max(0.0, now_s - last_s)
         phi = self._phi(silent_s, mean_s, variance_s2)
         level = phi / self._threshold
@@ -191,7 +197,7 @@ class PhiAccrual:
     def _known(self, node: str, now_s: float) -> _Heard:
         found = self._nodes.get(node)
         if found is None:
-            found = self._nodes.setdefault(node, (now_s, self._interval_s, (self._interval_s / 4) ** 2, _FIRST))
+            found = self._nodes.setdefault(node, (now_s, self._interval_s, (self._interval_s / 4) ** 2, _FIRST, False))
         return found
 
     def _granted_s(self, mean_s: float, variance_s2: float) -> float:

@@ -1,0 +1,1 @@
+"""Failure detectors: heartbeats, statuses, memory."""
