@@ -33,8 +33,8 @@ _TAIL_MOST = 30.0  # deviations, beyond which erfc comes close to what a float c
 
 
 # What is known of a node, replaced as a whole so that every thread sees one moment of it: when it was last heard, the mean
-# and the variance of its intervals, and how many are known, at most the window.
-_Heard = tuple[float, float, float, int]
+# and the variance of its intervals, how many are known, at most the window, and whether the last one was an outage.
+_Heard = tuple[float, float, float, int, bool]
 
 
 class PhiAccrual:
