@@ -13,7 +13,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -345,3 +345,16 @@ def test_the_page_on_the_event_processor_names_every_module() -> None:
         if module.name != "__init__.py" and folders.get(module.parent.name, f"{module.name}`") not in rooms
     ]
     assert missing == []
+
+
+def test_annotations_of_what_is_public_can_be_read_at_run_time() -> None:
+    """Tools that document, check or inject by them do."""
+    rooms = (rw, ringward.events, ringward.health, ringward.failover)
+    classes = {each for room in rooms for name in room.__all__ if inspect.isclass(each := getattr(room, name))}
+    assert len(classes) > 50
+    for each in classes:
+        for name, member in inspect.getmembers(each):
+            function = member.fget if isinstance(member, property) else member
+            plain = inspect.isfunction(function) or inspect.ismethod(function)
+            if plain and (name == "__init__" or not name.startswith("_")):
+                get_type_hints(function)

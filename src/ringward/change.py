@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from ringward.cluster import Cluster, Node, as_nodes
 from ringward.errors import ArgumentError, ChangeError
 from ringward.transfer import Transfer
-
-if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
 
 __all__ = ["Change", "Operation", "adding", "marking", "removing", "reweighing"]
 

@@ -24,7 +24,10 @@ def checked_int(argument: str, value: object, least: int, most: int) -> int:
     """`value` as an int from `least` to `most`; anything with `__index__` but a bool will do."""
     if isinstance(value, _BOOLS) or not hasattr(value, "__index__"):
         raise ArgumentTypeError(argument, "an int", value)
-    number = index(value)
+    try:
+        number = index(value)
+    except TypeError:  # an array of floats has the method, too
+        raise ArgumentTypeError(argument, "an int", value) from None
     if not least <= number <= most:
         raise ArgumentError(argument, f"at least {least} and at most {_POWERS.get(most, most)}", number)
     return number

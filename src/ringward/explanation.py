@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ringward import markup
 from ringward._core import Reader, State
 from ringward.checks import checked_int, text_of
+from ringward.keys import Key
 from ringward.markup import ROWS_MOST, escaped
 from ringward.tables import Way, kind_of
 from ringward.texts import bounded, brief, shown
-
-if TYPE_CHECKING:
-    from ringward.keys import Key
 
 __all__ = ["Explanation", "Step"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABCMeta, abstractmethod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, Self
 from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
@@ -20,9 +20,6 @@ from ringward.mutex import Mutex
 from ringward.snapshot import Snapshot
 from ringward.transfer import Transfer
 from ringward.view import Placed, View, effective_table
-
-if TYPE_CHECKING:
-    from typing import Self
 
 __all__ = ["Change", "Placed", "Router"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +27,12 @@ from ringward._core import (
     point_moves,
     table_index,
 )
+from ringward.cluster import Cluster
 from ringward.engines.frames import Library, NameArray, names_of
 from ringward.errors import ArgumentError, ArgumentTypeError
 from ringward.markup import ROWS_MOST, escaped
 from ringward.texts import brief, percent
-
-if TYPE_CHECKING:
-    from ringward.cluster import Cluster
-    from ringward.view import View
+from ringward.view import View
 
 __all__ = ["ROW_MOVE", "Transfer"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,9 @@ from ringward.cluster import Cluster, Node
 from ringward.engines.frames import Library, NameArray, names_of
 from ringward.errors import ArgumentTypeError, UnknownNodeError
 from ringward.explanation import Explanation
+from ringward.keys import Family, Key
 from ringward.report import Report
 from ringward.tables import kind_of
-
-if TYPE_CHECKING:
-    from ringward.keys import Family, Key
 
 __all__ = ["Placed", "View", "effective_table"]
 

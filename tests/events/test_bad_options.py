@@ -26,7 +26,7 @@ from ringward.events import (
 )
 from ringward.events.worker import work
 
-BAD_INT = [None, "1", 1.5, True, math.nan, [1], b"1"]
+BAD_INT = [None, "1", 1.5, True, math.nan, [1], b"1", np.array([1.5]), np.array(1.5)]
 BAD_SECONDS = ["1", True, math.nan, math.inf, -1, [1], b"1", 10**400]
 BAD_TEXT = [None, "", 3, b"name", ["name"], "caf\udce9"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,8 @@ from ringward._core import NO_NODE, Hasher, PartitionMap, State, rebalance
 from ringward.checks import checked_int
 from ringward.cluster import Cluster, Nodes, as_nodes, utf8
 from ringward.errors import ArgumentError
-from ringward.keys import XXH3
+from ringward.keys import XXH3, Key
 from ringward.router import Placed, Router
-
-if TYPE_CHECKING:
-    from ringward.keys import Key
 
 __all__ = ["PartitionTable"]
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
 from ringward._core import rows_by_partition, size_of
 from ringward.errors import ArgumentTypeError, KeyTypeError, KeyValueError, StoreFormatError, UnsupportedError
-
-if TYPE_CHECKING:
-    from ringward.events.model.transaction import Transaction
+from ringward.events.model.transaction import Transaction
 
 __all__ = [
     "ADDED",
