@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn, Self
 
 from ringward._core import Hasher, Reader, State
 from ringward.change import Operation
@@ -21,17 +21,13 @@ from ringward.failover.overlay import overlaid
 from ringward.failover.policy import Policy
 from ringward.failover.runner import EVERY_S, Runner
 from ringward.health import Detector, Status
+from ringward.keys import Key
 from ringward.router import Router
 from ringward.snapshot import Snapshot
 from ringward.tables import kind_of
 from ringward.texts import bounded
 from ringward.transfer import Transfer
 from ringward.view import Placed
-
-if TYPE_CHECKING:
-    from typing import NoReturn, Self
-
-    from ringward.keys import Key
 
 __all__ = ["Adaptive"]
 
