@@ -1,7 +1,7 @@
 """How fast detectors find a crash, against how often they are wrong: the tables of docs/health.md.
 
     python bench/detection.py                                    # on synthetic pauses
-    python bench/detection.py --latencies seattle_rtt.tsv.gz     # and on measured round trips (docs/health.md says where from)
+    python bench/detection.py --latencies seattle_rtt.tsv.gz     # on measured round trips (docs/health.md says where from)
     python bench/detection.py --quick                            # a smoke test
 
 One watcher asks about 99 nodes four times a second. Each node sends a heartbeat a second, and crashes near the end. A
@@ -181,16 +181,16 @@ def table(worlds: list[World], only: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--latencies", type=Path, help="round trips: slice, source, then one column a node, in seconds")
+    parser.add_argument("--latencies", type=Path, help="round trips instead: slice, source, then one column a node, in seconds")
     parser.add_argument("--sources", type=int, default=10, help="how many of them (default %(default)s)")
     parser.add_argument("--only", default="", help="detectors with this in their name")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    print("Synthetic pauses\n")
-    table([*synthetic(1 if options.quick else 3, 200.0 if options.quick else 1_000.0)], options.only)
-    if options.latencies is not None:
-        print("\nMeasured round trips\n")
-        table([*measured(options.latencies, 1 if options.quick else options.sources)], options.only)
+    if options.latencies is None:
+        worlds = synthetic(1 if options.quick else 3, 200.0 if options.quick else 1_000.0)
+    else:
+        worlds = measured(options.latencies, 1 if options.quick else options.sources)
+    table([*worlds], options.only)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ def test_each_probe_has_its_own_question(tmp_path: Path) -> None:
         assert "status 503" in text
 
 
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
 def test_changes_are_lines_of_json(tmp_path: Path) -> None:
     """Each node when it is first known, and whenever it is suspected or trusted again."""
     with ExitStack() as stack:

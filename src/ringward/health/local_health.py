@@ -28,8 +28,8 @@ _CROWD_LEAST = 3  # of two nodes, one that fails is no crowd
 class LocalHealth:
     """Wraps a detector; grants all nodes more time while it has reason to doubt the watcher, that is itself.
 
-    It counts doubts, at least 0 and at most `doubts_most`, and takes a node for suspected once the level of the detector
-    inside is 1 + that many. Each round of questions adds one doubt or takes one away:
+    It counts doubts, at least 0 and at most `doubts_most`, and suspects a node once the detector inside has suspected it for
+    that many times `heartbeat_s`. Each round of questions adds one doubt or takes one away:
 
     - a round that comes later than meant adds one, and so does one in which more than `crowd` of the nodes that were trusted
       until then are late at once;
@@ -45,12 +45,12 @@ class LocalHealth:
         How often `status` is meant to be asked, in seconds. Set it to what your loop does: what is asked less often than
         every second round is late each time, and its nodes are suspected late.
     doubts_most : int
-        How many doubts there may be: all nodes are granted at most 1 + that many times the level.
+        How many doubts there may be: no node is granted more than that many times `heartbeat_s`.
     crowd : float
         The share of nodes, 0 to 1, beyond which their being late is blamed on the watcher. 1: never.
     heartbeat_s : float
-        The time in which each node is heard once when all is well, in seconds. Nodes that would be late after so much more
-        silence are late too: those of a crowd are not all late at the very same moment.
+        The time in which each node is heard once when all is well, in seconds: what each doubt grants. Nodes that would be
+        late after so much more silence are late too, as those of a crowd are not all late at the very same moment.
 
     Attributes
     ----------
@@ -60,15 +60,16 @@ class LocalHealth:
 
     Notes
     -----
-    The price: where more than `crowd` of the nodes really fail at once, they are suspected later. Once they are, they are
-    in no crowd any more.
+    The price: where more than `crowd` of the nodes really fail at once, they are suspected later, by `doubts_most` times
+    `heartbeat_s` at most. Once they are, they are in no crowd any more.
 
     It is as safe in threads as the detector inside; rounds that begin in two threads at once may count as one or as two.
 
     References
     ----------
     Dadgar, Phillips, Currey: Lifeguard: local health awareness for more accurate failure detection, arXiv 1707.00788. What it
-    counts are its own failed probes; here it is what any detector calls late, and the watcher's own clock.
+    counts are its own failed probes; here it is what any detector calls late, and the watcher's own clock. There too, each doubt
+    makes the time to an answer longer by one interval, and there are at most 8.
 
     Examples
     --------
@@ -87,6 +88,7 @@ class LocalHealth:
         "_every_s",
         "_heartbeat_s",
         "_known",
+        "_late_s",
         "_round",
         "_suspected",
         "doubts",
@@ -112,6 +114,7 @@ class LocalHealth:
             raise ArgumentError("crowd", "at least 0 and at most 1", crowd)
         self._heartbeat_s = checked_above("heartbeat_s", heartbeat_s)
         self._known: dict[str, None] = {}
+        self._late_s: dict[str, float] = {}  # since when the detector inside suspects a node
         self._suspected: set[str] = set()
         self.doubts = 0
         self._awake: tuple[float, float] | None = None  # the last sign of life, and for how long it was asleep by then
@@ -147,21 +150,24 @@ class LocalHealth:
         node, awake_s = self._told(node, now_s)
         found = self.inside.status(node, awake_s)
         if not found.suspected:
+            self._late_s.pop(node, None)
             self._suspected.discard(node)
-            return fine(found.level / (1 + self.doubts), found.reason)
+            return fine(found.level, found.reason)
+        late_s = awake_s - self._late_s.setdefault(node, awake_s)
         if why is None:
             why = self._looked_around(awake_s)
-        granted = 1 + self.doubts
-        if found.level >= granted:
+        granted_s = self.doubts * self._heartbeat_s
+        if late_s >= granted_s or node in self._suspected:
             self._suspected.add(node)
-            return suspicion(found.level / granted, found.reason, found.trouble or "silent")
-        told = f"{granted} times as much is granted" + (f", since {why}" if why else "")
-        return fine(found.level / granted, f"{found.reason}; {told}")
+            return suspicion(found.level, found.reason, found.trouble or "silent")
+        told = f"{granted_s:.2f} s more are granted" + (f", since {why}" if why else "")
+        return fine(found.level, f"{found.reason}; {told}")
 
     def forget(self, node: str) -> None:
         """The node left."""
         name = checked_node(node)
         self._known.pop(name, None)
+        self._late_s.pop(name, None)
         self._suspected.discard(name)
         self.inside.forget(name)
 
