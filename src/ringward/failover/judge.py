@@ -43,6 +43,7 @@ class Judge:
         self._looked = False
         self._cluster = Cluster()
         self._able: frozenset[str] = frozenset()
+        self._weight_able = 0.0
         self._zones: dict[str, list[str]] = {}
 
     @property
@@ -103,6 +104,7 @@ class Judge:
         self.forget([name for name in self.records if name not in cluster.members])
         able = [node for node in cluster if cluster.can_own(node)]
         self._able = frozenset([node.name for node in able])
+        self._weight_able = sum(node.weight for node in able)
         self._zones = {}
         for node in able:
             if node.zone is not None:
@@ -352,7 +354,11 @@ class Judge:
             return [], dict.fromkeys(
                 wants, f"{most // 2} changes within a minute (half of transitions_a_minute): it waits"
             )
-        total = sum(self._weight(name) for name in self._able if not self._is_out(name))
+        total = self._weight_able - sum(
+            self._cluster.members[name].weight - (0.0 if self._is_out(name) else self._weight(name))
+            for name in self.records
+            if name in self._able
+        )
         allowed: list[str] = []
         moved = 0.0
         for name, weight in wants.items():

@@ -12,6 +12,8 @@ __all__ = ["overlaid"]
 
 def overlaid(own: Cluster, base: Cluster, out: frozenset[str], factors: Mapping[str, float]) -> Cluster:
     """The successor of `own` that has the members of `base`, with those out marked down and the factors on the weights."""
+    if not factors and own.members is base.members:  # as it is nearly always: nothing but who is down can differ
+        return own._with(down=base.down | (out & own.members.keys()))
     members: dict[str, Node] = {}
     for node in base:
         factor = factors.get(node.name, 1.0)
