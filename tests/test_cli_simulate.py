@@ -64,6 +64,13 @@ def test_the_table_has_all_pairs_and_the_keys_of_a_file(tmp_path):
     assert {each["unavailable_key_s"] for each in result["runs"]} == {0}  # c has priority, and never fails
 
 
+def test_a_part_of_the_time_can_be_chosen():
+    flags = ["--failures", "trace.csv", "--part", "0-0.03", "--strategy", "ring", "--seeds", 1]
+    assert (
+        run_json("simulate", *flags)["trace"] | {"span_s": 600.0, "outages": 1} == run_json("simulate", *flags)["trace"]
+    )
+
+
 def test_the_default_strategies_are_all():
     result = run_json("simulate", "--failures", "trace.csv", "--seeds", 1)
     assert list(result["summary"]) == ["ring", "partitioned:part_size=8", "table", "primary", "adaptive"]
@@ -80,6 +87,8 @@ def test_the_default_strategies_are_all():
         (["--failures", "trace.csv", "--detector", "fi"], "deadline"),
         (["--failures", "trace.csv", "--detector", "phi:threshold=-1"], "threshold"),
         (["--failures", "trace.csv", "--format", "lan"], "lanl"),
+        (["--failures", "trace.csv", "--part", "1-0.5"], "0.5-1"),
+        (["--failures", "trace.csv", "--part", "x"], "0.5-1"),
         (["--failures", "trace.csv", "--key", "user"], "--key needs --keys"),
     ],
 )

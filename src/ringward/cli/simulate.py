@@ -44,6 +44,18 @@ def _each(check: Callable[[str], object]) -> Callable[..., Any]:
     return checked
 
 
+def _shares(_ctx: click.Context, _option: click.Parameter, text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        begin, end = (float(each) for each in text.split("-"))
+    except ValueError:
+        begin, end = 1.0, 0.0
+    if not 0 <= begin < end <= 1:
+        raise click.BadParameter(f"must be two shares of the time, such as 0.5-1 (was {text})")
+    return begin, end
+
+
 def trace_options(*, required: bool) -> Callable[[Command], Command]:
     """Add the flags that say what failed and what is asked for."""
     options = [
@@ -57,6 +69,9 @@ def trace_options(*, required: bool) -> Callable[[Command], Command]:
             "--format",
             type=click.Choice([*FORMATS]),
             help="What --failures is; csv has the columns time, node, state.  [default: by its first line]",
+        ),
+        click.option(
+            "--part", metavar="BEGIN-END", callback=_shares, help="Only this part of the time: 0.5-1 is the second half."
         ),
         click.option("--keys", "keys_file", metavar="FILE", help="The requests: a key each.  [default: 100,000 keys by Zipf's law]"),
         click.option("--key", metavar="COLUMN", help="The column of the keys in --keys. Without it, each line is a key."),
@@ -76,10 +91,11 @@ def trace_options(*, required: bool) -> Callable[[Command], Command]:
     return decorated
 
 
-def read_failures(path: str, format: str | None) -> Trace:
-    """The trace of a file, or of stdin."""
+def read_failures(path: str, format: str | None, part: tuple[float, float] | None) -> Trace:
+    """The trace of a file, or of stdin, or a part of it."""
     with byte_source(path) as source:
-        return parse_trace(decoded_lines(source), name=source.name, format=format)
+        trace = parse_trace(decoded_lines(source), name=source.name, format=format)
+    return trace if part is None else trace.part(*part)
 
 
 def read_workload(path: str | None, key: str | None) -> Workload | None:
@@ -142,6 +158,7 @@ def simulate(
     *,
     failures: str,
     format: str | None,
+    part: tuple[float, float] | None,
     nodes: str | None,
     keys_file: str | None,
     key: str | None,
@@ -155,7 +172,7 @@ def simulate(
 
     Real routers, detectors and policies run on a virtual clock. The same seed gives the same figures.
     """
-    trace = read_failures(failures, format)
+    trace = read_failures(failures, format, part)
     members = None if nodes is None else read_nodes(nodes)
     workload = read_workload(keys_file, key)
     chosen, watchers = strategies or STRATEGIES, [*dict.fromkeys([*detectors, *BASELINES])]
