@@ -18,7 +18,9 @@ __all__ = [
     "KeyValueError",
     "LoopError",
     "NoNodeError",
+    "PromotionError",
     "QueryTimeoutError",
+    "ResidencyError",
     "RingwardError",
     "SnapshotError",
     "StaleEpochError",
@@ -70,6 +72,34 @@ def _rebuild(cls: type[RingwardError], args: tuple[object, ...], data: dict[str,
 
 class NoNodeError(RingwardError, LookupError):
     """No node is both live and of a weight above 0, so nobody can own a key."""
+
+
+class ResidencyError(NoNodeError):
+    """No node of a key's home cluster is live, and its keys must not leave it.
+
+    Attributes
+    ----------
+    cluster : str
+    """
+
+    def __init__(self, cluster: str) -> None:
+        super().__init__(f"no node of cluster {shown(cluster)} is live, and its keys must not leave it (resident)")
+        self.cluster = cluster
+
+
+class PromotionError(RingwardError, RuntimeError):
+    """A cluster may not take over the keys of another: no witness says so, or it could not serve them.
+
+    Attributes
+    ----------
+    cluster, to : str
+        Whose keys, and who asked for them.
+    """
+
+    def __init__(self, cluster: str, to: str, reason: str) -> None:
+        super().__init__(f"cluster {shown(to)} must not take over the keys of {shown(cluster)}: {reason}")
+        self.cluster = cluster
+        self.to = to
 
 
 class _KeyError(RingwardError):

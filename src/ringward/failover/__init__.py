@@ -17,7 +17,9 @@ down ('node2',)
 """
 
 from ringward.failover.adaptive import Adaptive
+from ringward.failover.clusters import Clusters
 from ringward.failover.decision import Decision
+from ringward.failover.handover import Handover
 from ringward.failover.policy import Policy
 
-__all__ = ["Adaptive", "Decision", "Policy"]
+__all__ = ["Adaptive", "Clusters", "Decision", "Handover", "Policy"]

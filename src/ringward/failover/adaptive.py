@@ -17,6 +17,7 @@ from ringward.explanation import Explanation
 from ringward.failover.decision import Decision, Wish
 from ringward.failover.journal import Journal
 from ringward.failover.judge import Judge
+from ringward.failover.over import Over
 from ringward.failover.overlay import overlaid
 from ringward.failover.policy import Policy
 from ringward.failover.runner import EVERY_S, Runner
@@ -34,7 +35,7 @@ __all__ = ["Adaptive"]
 Hook = Callable[[Decision], object]
 
 
-class Adaptive(Router):
+class Adaptive(Over):
     """A router over a router: its nodes are marked down, held down, relieved and returned as a policy wants it.
 
     The router inside stays what the operator made of it: who belongs, with which weight, and who is marked down by hand.
@@ -82,7 +83,7 @@ class Adaptive(Router):
     39.0 up ('node2',)
     """
 
-    __slots__ = ("_by_hand", "_detector", "_inside", "_journal", "_judge", "_laid", "_observe", "_own", "_runner")
+    __slots__ = ("_detector", "_inside", "_journal", "_judge", "_laid", "_observe", "_own", "_runner")
 
     def __init__(
         self,
@@ -161,19 +162,11 @@ class Adaptive(Router):
         self._follow()
         return transfer
 
-    def _follow(self) -> None:
-        """The router inside may have changed.
+    def _is_stale(self) -> bool:
+        return self._laid is not self._inside._state
 
-        Who cannot have the lock leaves it to who has it, and looks here again once it is free: two of these over one
-        router would otherwise wait for each other.
-        """
-        while self._laid is not self._inside._state and not self._by_hand:
-            if not self._lock.acquire(blocking=False):
-                return
-            try:
-                self._laid_over()
-            finally:
-                self._lock.release()
+    def _renew(self) -> None:
+        self._laid_over()
 
     def _laid_over(self, wish: Wish | None = None) -> Transfer:
         """Bring the own state up to date with the router inside, the decisions so far and a wish; swap it in."""
@@ -187,7 +180,16 @@ class Adaptive(Router):
         self._forget(before.cluster.members.keys() - inside.cluster.members.keys())
         cluster = overlaid(before.cluster, inside.cluster, out, factors).sealed(before.cluster, ordered=self.ordered)
         if cluster is not before.cluster:
-            self._own = self._state_of(cluster, before, before.hasher, before.epoch + 1)
+            try:
+                self._own = self._state_of(cluster, before, before.hasher, before.epoch + 1)
+            except RingwardError as error:
+                if wish is not None or not factors:
+                    raise
+                # A weight given by hand is too small to be lowered: shares come back rather than that its change is lost.
+                text = f"lowered shares are given back: {error}"
+                self._journal.note(Decision(self._judge.given_s, "error", tuple(factors), bounded(text)))
+                self._judge.restore()
+                return self._laid_over()
         self._laid = inside
         now = inside if self._observe else self._own
         if now is not self._state:
@@ -229,8 +231,8 @@ class Adaptive(Router):
         return decisions + self._journal.call_hooks(decisions, now_s)
 
     def _decided(self, now_s: float) -> list[Decision]:
-        if self._laid is not self._inside._state:
-            self._laid_over()
+        if self._is_stale():
+            self._renew()
         decisions: list[Decision] = []
         cluster: Cluster = self._laid.cluster
         statuses: dict[str, Status] = {}

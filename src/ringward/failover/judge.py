@@ -124,6 +124,11 @@ class Judge:
         for name in names:
             self.records.pop(name, None)
 
+    def restore(self) -> None:
+        """Nobody's share is lowered any more."""
+        for record in self.records.values():
+            record.factor = 1.0
+
     def pardon(self, names: Iterable[str]) -> None:
         """An operator marked nodes up by hand."""
         for name in names:
