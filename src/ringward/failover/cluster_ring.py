@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +19,11 @@ from ringward.failover.handover import Standing
 from ringward.failover.journal import Journal
 from ringward.failover.over import Over
 from ringward.failover.overlay import overlaid
-from ringward.keys import hash_keys
+from ringward.keys import Key, hash_keys
 from ringward.router import Router
 from ringward.snapshot import Snapshot
 from ringward.transfer import Transfer
 from ringward.view import Placed
-
-if TYPE_CHECKING:
-    from ringward.keys import Key
 
 __all__ = ["ClusterRing"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,16 +25,12 @@ from ringward.failover.cluster_ring import ClusterRing
 from ringward.failover.decision import Decision
 from ringward.failover.handover import Handover, Standing
 from ringward.failover.journal import Journal
+from ringward.keys import Key
 from ringward.placement import PartitionTable
 from ringward.router import Router
 from ringward.snapshot import Snapshot
 from ringward.texts import bounded, percent, shown
 from ringward.transfer import Transfer
-
-if TYPE_CHECKING:
-    from typing import NoReturn, Self
-
-    from ringward.keys import Key
 
 __all__ = ["Clusters"]
 
