@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from threading import get_ident
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ringward._core import Hasher, Reader, State
 from ringward.change import Operation
@@ -107,6 +108,7 @@ class Adaptive(Over):
     ) -> None:
         self._begin(inside._options)
         self._inside = inside
+        self.__class__ = _over(type(self), inside)
         self._own = own  # what is decided; when only observing, it is not what is read
         self._laid = inside._state  # over which it was laid
         self._detector, self._judge, self._journal, self._observe = detector, judge, journal, observe
@@ -131,16 +133,9 @@ class Adaptive(Over):
     def _moment(self) -> tuple[State, str]:
         return self._state, self._inside._moment()[1]
 
-    def __getattr__(self, name: str) -> Any:
-        """What its placement alone has, such as `primary` or `part_of`, read from the state of this router."""
-        if not name.startswith("_"):
-            placement = self._inside
-            while isinstance(placement, Adaptive):
-                placement = placement._inside
-            found: Any = getattr(type(placement), name, None)
-            if hasattr(found, "__get__"):
-                return found.__get__(self, type(self))
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # what its placement alone has, such as `primary`: see `_over`
 
     # --- changes
 
@@ -388,7 +383,7 @@ class Adaptive(Over):
             inside, snapshot = self._inside.copy(), Snapshot(self._own, self._inside._moment()[1], self._options)
             detector, judge, journal = copy.deepcopy(self._detector), copy.deepcopy(self._judge), self._journal.copy()
         self._follow()
-        return type(self), inside, snapshot, detector, judge, journal, self._observe
+        return _plain(type(self)), inside, snapshot, detector, judge, journal, self._observe
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, self._parts()
@@ -398,6 +393,36 @@ class Adaptive(Over):
         doing = "observes" if self._observe else "decides"
         out, lowered = len(self._judge.out), len(self._judge.factors)
         return f"<{type(self).__name__} over a {self._moment()[1]} of {about}: {doing}, {out} out, {lowered} lowered>"
+
+
+@cache
+def _with(cls: type[Adaptive], placement: type[Router]) -> type[Adaptive]:
+    extras = {
+        name: value
+        for parent in reversed(placement.__mro__)
+        for name, value in vars(parent).items()
+        if not name.startswith("_") and not hasattr(Router, name) and hasattr(value, "__get__")
+    }
+    about = {"__slots__": (), "__module__": cls.__module__, "__doc__": cls.__doc__, "_made_of": cls}
+    metaclass: Any = type(cls)
+    made: type[Adaptive] = metaclass(cls.__name__, (cls,), {**about, **extras})
+    return made
+
+
+def _over(cls: type[Adaptive], inside: Router) -> type[Adaptive]:
+    """The class with what the placement inside alone has, such as `primary` or `part_of`, read from the state of this router.
+
+    A `__getattr__` would do it, and make each call of a method take twice as long.
+    """
+    while isinstance(inside, Adaptive):
+        inside = inside._inside
+    return _with(_plain(cls), type(inside))
+
+
+def _plain(cls: type[Adaptive]) -> type[Adaptive]:
+    """The class that such a one was made of."""
+    plain: type[Adaptive] = vars(cls).get("_made_of", cls)
+    return plain
 
 
 def _again(  # noqa: PLR0917 - what a pickle holds
