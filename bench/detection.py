@@ -181,7 +181,9 @@ def table(worlds: list[World], only: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--latencies", type=Path, help="round trips instead: slice, source, then one column a node, in seconds")
+    parser.add_argument(
+        "--latencies", type=Path, help="round trips instead: slice, source, then one column a node, in seconds"
+    )
     parser.add_argument("--sources", type=int, default=10, help="how many of them (default %(default)s)")
     parser.add_argument("--only", default="", help="detectors with this in their name")
     parser.add_argument("--quick", action="store_true")

@@ -349,7 +349,7 @@ def test_the_page_on_the_event_processor_names_every_module() -> None:
 
 def test_annotations_of_what_is_public_can_be_read_at_run_time() -> None:
     """Tools that document, check or inject by them do."""
-    rooms = (rw, ringward.events, ringward.health, ringward.failover)
+    rooms = (rw, ringward.events, ringward.health, ringward.health.probes, ringward.failover)
     classes = {each for room in rooms for name in room.__all__ if inspect.isclass(each := getattr(room, name))}
     assert len(classes) > 50
     for each in classes:

@@ -8,6 +8,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import MANY
 
 import ringward as rw
 from ringward.health import Deadline, Detector, LocalHealth, PhiAccrual
@@ -248,6 +249,7 @@ class Doubting:
         return node in self.suspected
 
 
+@MANY
 @given(
     st.lists(
         st.tuples(st.sampled_from([0.25, 0.5, 1.0, 1.25, 1.75, 3.0, 500.0]), st.sets(st.sampled_from("abcd"))),
@@ -267,6 +269,7 @@ def test_it_doubts_by_the_definition(rounds: list[tuple[float, set[str]]]) -> No
         assert detector.doubts == oracle.doubts
 
 
+@MANY
 @given(
     st.lists(
         st.tuples(st.sampled_from(["heard", "failed", "status"]), st.sampled_from("abc"), st.floats(0, 1e9)),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import MANY
 
 import ringward as rw
 from ringward.health import Outlier, Status
@@ -61,6 +62,7 @@ def test_reports_of_one_window_ago_count_and_older_ones_do_not() -> None:
     assert detector.status("node0", 20.0).level < 1
 
 
+@MANY
 @given(REPORTS, st.floats(0, 40))
 def test_levels_are_those_of_the_definition(drawn: list[tuple[str, float, float | None]], later_s: float) -> None:
     """In order of time; the figures of the peers are taken when they are first asked for."""

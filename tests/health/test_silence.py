@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import MANY
 
 import ringward as rw
 from ringward.health import Agreed, Deadline, Detector, LocalHealth, Outlier, PhiAccrual, Status
@@ -94,6 +95,7 @@ SETTINGS = st.fixed_dictionaries(
 )
 
 
+@MANY
 @given(GAPS, SETTINGS, st.floats(0, 20))
 def test_phi_is_that_of_the_paper(gaps: list[float], settings: dict[str, Any], silent_s: float) -> None:
     """Means, variances and probabilities, with the window, the pause and the least deviation."""
@@ -118,6 +120,7 @@ def test_phi_is_that_of_the_paper(gaps: list[float], settings: dict[str, Any], s
     assert detector.status("a", now_s + granted_s * (1 + 1e-6)).suspected
 
 
+@MANY
 @given(st.lists(st.floats(0.5, 1.5), min_size=1, max_size=30))
 def test_until_the_window_is_full_mean_and_variance_are_exact(gaps: list[float]) -> None:
     """What is kept is the mean and the variance of a list, in four numbers."""
@@ -320,6 +323,7 @@ def test_detectors_pickle_and_copy(detector: Detector) -> None:
 
 
 @pytest.mark.parametrize("original", ALL, ids=repr)
+@MANY
 @given(data=st.data())
 def test_whatever_is_reported_levels_have_reasons(original: Detector, data: st.DataObject) -> None:
     """They are finite, suspicion begins at 1, and has a reason and a kind."""
@@ -366,7 +370,7 @@ def test_threads_may_share_a_detector(detector: Detector) -> None:
 @pytest.mark.parametrize("make", [Deadline, PhiAccrual], ids=["Deadline", "PhiAccrual"])
 def test_a_million_nodes_fit_into_memory(make: type) -> None:
     """At most 256 bytes a node beside its name."""
-    names = [f"node{i}" for i in range(20_000)]
+    names = [f"node{i}" for i in range(5_000)]
     detector = make()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ringward.checks import checked_text
 from ringward.errors import ArgumentError, UnsupportedError
 from ringward.health.probes.calls import Calls
-
-if TYPE_CHECKING:
-    import ssl
 
 __all__ = ["Address", "connected"]
 

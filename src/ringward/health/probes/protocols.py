@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Container
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from ringward.errors import ArgumentError
 from ringward.health.probes.addresses import Address, connected
 from ringward.texts import brief
-
-if TYPE_CHECKING:
-    import ssl
 
 __all__ = ["Http", "Memcached", "Redis", "Tcp"]
 
