@@ -1,4 +1,4 @@
-"""The commands of docs/cli.md print what the page says; those of a stream and `demo` have tests of their own."""
+"""The commands of docs/cli.md and docs/choosing.md print what the page says; those of a stream and `demo` have tests of their own."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def commands(page: str) -> list[tuple[str, str]]:
     return found
 
 
-def test_the_commands_of_the_page_print_what_it_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("page", "least"), [("cli.md", 10), ("choosing.md", 2)])
+def test_the_commands_of_the_page_print_what_it_says(page: str, least: int, tmp_path: Path) -> None:
     """In one folder, one after the other, from the lines that make the files."""
     tools, folder = tmp_path / "bin", tmp_path / "folder"
     tools.mkdir()
@@ -50,8 +51,8 @@ def test_the_commands_of_the_page_print_what_it_says(tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONUTF8": "1"}
     environment.pop("FORCE_COLOR", None)
     wrong = []
-    found = commands((ROOT / "docs" / "cli.md").read_text(encoding="utf-8"))
-    assert len(found) > 10
+    found = commands((ROOT / "docs" / page).read_text(encoding="utf-8"))
+    assert len(found) > least
     for command, expected in found:
         run = subprocess.run(
             [str(SHELL), "-c", command], cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False

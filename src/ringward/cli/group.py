@@ -26,6 +26,7 @@ __all__ = ["group"]
 
 
 _LATER = {
+    "choose": "ringward.cli.choose",
     "events": "ringward.cli.events",
     "simulate": "ringward.cli.simulate",
 }  # no other command waits for their imports

@@ -56,7 +56,7 @@ def _shares(_ctx: click.Context, _option: click.Parameter, text: str | None) -> 
     return begin, end
 
 
-def trace_options(*, required: bool) -> Callable[[Command], Command]:
+def trace_options(*, required: bool, seeds: int = SEEDS) -> Callable[[Command], Command]:
     """Add the flags that say what failed and what is asked for."""
     options = [
         click.option(
@@ -76,7 +76,7 @@ def trace_options(*, required: bool) -> Callable[[Command], Command]:
         click.option("--keys", "keys_file", metavar="FILE", help="The requests: a key each.  [default: 100,000 keys by Zipf's law]"),
         click.option("--key", metavar="COLUMN", help="The column of the keys in --keys. Without it, each line is a key."),
         click.option(
-            "--seeds", type=click.IntRange(1, SEEDS_MOST), default=SEEDS, show_default=True, metavar="N", help="Runs of each pair."
+            "--seeds", type=click.IntRange(1, SEEDS_MOST), default=seeds, show_default=True, metavar="N", help="Runs of each pair."
         ),
         click.option(
             "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="The first seed: it decides everything."
