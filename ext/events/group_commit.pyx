@@ -1,61 +1,12 @@
-"""Group commit: which of the threads that want to write commits for all of them, when, and how.
+"""Group commit: transactions that the threads which wait at once share.
 
 Compiled because no step may be cut off from the next: Python raises `KeyboardInterrupt` where bytecode runs or something
-waits, and between the steps here neither does. For the same reason the interpreter's lock is the lock of the queue: nothing
-that changes it calls Python code, or makes an object that the garbage collector would count.
+waits, and between the steps here neither does.
 """
-from _thread import allocate_lock, get_ident
-from time import perf_counter
-
-from libc.math cimport INFINITY
+from _thread import get_ident
 
 from ringward.errors import TransactionError
-
-cdef extern from *:
-    """
-    #include <sys/stat.h>
-    static long long rw_length(int fd)  /* of an open file; -1 when it was deleted */
-    {
-    #if defined(_WIN32)
-        struct _stat64 got;
-        return _fstat64(fd, &got) ? -1 : (long long)got.st_size;
-    #else
-        struct stat got;
-        return fstat(fd, &got) || got.st_nlink == 0 ? -1 : (long long)got.st_size;
-    #endif
-    }
-    """
-    long long rw_length(int fd) nogil
-
-cdef extern from *:
-    """
-    #if defined(__linux__)
-    #include <time.h>
-    static double rw_now(void)  /* what `time.perf_counter` tells there */
-    {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-    }
-    #define RW_NOW 1
-    #else
-    static double rw_now(void) { return 0; }
-    #define RW_NOW 0
-    #endif
-    """
-    double rw_now() noexcept nogil
-    bint RW_NOW
-
-cdef enum:
-    RESIGNED_MOST = 63  # so many commits do not wait, at most, after some that waited for nobody
-    REMEMBERED = 4096  # threads
-
-# How long a commit waits at most for threads that the one before has served, as a share of what a commit takes.
-cdef double PATIENCE = 0.75
-# How often a passage is looked at closely.
-cdef double LOOK_S = 1.0
-# The weight of the newest in the average of what a commit takes.
-cdef double NEWEST = 0.1
+from .commit_queue cimport CommitQueue, Job, clock
 
 NESTED = (
     "this thread is in a handler's transaction on the same file, through another Processor or store: publish through"
@@ -63,251 +14,6 @@ NESTED = (
 )
 
 cdef object _get_ident = get_ident
-cdef object _new_gate = allocate_lock
-
-
-cdef inline double _now() except? -1:
-    return rw_now() if RW_NOW else perf_counter()
-
-
-cdef class Job:
-    """One operation, and what became of it."""
-    cdef object operation, otherwise, gate
-    cdef readonly object thread
-    cdef public object result, error
-    cdef readonly bint sync, alone, leads, done
-    cdef bint gone  # its thread has left
-    cdef Job following  # in the queue
-    cdef double until  # how long it waits for others
-    cdef long long served_in  # the commit before, if its thread was in that: then it has come back
-
-    def __cinit__(self, *args, **kwargs):
-        self.gate = _new_gate()  # locked while its thread waits
-        self.gate.acquire()
-
-    def __init__(self, operation, otherwise=None, *, bint sync=True, bint alone=False, thread=None):
-        self.operation = operation
-        self.otherwise = otherwise
-        self.sync = sync
-        self.alone = alone  # whether it is no part of a commit of several
-        self.thread = _get_ident() if thread is None else thread
-
-
-cdef inline bint hasty(Job job) noexcept:
-    """Whether a job never waits for others."""
-    return job.alone or not job.sync
-
-
-cdef class CommitQueue:
-    """Lets one thread after the other lead: it commits for all that wait.
-
-    Threads whose jobs were in the commit before are likely to come again at once, so whoever comes first waits for
-    them, and whoever comes last leads. The wait is a part of what a commit takes at most, and left out where it was in vain
-    lately; a thread that nobody else writes beside never waits. Of those who come while somebody leads, the first
-    leads next, after such a wait. Where one of those that wait is in a hurry, nobody waits for others.
-    """
-    cdef Job _first, _last
-    cdef readonly Py_ssize_t waiting
-    cdef Py_ssize_t _hasty, _served, _back  # who is in a hurry; who was in the commit before; who of them waits again
-    cdef bint _led
-    cdef object _led_by  # the thread
-    cdef dict _commit_of  # thread → the number of its last commit
-    cdef long long _number
-    cdef double _began_at
-    cdef public double served_at, commit_s  # when the last commit ended; what one takes
-    cdef public int vain, resigned  # how many commits do not wait after the next wait in vain; how many of these are left
-
-    def __cinit__(self):
-        self._commit_of = {}
-
-    cpdef bint join(self, Job job) except -1:
-        """Wait until a job is done, or until its thread leads; whether it does. `pass_on` must follow then."""
-        cdef double now = _now()
-        if self._led and self._led_by == job.thread:
-            raise TransactionError("this thread is writing already: what a signal or the garbage collector calls must not")
-        self._append(job)
-        if self._led:
-            job.until = INFINITY if hasty(job) else self._began_at + (1 + PATIENCE) * self.commit_s
-        else:
-            job.until = self._patience_ends(job, now)
-            if job.until <= now:
-                return self._begin(job, now)
-        try:
-            if job.until == INFINITY:
-                job.gate.acquire()
-            elif not job.gate.acquire(timeout=max(0.0, job.until - now)):
-                if not (self._led or job.done):
-                    self.resigned = self.vain = min(2 * self.vain + 1, RESIGNED_MOST)
-                    return self._begin(job, _now())
-                job.until = 0  # or `pass_on` might take it for one that wakes by itself
-                job.gate.acquire()
-        except BaseException:  # an interrupt: nobody waits for this job any more
-            job.gone = True
-            if job.leads or not self._led:  # it might have been the one that the others count on
-                self.pass_on(job)
-            else:
-                self._remove(job)
-            raise
-        return job.leads
-
-    cdef bint _begin(self, Job job, double now) noexcept:
-        self._led = job.leads = True
-        self._led_by = job.thread
-        self._began_at = now
-        return True
-
-    cdef double _patience_ends(self, Job job, double now) noexcept:
-        """Until when a job waits for those who may come at once; a time that is over, if it does not."""
-        cdef double end
-        if self._hasty:
-            return 0
-        if self._back == self._served:
-            if self.waiting > 1:
-                self.vain = 0
-            return 0
-        end = self.served_at + PATIENCE * self.commit_s
-        if self.resigned and end > now:
-            self.resigned -= 1
-            return 0
-        return end
-
-    cpdef list collect(self, Job leader):
-        """Take the jobs that the leader is to commit: all up to one that wants to be alone."""
-        cdef list jobs = []
-        if leader.alone:
-            self._remove(leader)
-            return [leader]
-        while self._first is not None and not self._first.alone:
-            jobs.append(self._first)
-            self._remove(self._first)
-        return jobs
-
-    cpdef object put_back(self, list jobs):
-        """Let jobs that were collected wait again, before all others."""
-        cdef Job job
-        for job in reversed(jobs):
-            if job.gone:
-                continue
-            job.result = job.error = None
-            job.following = self._first
-            self._first = job
-            if self._last is None:
-                self._last = job
-            self.waiting += 1
-            self._hasty += hasty(job)
-            job.served_in = -1
-
-    cpdef object served(self, list jobs, Job leader, double took_s):
-        """Jobs are done; what a commit of them took, if it was one that is synced, or a negative number."""
-        cdef Job job
-        self.served_at = _now()
-        self._number += 1
-        self._served, self._back = len(jobs), 0
-        if len(self._commit_of) > REMEMBERED:
-            self._commit_of.clear()
-        if took_s >= 0:
-            self.commit_s += NEWEST * (took_s - self.commit_s)
-        for job in jobs:
-            self._commit_of[job.thread] = self._number
-            job.done = True
-            if job is not leader:
-                job.gate.release()
-
-    cpdef object pass_on(self, Job leader):
-        """Lead no more: the first that waits does, if there is one, at once or when it has waited for others."""
-        cdef Job first
-        cdef double now = _now()
-        if not leader.done:
-            self._remove(leader)
-        first = self._first
-        self._led = False
-        if first is not None and (first.until <= now or self._patience_ends(first, now) <= now):
-            self._begin(first, now)
-            first.gate.release()
-
-    cdef object _append(self, Job job):
-        if self._last is None:
-            self._first = job
-        else:
-            self._last.following = job
-        self._last = job
-        self.waiting += 1
-        self._hasty += hasty(job)
-        job.served_in = self._commit_of.get(job.thread, -1)
-        self._back += job.served_in == self._number
-
-    cdef object _remove(self, Job job):
-        """Take a job out of the queue, if it is there."""
-        cdef Job before = None
-        cdef Job each = self._first
-        while each is not None and each is not job:
-            before, each = each, each.following
-        if each is None:
-            return
-        if before is None:
-            self._first = job.following
-        else:
-            before.following = job.following
-        if self._last is job:
-            self._last = before
-        job.following = None
-        self.waiting -= 1
-        self._hasty -= hasty(job)
-        self._back -= job.served_in == self._number
-
-
-cdef class FairWriteLock:
-    """Two locks of files that processes pass one after the other.
-
-    Who passes again and again waits at the first like everybody else, so nobody starves at the second. The length of the
-    second is the sign that the store has failed: setting it needs no space.
-
-    Parameters
-    ----------
-    flock : callable
-        As `fcntl.flock`.
-    lock, unlock : int
-        What it takes.
-    first, second : FileLock
-    """
-    cdef object _flock, _lock, _unlock, _first, _second
-    cdef public double looked_at  # when it was looked at closely
-
-    def __init__(self, flock, lock, unlock, first, second):
-        self._flock, self._lock, self._unlock = flock, lock, unlock
-        self._first, self._second = first, second
-        self.looked_at = _now()
-
-    @property
-    def failed(self):
-        """Whether some process saw a commit or a sync fail; to be asked in the turn."""
-        cdef double now = _now()
-        cdef bint due = now - self.looked_at > LOOK_S
-        if not due and rw_length(self._second.fd) == 0:
-            return False
-        if due:
-            self.looked_at = now
-        return self.troubled(due)
-
-    def troubled(self, bint due):
-        """Look closely at whether it has failed, and see to the files where that is due."""
-        return rw_length(self._second.fd) > 0
-
-    def enter(self):
-        """Wait for the turn."""
-        following = self._first.fd
-        self._flock(following, self._lock)
-        try:
-            self._flock(self._second.fd, self._lock)
-        except BaseException:  # where `flock` is bytecode it may be locked
-            self.leave()
-            raise
-        finally:
-            self._flock(following, self._unlock)
-
-    def leave(self):
-        """End the turn."""
-        self._flock(self._second.fd, self._unlock)
 
 
 cdef class GroupCommit:
@@ -433,7 +139,7 @@ cdef class GroupCommit:
         """Commit jobs in one transaction; how long that took, if it was synced."""
         cdef double began
         self._begin(sync)
-        began = _now()
+        began = clock()
         try:
             if len(jobs) == 1:
                 self._perform_alone(jobs[0])
@@ -443,7 +149,7 @@ cdef class GroupCommit:
         except BaseException:
             self._cancel()
             raise
-        return _now() - began if sync else -1
+        return clock() - began if sync else -1
 
     cdef object _perform_together(self, list jobs, Job leader):
         """Without savepoints, as long as nothing is wrong."""
@@ -530,7 +236,7 @@ cdef class GroupCommit:
                 self._committed = True
             else:
                 self._commit_watched()
-            self.committed_at = _now()
+            self.committed_at = clock()
             self.faults("committed")
         except self._database.Error as error:
             if isinstance(error, (self._database.FullError, self._database.ConstraintError, self._database.BusyError)):

@@ -4,9 +4,11 @@ from ringward._core.arcs import ARC, ArcIndex, MoveIndex, table_index
 from ringward._core.build import filter_points, merge_points, node_points, sort_points
 from ringward._core.changed_points import changed, start_of
 from ringward._core.columns import refuse_queries
+from ringward._core.commit_queue import CommitQueue, Job
 from ringward._core.cpu import cpu
+from ringward._core.fair_write_lock import FairWriteLock
 from ringward._core.file_watch import FileWatch, disown, own, system_calls
-from ringward._core.group_commit import NESTED, CommitQueue, FairWriteLock, GroupCommit, Job
+from ringward._core.group_commit import NESTED, GroupCommit
 from ringward._core.hashing import Hasher
 from ringward._core.heirs import Heirs, summed_by
 from ringward._core.joined import checksum, sealed
