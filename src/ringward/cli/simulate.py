@@ -11,10 +11,12 @@ import click
 import numpy as np
 
 import ringward as rw
+from ringward import plots
 from ringward.cli.helping import examples
 from ringward.cli.inputs import Layout
 from ringward.cli.nodes import read_nodes
 from ringward.cli.output import echo, echo_json, echo_table, percent
+from ringward.cli.page import checked_page_path, checked_plot_path, write_page, write_plot
 from ringward.cli.plan_keys import key_batches
 from ringward.cli.sources import byte_source, decoded_lines
 from ringward.simulation import Trace, Workload, parse_trace
@@ -154,6 +156,15 @@ def running(total: int) -> Iterator[Callable[[str, str, int], None] | None]:
     help=f"{', '.join(DETECTORS)}, with options: deadline:after_s=3; may be repeated. Always there: {', '.join(BASELINES)}.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--plot", metavar="FILE", callback=checked_plot_path, help="Draw the figures to a .png, .svg or .pdf file."
+)
+@click.option(
+    "--html",
+    metavar="FILE",
+    callback=checked_page_path,
+    help="Write one page with figures and table, which needs no network.",
+)
 def simulate(
     *,
     failures: str,
@@ -167,6 +178,8 @@ def simulate(
     seeds: int,
     seed: int,
     as_json: bool,
+    plot: str | None,
+    html: str | None,
 ) -> None:
     """Replay real failures with each strategy and each detector, and count what users and keys would have seen.
 
@@ -187,6 +200,10 @@ def simulate(
             seed=seed,
             progress=progress,
         )
+    if plot is not None:
+        write_plot(plot, plots.outcomes(result))
+    if html is not None:
+        _write_page(html, failures, trace, result)
     if as_json:
         echo_json(result)
     else:
@@ -205,23 +222,44 @@ _COLUMNS = {  # heading → figure
 }
 
 
-def _echo(result: dict[str, Any]) -> None:
-    trace, runs = result["trace"], result["runs"]
-    seeds = len({run["seed"] for run in runs})
-    echo(
+def _told_lines(result: dict[str, Any]) -> list[str]:
+    trace = result["trace"]
+    seeds = len({run["seed"] for run in result["runs"]})
+    found = (
         f"{trace['nodes']:,} nodes, {trace['outages']:,} outages in {trace['span_s'] / 86400:,.1f} days; of these "
         f"{trace['overlapping']:,} overlapping, {trace['zero_length']:,} of no length, {trace['unfinished']:,} unfinished"
     )
-    echo(
-        f"means of {seeds} seeds; load is relative to the share due to a node's weight; keys moved: 1 = every key once"
-    )
-    echo()
-    rows = [
+    return [
+        found,
+        f"means of {seeds} seeds; load is relative to the share due to a node's weight; keys moved: 1 = every key once",
+    ]
+
+
+def _rows(result: dict[str, Any]) -> list[list[str]]:
+    return [
         [name, detector, *(_told(figures[figure]["mean"]) for figure in _COLUMNS.values())]
         for name, summary in result["summary"].items()
         for detector, figures in summary["detectors"].items()
     ]
-    echo_table(["strategy", "detector", *_COLUMNS], rows, left=("strategy", "detector"))
+
+
+def _write_page(path: str, failures: str, trace: Trace, result: dict[str, Any]) -> None:
+    figures = [
+        ("What each strategy and detector did to the keys", plots.outcomes(result)),
+        ("Who was down when", plots.timeline(trace)),
+    ]
+    title = f"Failover on {failures}"
+    columns = ["strategy", "detector", *_COLUMNS]
+    rows = [dict(zip(columns, row, strict=True)) for row in _rows(result)]
+    write_page(path, title, _told_lines(result), rows, left=columns[:2], figures=figures)
+
+
+def _echo(result: dict[str, Any]) -> None:
+    for line in _told_lines(result):
+        echo(line)
+    echo()
+    echo_table(["strategy", "detector", *_COLUMNS], _rows(result), left=("strategy", "detector"))
+    runs = result["runs"]
     found = sum(run["found"] for run in runs) / sum(run["requests"] for run in runs)
     echo()
     echo(f"{percent(found)} of all requests found a live owner")
