@@ -13,7 +13,7 @@ import ringward as rw
 from ringward.events import MemoryStore, Processor, Retention, Settings, SqliteStore, Stream, aio
 from ringward.events.stores.sqlite import schema
 from ringward.events.stores.sqlite.log import SqliteLog
-from ringward.events.stores.stamps import PLAUSIBLE_MS, LogTime, WallClock
+from ringward.events.stores.stamps import PLAUSIBLE_MS, Knot, LogTime, WallClock
 
 DAY = 86_400
 FOREVER = Retention(age_s=None)
@@ -297,7 +297,7 @@ def test_processes_whose_clocks_differ_do_not_drive_stamps_ahead_without_end(tmp
 
 
 def test_log_time_is_rising_and_its_inverse_agrees():
-    log_time = LogTime(((1000, 5000), (2000, 9000)))
+    log_time = LogTime((Knot(1000, 5000), Knot(2000, 9000)))
     stamps = [log_time.stamp_at(time_ms) for time_ms in range(0, 4000, 7)]
     assert stamps == sorted(stamps)
     times = [log_time.time_of(stamp) for stamp in range(0, 12000, 7)]

@@ -16,6 +16,8 @@ from ringward.events.model.transaction import Transaction
 __all__ = [
     "ADDED",
     "AT",
+    "ENTRY_ID",
+    "ENTRY_PARTITION",
     "HEADERS",
     "ID",
     "KEY",
@@ -34,6 +36,7 @@ __all__ = [
     "Receipt",
     "Receipts",
     "Row",
+    "body_of_entry",
     "entry_payload_of",
     "headers_from",
     "key_from_bytes",
@@ -64,7 +67,14 @@ seq_of, payload_of = itemgetter(SEQ), itemgetter(PAYLOAD)
 # What is appended: a row without its seq and time.
 Entry: TypeAlias = tuple[int, int, bytes, EventId | None, bytes, str | None]
 
+ENTRY_PARTITION: Final = 0
+ENTRY_ID: Final = 3
 entry_payload_of = itemgetter(PAYLOAD - 1)
+
+
+def body_of_entry(entry: Entry) -> tuple[int, bytes, EventId | None, bytes, str | None]:
+    """Of what is appended: all that tells it from other events, wherever it goes."""
+    return entry[1:]
 
 
 # What is to be done about a transaction that is asked for too late, or by somebody else.

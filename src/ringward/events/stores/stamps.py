@@ -83,6 +83,13 @@ class WallClock:
         return self._jump()
 
 
+class Knot(NamedTuple):
+    """From a time on, stamps go on from a stamp; both in milliseconds since 1970."""
+
+    time_ms: int
+    stamp: int
+
+
 class LogTime(NamedTuple):
     """What stored stamps mean: from which time on stamps have run ahead of it, or had been behind.
 
@@ -92,50 +99,54 @@ class LogTime(NamedTuple):
 
     Attributes
     ----------
-    knots : tuple of (int, int)
-        A time and the stamp of then, in milliseconds since 1970; both rise.
+    knots : tuple of Knot
+        Both of their fields rise.
     """
 
-    knots: tuple[tuple[int, int], ...] = ()
+    knots: tuple[Knot, ...] = ()
 
     def stamp_at(self, time_ms: int) -> int:
         """The highest stamp of events that were accepted up to a time."""
         knots = self.knots
         if not knots:
             return time_ms
-        at = bisect_right(knots, time_ms, key=lambda knot: knot[0])
-        stamp = time_ms if not at else knots[at - 1][1] + time_ms - knots[at - 1][0]
-        return stamp if at == len(knots) else min(stamp, knots[at][1] - 1)
+        at = bisect_right(knots, time_ms, key=lambda knot: knot.time_ms)
+        stamp = time_ms if not at else knots[at - 1].stamp + time_ms - knots[at - 1].time_ms
+        return stamp if at == len(knots) else min(stamp, knots[at].stamp - 1)
 
     def time_of(self, stamp: int) -> int:
         """When an event of a stamp was accepted, or the latest time at which it can have been."""
         knots = self.knots
         if not knots:
             return stamp
-        at = bisect_right(knots, stamp, key=lambda knot: knot[1])
-        time_ms = stamp if not at else knots[at - 1][0] + stamp - knots[at - 1][1]
-        return time_ms if at == len(knots) else min(time_ms, knots[at][0])
+        at = bisect_right(knots, stamp, key=lambda knot: knot.stamp)
+        time_ms = stamp if not at else knots[at - 1].time_ms + stamp - knots[at - 1].stamp
+        return time_ms if at == len(knots) else min(time_ms, knots[at].time_ms)
 
     def repaired(self, first: int, last: int, now_ms: int) -> LogTime:
         """Itself, or what is right now that a clock says `now_ms` and the log has stamps from `first` to `last`."""
         knots = self.knots
         if last < PLAUSIBLE_MS <= now_ms and self.time_of(last) < PLAUSIBLE_MS:
             # Of a clock that was not set yet: how old they are is not known, so they begin to age now.
-            return LogTime(((now_ms, first), (now_ms + 1, max(now_ms, last + 1))))
+            return LogTime((Knot(now_ms, first), Knot(now_ms + 1, max(now_ms, last + 1))))
         # What seemed to be in the future has come, or it was this clock that was behind.
-        while knots and knots[-1][1] > knots[-1][0] + 1 and last <= LogTime(knots[:-1]).stamp_at(now_ms) + SKEW_MS:
+        while (
+            knots and knots[-1].stamp > knots[-1].time_ms + 1 and last <= LogTime(knots[:-1]).stamp_at(now_ms) + SKEW_MS
+        ):
             knots = knots[:-1]
         seen = LogTime(knots)
-        if last > seen.stamp_at(now_ms) + SKEW_MS and (not knots or (now_ms > knots[-1][0] and last > knots[-1][1])):
-            while len(knots) > 1 and knots[1][1] <= first:  # they mean nothing that is still there
+        if last > seen.stamp_at(now_ms) + SKEW_MS and (
+            not knots or (now_ms > knots[-1].time_ms and last > knots[-1].stamp)
+        ):
+            while len(knots) > 1 and knots[1].stamp <= first:  # they mean nothing that is still there
                 knots = knots[1:]
             # Clocks that contradict each other would add without end.
-            return LogTime((*knots, (now_ms, last))) if len(knots) < KNOTS_MOST else seen
+            return LogTime((*knots, Knot(now_ms, last))) if len(knots) < KNOTS_MOST else seen
         return seen
 
     def ahead(self) -> list[str]:
         """By how much stamps run ahead of the time, in words, if they do."""
-        days = (self.knots[-1][1] - self.knots[-1][0]) / 86_400_000 if self.knots else 0
+        days = (self.knots[-1].stamp - self.knots[-1].time_ms) / 86_400_000 if self.knots else 0
         return (
             [f"time stamps are {days:,.1f} days ahead, from a clock that was wrong: this is corrected"]
             if days > 1

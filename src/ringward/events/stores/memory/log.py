@@ -13,7 +13,22 @@ from ringward.errors import (
     ConflictError,
     DeduplicationExpiredError,
 )
-from ringward.events.model.event import ADDED, Entry, EventId, Receipt, Receipts, Row, size_of
+from ringward.events.model.event import (
+    ADDED,
+    AT,
+    ENTRY_ID,
+    ENTRY_PARTITION,
+    PARTITION,
+    PAYLOAD,
+    SEQ,
+    Entry,
+    EventId,
+    Receipt,
+    Receipts,
+    Row,
+    body_of_entry,
+    size_of,
+)
 from ringward.events.model.settings import Retention, Settings, settled
 from ringward.events.model.store import (
     Totals,
@@ -65,7 +80,7 @@ class MemoryLog(Part):
         """As `Store.append`."""
         self._open()
         self._faults("append")
-        ids = [entry[3] for entry in entries if entry[3] is not None]
+        ids = [id for entry in entries if (id := entry[ENTRY_ID]) is not None]
         if ids and not self._all_new(producer, ids):
             return self._append_slowly(producer, entries)
         return self._append_new(producer, entries)
@@ -96,14 +111,15 @@ class MemoryLog(Part):
         places: list[Receipt | None] = []
         seq = self._first + len(self._log)
         for entry in entries:
-            partition, id = entry[0], entry[3]
+            partition, id = entry[ENTRY_PARTITION], entry[ENTRY_ID]
             if id is not None:
-                body = _digest(*entry[1:])
+                body = _digest(*body_of_entry(entry))
                 known = within.get(id) or self._ids[producer].get(id)
                 if known is not None:
-                    if known[1] != body:
-                        raise ConflictError(id, known[0])
-                    places.append(Receipt(known[0], partition, duplicate=True))
+                    before, same, *_ = known
+                    if same != body:
+                        raise ConflictError(id, before)
+                    places.append(Receipt(before, partition, duplicate=True))
                     continue
                 if type(id) is int:
                     if id <= highest:
@@ -124,7 +140,7 @@ class MemoryLog(Part):
     def heads(self, after: int, limit: int) -> list[tuple[int, int]]:
         """As `Store.heads`."""
         begin = max(0, after + 1 - self._first)
-        return [(row[0], row[1]) for row in self._log[begin : begin + limit]]
+        return [(row[SEQ], row[PARTITION]) for row in self._log[begin : begin + limit]]
 
     @locked
     def read(self, wanted: Sequence[tuple[int, int, int]], rows: int, size: int | None = None) -> list[list[Row]]:
@@ -136,7 +152,7 @@ class MemoryLog(Part):
             part = log.rows[begin : begin + limit]
             if size is not None:
                 if size_of(part) > size:
-                    del part[bisect_left(list(accumulate(len(row[5]) for row in part)), size) + 1 :]
+                    del part[bisect_left(list(accumulate(len(row[PAYLOAD]) for row in part)), size) + 1 :]
                 size -= size_of(part)
             found.append(part)
             rows -= len(part)
@@ -157,7 +173,7 @@ class MemoryLog(Part):
 
     def _last_at(self, stamp: int) -> int:
         """The highest seq of the events up to a stamp."""
-        return self._first - 1 + bisect_right(self._log, stamp, key=lambda row: row[7])
+        return self._first - 1 + bisect_right(self._log, stamp, key=lambda row: row[AT])
 
     @locked
     def volume_between(self, after: int, through: int) -> int:
@@ -165,7 +181,7 @@ class MemoryLog(Part):
         if after < self._first and through >= self._first + len(self._log) - 1:
             return self._volume[0]
         begin = max(0, after + 1 - self._first)
-        return sum(len(row[5]) for row in self._log[begin : max(0, through + 1 - self._first)])
+        return sum(len(row[PAYLOAD]) for row in self._log[begin : max(0, through + 1 - self._first)])
 
     @property
     def tail(self) -> int:
@@ -219,7 +235,7 @@ class MemoryLog(Part):
         gone = self._log[:count]
         del self._log[:count]
         self._first += count
-        self._volume[0] -= sum(len(row[5]) for row in gone)
+        self._volume[0] -= sum(len(row[PAYLOAD]) for row in gone)
         for log in [self._partition_logs[partition] for partition in {row[1] for row in gone}]:
             at = log.after(self._first - 1)
             del log.seqs[:at], log.rows[:at]

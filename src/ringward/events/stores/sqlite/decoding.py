@@ -19,7 +19,7 @@ from ringward.events.model.partition_state import PartitionState
 from ringward.events.model.settings import Settings, retention_from
 from ringward.events.model.store import Totals
 from ringward.events.stores.encoding import LETTER_STATES, NUMBER_MOST, json_from, members_from, pairs_from, rising
-from ringward.events.stores.stamps import KNOTS_MOST, LogTime
+from ringward.events.stores.stamps import KNOTS_MOST, Knot, LogTime
 from ringward.snapshot import is_intact
 from ringward.texts import shown
 
@@ -220,8 +220,8 @@ def knots_of(rows: Sequence[Any]) -> LogTime:
         if name == "clock":
             found = json_of(text, "settings", "name 'clock'", "value")
             try:
-                knots = tuple((time_ms, stamp) for time_ms, stamp in found)
-                rising = all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(knots))
+                knots = tuple(Knot(time_ms, stamp) for time_ms, stamp in found)
+                rising = all(a.time_ms < b.time_ms and a.stamp < b.stamp for a, b in pairwise(knots))
             except (TypeError, ValueError):
                 rising, knots = False, ()
             right = all(type(n) is int and 0 <= n <= AT_MOST for knot in knots for n in knot)

@@ -83,7 +83,8 @@ class SqliteGroups:
             rows: list[Any] = self._read("SELECT number FROM ringward_groups WHERE name = ? AND NOT deleted", (group,))
             if not rows:
                 raise UnknownGroupError(group)
-            number = self._numbers[group] = int(rows[0][0])
+            ((found,),) = rows
+            number = self._numbers[group] = int(found)
         return number
 
     def open_group(self, group: str, start: int) -> GroupState:
@@ -95,11 +96,12 @@ class SqliteGroups:
         row = execute(
             "SELECT number, start, generation, deleted FROM ringward_groups WHERE name = ?", (group,)
         ).fetchone()
-        if row is not None and not row[3]:
-            return _state_of(group, row[1], row[2])
         if row is not None:
-            execute("UPDATE ringward_groups SET deleted = 0, start = ? WHERE number = ?", (start, row[0]))
-            return self._restarted(row[0], group, start)
+            number, began, generation, deleted = row
+            if not deleted:
+                return _state_of(group, began, generation)
+            execute("UPDATE ringward_groups SET deleted = 0, start = ? WHERE number = ?", (start, number))
+            return self._restarted(number, group, start)
         number = execute(
             "INSERT INTO ringward_groups (name, start, generation) VALUES (?, ?, 0) RETURNING number", (group, start)
         ).get
@@ -159,10 +161,10 @@ class SqliteGroups:
             sql,
             (self.number(group),),
             lambda rows: {
-                number_of(row[0], "documents", f"group {group!r}", "partition", partitions - 1): state_of(
-                    row[1:], repr(group), row[0]
+                number_of(partition, "documents", f"group {group!r}", "partition", partitions - 1): state_of(
+                    row, repr(group), partition
                 )
-                for row in rows
+                for partition, *row in rows
             },
         )
 
@@ -268,7 +270,7 @@ class SqliteGroups:
     def _change_dead_letters(self, number: int, sql: str, seqs: Sequence[int]) -> int:
         execute = self._writer.connection.execute
         changed = [execute(sql + " RETURNING partition", (number, seq)).fetchall() for seq in set(seqs)]
-        partitions: list[Any] = sorted({row[0] for rows in changed for row in rows})
+        partitions: list[Any] = sorted({partition for rows in changed for (partition,) in rows})
         for partition in partitions:
             execute(_FENCE + " AND partition = ?", (number, partition))
         if partitions:
@@ -361,7 +363,7 @@ class SqliteGroups:
 
     def resolved(self) -> int:
         """In a transaction, the highest seq that all groups are past."""
-        numbers = [row[0] for row in self._look("SELECT number FROM ringward_groups WHERE NOT deleted")]
+        numbers = [number for (number,) in self._look("SELECT number FROM ringward_groups WHERE NOT deleted")]
         return min((_lowest_of(self._look(_LOWEST, (number,))) for number in numbers), default=2**62) - 1
 
 

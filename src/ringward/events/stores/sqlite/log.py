@@ -24,7 +24,19 @@ from ringward.errors import (
     StoreFormatError,
 )
 from ringward.events.logs import log
-from ringward.events.model.event import Entry, EventId, Receipt, Receipts, Row, key_from_bytes, size_of
+from ringward.events.model.event import (
+    AT,
+    ENTRY_ID,
+    ENTRY_PARTITION,
+    Entry,
+    EventId,
+    Receipt,
+    Receipts,
+    Row,
+    body_of_entry,
+    key_from_bytes,
+    size_of,
+)
 from ringward.events.model.settings import Retention, Settings, retention_fields, settled
 from ringward.events.model.store import Totals
 from ringward.events.model.stream import Stream, body_of, identity_of
@@ -101,12 +113,12 @@ class SqliteLog:
             joins=True,
         )
         if receipts and not joins:
-            self._highest = max(self._highest, receipts[-1][0])
+            self._highest = max(self._highest, receipts[-1].seq)
         return receipts
 
     def _append(self, producer: str, entries: Sequence[Entry], *, all_new: bool) -> list[Receipt]:
         number, highest = self._writer.remembered.get(producer) or self._producer(producer)
-        numbers = [entry[3] for entry in entries if type(entry[3]) is int]
+        numbers = [entry[ENTRY_ID] for entry in entries if type(entry[ENTRY_ID]) is int]
         if numbers:
             all_new &= numbers[0] > highest and all(a < b for a, b in pairwise(numbers))
         receipts = self._append_new(number, entries) if all_new else self._append_slowly(number, highest, entries)
@@ -168,13 +180,13 @@ class SqliteLog:
         within: dict[EventId, tuple[int, bytes]] = {}
         next_seq = self._tail()[0] + 1
         for entry in entries:
-            id, body = entry[3], identity_of(*entry[1:])
+            id, body = entry[ENTRY_ID], identity_of(*body_of_entry(entry))
             known = None if id is None else within.get(id) or self._known(producer, id)
             if known is not None and id is not None:
                 seq, same = known
                 if same not in (body, xxh3_64_digest(body)):
                     raise ConflictError(id, seq)
-                places.append(Receipt(seq, entry[0], duplicate=True))
+                places.append(Receipt(seq, entry[ENTRY_PARTITION], duplicate=True))
                 continue
             if type(id) is int:
                 if id <= highest:
@@ -192,12 +204,12 @@ class SqliteLog:
         rows = self._look(f"SELECT {_ROW} FROM ringward_log WHERE producer = ? AND id = ?", (producer, id))
         if not rows:
             return None
-        ((seq, partition, *event, _),) = rows
+        ((seq, partition, kind, key, known, payload, headers, _),) = rows
         if partition is not None:
             rows_of(rows, 0)
-        elif type(event[3]) is not bytes:
-            refuse("log", f"seq {seq}", "payload", "the digest of a pruned event", event[3])
-        return seq, (event[3] if partition is None else identity_of(*event))
+        elif type(payload) is not bytes:
+            refuse("log", f"seq {seq}", "payload", "the digest of a pruned event", payload)
+        return seq, (payload if partition is None else identity_of(kind, key, known, payload, headers))
 
     def totals(self) -> Totals:
         """As `Store.totals`."""
@@ -227,7 +239,7 @@ class SqliteLog:
         """Rows with the times at which they were accepted, where stamps run ahead of that."""
         if not self._log_time.knots:
             return rows
-        return [(*row[:7], self._log_time.time_of(row[7])) for row in rows]
+        return [(*row[:AT], self._log_time.time_of(row[AT])) for row in rows]
 
     def seq_at(self, at_ms: int) -> int:
         """As `Store.seq_at`."""
@@ -366,12 +378,14 @@ class SqliteLog:
             execute(
                 "REPLACE INTO ringward_anchor SELECT 0, seq, at, volume, chain FROM ringward_log WHERE seq = ?", (last,)
             )
-            both = (anchor, last, forget)
-            execute("DELETE FROM ringward_log WHERE seq > ? AND seq <= ? AND (id IS NULL OR at <= ?)", both)
+            execute(
+                "DELETE FROM ringward_log WHERE seq > ? AND seq <= ? AND (id IS NULL OR at <= ?)",
+                (anchor, last, forget),
+            )
             execute(
                 "UPDATE ringward_log SET payload = ringward_digest(kind, key, id, payload, headers),"
                 " partition = NULL, key = NULL, headers = NULL WHERE seq > ? AND seq <= ?",
-                both[:2],
+                (anchor, last),
             )
         execute(
             "DELETE FROM ringward_log WHERE seq IN"

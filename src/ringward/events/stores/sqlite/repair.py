@@ -66,12 +66,12 @@ class Repair:
     # --- the log
 
     def _repair_settings(self) -> None:
-        for row in self._rows("SELECT name, value FROM ringward_settings"):
+        for name, value in self._rows("SELECT name, value FROM ringward_settings"):
             try:
-                settings_of([row])
-                knots_of([row])
+                settings_of([(name, value)])
+                knots_of([(name, value)])
             except StoreFormatError as error:
-                self._execute("DELETE FROM ringward_settings WHERE name = ?", (row[0],))
+                self._execute("DELETE FROM ringward_settings WHERE name = ?", (name,))
                 self._lost.append(f"the settings are lost: {error}")
 
     def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
@@ -81,7 +81,8 @@ class Repair:
         # Rows are numbered densely, so the file would have to be larger for higher ones.
         room = self._execute("PRAGMA page_count").get * self._execute("PRAGMA page_size").get // _ROW_LEAST
         try:
-            seq = tail_of((self._rows("SELECT seq, at, volume, chain FROM ringward_anchor") or [None])[0])[0]
+            anchor, *_ = self._rows("SELECT seq, at, volume, chain FROM ringward_anchor") or [None]
+            seq, *_ = tail_of(anchor)
         except StoreFormatError:
             self._anchored = False
             sql = "SELECT coalesce(min(seq), 1) FROM ringward_log WHERE partition IS NOT NULL AND seq > 0"
@@ -110,7 +111,8 @@ class Repair:
     def _repair_log(self) -> None:
         anchor: Any = self._execute("SELECT seq, at, volume, chain FROM ringward_anchor").fetchone()
         walk = _Walk(self._stream, *anchor, known=self._anchored)
-        for row in self._execute(_EVENTS, (anchor[0],)):
+        seq, *_ = anchor
+        for row in self._execute(_EVENTS, (seq,)):
             walk.step(*row)
         walk.fill(self._tail() + 1)
         self._connection.executemany("UPDATE ringward_log SET chain = ? WHERE seq = ?", walk.links)
@@ -164,8 +166,8 @@ class Repair:
             "SELECT seq, partition, key, state, error, attempts, kind, id, payload, headers, digest"
             " FROM ringward_letters WHERE grp = ?"
         )
-        for *dead_letter, kind, id, payload, headers, right in self._rows(sql, (number,)):
-            seq, key = dead_letter[0], dead_letter[2]
+        for seq, partition, key, *more, kind, id, payload, headers, right in self._rows(sql, (number,)):
+            dead_letter = (seq, partition, key, *more)
 
             def check(dead_letter: Any = dead_letter, key: Any = key, event: Any = (kind, id, payload, headers)) -> Any:
                 kind, id, payload, headers = event
@@ -275,7 +277,7 @@ class _Walk:
 
     def _reinstate(self, event: Any, at: int, link: int) -> int | None:
         """If this row's link goes on from what the one before should have, only that was wrong of it."""
-        doubt, before = self._doubt, self._now[1]
+        doubt, (_, before) = self._doubt, self._now
         computed = chained(event, doubt, before, at)
         if computed == link:
             del self.lost[self._seq]

@@ -103,7 +103,8 @@ class Verification:
         (anchor,) = self._look("SELECT seq, at, volume, chain FROM ringward_anchor") or [None]
         seq, before, volume, chain = tail_of(anchor)
         while rows := self._rows_past(seq):
-            for number, partition, *event, at, link, sum_of in rows:
+            for number, partition, kind, key, id, payload, headers, at, link, sum_of in rows:
+                event = (kind, key, id, payload, headers)
                 if number <= seq:  # SQLite gives them in the order of their places
                     self._say(f"seq {number}: the row stands behind seq {seq}; what follows is not checked")
                     return
@@ -111,14 +112,14 @@ class Verification:
                     self._say(f"seq {seq + 1} to {number - 1}: missing")
                 if isinstance(partition, Exception):
                     self._say(f"seq {number}: cannot be read: {partition}")
-                elif partition is None and event[1] is None:
+                elif partition is None and key is None:
                     self._say(f"seq {number}: the event was lost when the file was copied")
                 elif chained(event, chain, before, at) != link:
                     self._say(f"seq {number}: the row is not the one that was appended here")
-                elif not belongs(self._stream, partition, *event[:2]):
+                elif not belongs(self._stream, partition, kind, key):
                     self._say(f"seq {number}: partition {partition} is not that of the key")
-                elif type(sum_of) is not int or sum_of < volume + len(event[3]):
-                    self._say(f"seq {number}: volume must be at least {volume + len(event[3])} (was {sum_of!r:.40})")
+                elif type(sum_of) is not int or sum_of < volume + len(payload):
+                    self._say(f"seq {number}: volume must be at least {volume + len(payload)} (was {sum_of!r:.40})")
                 seq, before, chain, volume = number, at, link, sum_of if type(sum_of) is int else volume
         self._tail = seq
 
@@ -138,10 +139,10 @@ class Verification:
         return rows
 
     def _dead_letters(self) -> None:
-        for group, *dead_letter, kind, id, payload, headers, stored in self._look(
+        for group, seq, partition, key, *more, kind, id, payload, headers, stored in self._look(
             _DEAD_LETTERS + " FROM ringward_letters l JOIN ringward_groups ON grp = number ORDER BY grp, seq"
         ):
-            seq, partition, key = dead_letter[:3]
+            dead_letter = (seq, partition, key, *more)
             if self._try(lambda dead_letter=dead_letter, group=group: dead_letter_of(dead_letter, repr(group))):  # type: ignore[misc]
                 try:
                     same = digest(kind, key, id, payload, headers) == stored
@@ -168,9 +169,10 @@ class Verification:
                             f"group {name!r}, partition {partition}: cursor {state.cursor} is above the tail,"
                             f" {self._tail}"
                         )
-            for partition in sorted({*range(partitions)} - {row[0] for row in rows}):
+            stored = [partition for partition, *_ in rows]
+            for partition in sorted({*range(partitions)}.difference(stored)):
                 self._say(f"group {name!r}, partition {partition}: its state is missing")
-            for partition in sorted(repr(row[0]) for row in rows if row[0] not in range(partitions)):
+            for partition in sorted(repr(each) for each in stored if each not in range(partitions)):
                 self._say(f"group {name!r}, partition {partition}: there is no such partition")
 
     def _memberships(self) -> None:
