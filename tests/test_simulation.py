@@ -374,6 +374,28 @@ def test_workloads_are_of_distinct_keys_in_order():
         Workload.of(np.empty(0, np.uint64))
 
 
+class Unlisted(Replay):
+    """Is asked about every member."""
+
+    suspects = None
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEN)
+def test_an_adaptive_router_decides_the_same_whether_it_asks_about_suspects_or_about_all(seen):
+    """With a thousand members the first costs a fraction."""
+    logs = []
+    for detector in (Replay(), Unlisted()):
+        router = strategy("adaptive:ring,hold_down_s=40").adaptive([rw.Node(name) for name in NAMES], detector)
+        for time, node, down in sorted(seen, key=lambda each: each[0]):
+            detector.saw(NAMES[node], suspicion(1.0, "t", "silent") if down else fine(0.0))
+            router.tick(float(time))
+        for time in range(1000, 4000, 100):
+            router.tick(float(time))
+        logs.append([(each.time_s, each.kind, each.nodes, each.reason, each.moved) for each in router.log()])
+    assert logs[0] == logs[1]
+
+
 def test_what_stands_in_for_detectors_is_one():
     assert isinstance(Replay(), Detector)
     assert isinstance(Checks(), Detector)
