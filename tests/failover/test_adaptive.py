@@ -197,6 +197,35 @@ def test_a_zone_goes_down_as_one_change() -> None:
     assert kinds(run(adaptive, 200, since_s=101)) == [("up", ("n04", "n05", "n06"))]
 
 
+@every_kind
+def test_a_zone_moves_the_least_and_is_as_even_as_the_placement_can_be(kind) -> None:
+    """What leaves is what the zone owned, and what is left is what one mark of the whole zone leaves."""
+    adaptive, told = made(kind)
+    plain = KINDS[kind]()
+    owned = sum(node.share for node in plain.report().nodes if node.zone == "b")
+    told.say("n04", "n05", "n06", "n07")
+    (decision,) = adaptive.tick(0.0)
+    assert decision.kind == "zone"
+    assert decision.moved == pytest.approx(owned, abs=1e-12)
+    plain.mark_down("n04", "n05", "n06", "n07")
+    assert adaptive.report() == plain.report()
+
+
+def test_a_detector_that_cannot_list_its_suspects_is_asked_about_each() -> None:
+    """Its error is told once."""
+
+    class Listing(Told):
+        def suspects(self, now_s):
+            raise OSError("no list")
+
+    told = Listing()
+    adaptive = Adaptive(KINDS["ring"](), detector=told)
+    told.say("n03")
+    decisions = run(adaptive, 20)
+    assert [each.kind for each in decisions] == ["error", "down"]
+    assert "OSError: no list" in decisions[0].reason
+
+
 def test_too_many_at_once_are_not_believed_until_it_lasts() -> None:
     """Detector or network is likelier wrong."""
     names = [node.name for node in NODES[:7]]

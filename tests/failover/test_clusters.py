@@ -290,6 +290,22 @@ def test_the_explanation_tells_the_whole_way() -> None:
     assert "it returns in 120 s if it stays sound" in clusters.explain(key).steps[0].reason
 
 
+def test_homes_by_a_rule_are_one_router_each() -> None:
+    """All over the same routers inside, which tell all of them of a change."""
+    _, routers = three()
+    by_home = {name: Clusters(routers, home=rw.PrimaryBackup([name, *(routers.keys() - {name})])) for name in routers}
+    for name, clusters in by_home.items():
+        assert {clusters.home_of(key) for key in KEYS} == {name}
+        assert [clusters.route(key) for key in KEYS] == [routers[name].route(key) for key in KEYS]
+    routers["eu"].mark_down(*routers["eu"])
+    decisions = {name: kinds(clusters.tick(0.0)) for name, clusters in by_home.items()}
+    assert all(each == [("promote", ("eu", "us"))] for each in decisions.values())
+    for clusters in by_home.values():
+        agrees(clusters)
+    assert [by_home["eu"].route(key) for key in KEYS] == [routers["us"].route(key) for key in KEYS]
+    assert by_home["us"].epoch == by_home["us"].term("us") == 0 or by_home["us"].log()[0].moved == 0
+
+
 def test_clusters_of_adaptives() -> None:
     """Nodes are decided inside, clusters here; what is decided inside holds here at once."""
     told = Told()

@@ -232,7 +232,7 @@ class Adaptive(Over):
         cluster: Cluster = self._laid.cluster
         statuses: dict[str, Status] = {}
         troubles: dict[str, str] = {}
-        for name in self._asked_about(cluster, now_s):
+        for name in self._asked_about(cluster, now_s, troubles):
             try:
                 statuses[name] = self._detector.status(name, now_s)
             except Exception as error:  # noqa: BLE001 - it is somebody else's code, and the other nodes go on
@@ -312,12 +312,17 @@ class Adaptive(Over):
     def _note_error(self, now_s: float, text: str) -> None:
         self._journal.note(Decision(now_s, "error", (), bounded(text)))
 
-    def _asked_about(self, cluster: Cluster, now_s: float) -> Iterable[str]:
+    def _asked_about(self, cluster: Cluster, now_s: float, troubles: dict[str, str]) -> Iterable[str]:
         """All members; of a detector that lists its suspects, these and who gave trouble before."""
         suspects = getattr(self._detector, "suspects", None)
         if suspects is None:
             return cluster.members
-        return [name for name in dict.fromkeys([*self._judge.records, *suspects(now_s)]) if name in cluster.members]
+        try:
+            listed = [*self._judge.records, *suspects(now_s)]
+        except Exception as error:  # noqa: BLE001 - it is somebody else's code: each is asked about then
+            troubles["every node"] = f"the detector raised {type(error).__name__}: {error}"
+            return cluster.members
+        return [name for name in dict.fromkeys(listed) if name in cluster.members]
 
     # --- what is known
 
