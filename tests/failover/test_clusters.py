@@ -325,7 +325,7 @@ def test_clusters_of_adaptives() -> None:
     assert clusters._standing["eu"].given == 0.5
     agrees(clusters)
     again = pickle.loads(pickle.dumps(clusters))
-    assert type(again.routers["eu"]) is Adaptive
+    assert isinstance(again.routers["eu"], Adaptive)
     agrees(again)
 
 
