@@ -25,7 +25,7 @@ DETECTORS: dict[str, tuple[str, Callable[[], Detector]]] = {
     "local": ("`LocalHealth(PhiAccrual())`", lambda: LocalHealth(PhiAccrual())),
     "agreed": ("`Agreed(1, PhiAccrual(), Outlier())`", lambda: Agreed(1, PhiAccrual(), Outlier())),
 }
-HEARD_MOST = 10  # lookups: a heartbeat of the detectors of silence
+HEARD_MOST = 25  # lookups: a heartbeat of the detectors of silence
 
 
 def every(call: Callable[..., object], names: list[str], now_s: float) -> None:

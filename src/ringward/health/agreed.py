@@ -72,14 +72,14 @@ class Agreed:
 
     def status(self, node: str, now_s: float) -> Status:
         """What so many agree on."""
-        found = sorted((watcher.status(node, now_s) for watcher in self.watchers), key=_alarm, reverse=True)
-        suspecting = [status for status in found if status.suspected]
-        level = found[self._least - 1].level
-        if len(suspecting) < self._least:
-            told = f"{len(suspecting)} of {len(found)} suspect it: {suspecting[0].reason}" if suspecting else ""
-            return fine(level, told)
-        reason = f"{len(suspecting)} of {len(found)} suspect it: {suspecting[0].reason}"
-        return suspicion(level, reason, suspecting[0].trouble or "failing")
+        found = sorted([watcher.status(node, now_s) for watcher in self.watchers], key=_alarm, reverse=True)
+        worst, agreed = found[0], found[self._least - 1]
+        if not worst.suspected:
+            return agreed
+        reason = f"{sum(status.suspected for status in found)} of {len(found)} suspect it: {worst.reason}"
+        if not agreed.suspected:
+            return fine(agreed.level, reason)
+        return suspicion(agreed.level, reason, worst.trouble or "failing")
 
     def forget(self, node: str) -> None:
         """The node left."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ringward.checks import checked_float, checked_int
 from ringward.errors import ArgumentError, ArgumentTypeError
 from ringward.health.status import (
+    LATEST_S,
     Detector,
     Status,
     checked_above,
@@ -141,7 +142,10 @@ class LocalHealth:
 
     def status(self, node: str, now_s: float) -> Status:
         """What the detector inside says, less what the watcher doubts."""
-        node, now_s = checked_node(node), checked_now(now_s)
+        if not (type(now_s) is float and 0 <= now_s <= LATEST_S):
+            now_s = checked_now(now_s)
+        if type(node) is not str or node not in self._known:
+            node = checked_node(node)
         if self._awake is not None and self._awake[0] - now_s > _LATE * self._every_s:  # the clock was set back
             self._awake = (now_s, self._awake[1] + now_s - self._awake[0])
         began_s, why = self._round or (now_s, None)
@@ -152,7 +156,7 @@ class LocalHealth:
         if not found.suspected:
             self._late_s.pop(node, None)
             self._suspected.discard(node)
-            return fine(found.level, found.reason)
+            return found
         late_s = awake_s - self._late_s.setdefault(node, awake_s)
         if why is None:
             why = self._looked_around(awake_s)
