@@ -15,8 +15,8 @@ from harness.declare import Case, Effort, Figure, Ratio, Row, Table
 from ringward.health import Agreed, Deadline, Detector, LocalHealth, Outlier, PhiAccrual
 
 NODES = 1_000
-ROUNDS = 50
-MANY = 100_000
+ROUNDS = 30
+MANY = 30_000
 DETECTORS: dict[str, tuple[str, Callable[[], Detector]]] = {
     "deadline": ("`Deadline()`", Deadline),
     "phi": ("`PhiAccrual()`", PhiAccrual),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ringward.checks import checked_float, checked_int
 from ringward.errors import ArgumentError, ArgumentTypeError
 from ringward.health.status import (
-    LATEST_S,
     Detector,
     Status,
     checked_above,
@@ -142,8 +141,7 @@ class LocalHealth:
 
     def status(self, node: str, now_s: float) -> Status:
         """What the detector inside says, less what the watcher doubts."""
-        if not (type(now_s) is float and 0 <= now_s <= LATEST_S):
-            now_s = checked_now(now_s)
+        now_s = checked_now(now_s)
         if type(node) is not str or node not in self._known:
             node = checked_node(node)
         if self._awake is not None and self._awake[0] - now_s > _LATE * self._every_s:  # the clock was set back

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from ringward.checks import checked_float, checked_int
 from ringward.errors import ArgumentError
 from ringward.health.status import (
-    LATEST_S,
     Status,
     checked_above,
     checked_latency,
@@ -148,7 +147,8 @@ class Outlier:
 
     def heard(self, node: str, now_s: float) -> None:
         """A heartbeat came: it says nothing of requests."""
-        checked_node(node)
+        if type(node) is not str or node not in self._nodes:
+            checked_node(node)
         checked_now(now_s)
 
     def failed(self, node: str, now_s: float) -> None:
@@ -159,8 +159,7 @@ class Outlier:
 
     def answered(self, node: str, now_s: float, latency_s: float) -> None:
         """A request was answered after `latency_s`."""
-        if not (type(latency_s) is float and 0 <= latency_s <= LATEST_S):
-            latency_s = checked_latency(latency_s)
+        latency_s = checked_latency(latency_s)
         node, window, (_, now, before, _, failed_s) = self._reported(node, now_s)
         good, bad, logs = now
         logs += math.log(max(_LATENCY_LEAST_S, latency_s))
@@ -168,8 +167,11 @@ class Outlier:
 
     def status(self, node: str, now_s: float) -> Status:
         """What its failures and its latencies say."""
-        node, now_s = checked_node(node), checked_now(now_s)
-        known = self._nodes.get(node)
+        now_s = checked_now(now_s)
+        known = self._nodes.get(node) if type(node) is str else None
+        if known is None:
+            node = checked_node(node)
+            known = self._nodes.get(node)
         if known is None:
             return fine(0.0)
         window = now_s // self._window_s
@@ -202,12 +204,12 @@ class Outlier:
 
     def _reported(self, node: str, now_s: float) -> tuple[str, float, _Known]:
         """The node's plain name, the window that a report belongs to, and what is known, turned over to that window."""
-        if not (type(node) is str and type(now_s) is float and 0 <= now_s <= LATEST_S):
-            node, now_s = checked_node(node), checked_now(now_s)
+        now_s = checked_now(now_s)
+        if type(node) is not str or node not in self._nodes:
+            node = checked_node(node)
         window = now_s // self._window_s
         known = self._nodes.get(node)
         if known is None:
-            checked_node(node)
             return node, window, (window, _NOTHING, _NOTHING, 0, 0.0)
         if window > known[0]:
             before = known[1] if window == known[0] + 1 else _NOTHING

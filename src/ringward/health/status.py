@@ -90,11 +90,15 @@ def checked_node(node: object) -> str:
 
 def checked_now(now_s: object) -> float:
     """A time: finite and at least 0."""
+    if type(now_s) is float and 0 <= now_s <= LATEST_S:
+        return now_s
     return checked_float("now_s", now_s, zero=True)
 
 
 def checked_latency(latency_s: object) -> float:
     """A latency: finite and at least 0."""
+    if type(latency_s) is float and 0 <= latency_s <= LATEST_S:
+        return latency_s
     return checked_float("latency_s", latency_s, zero=True)
 
 
