@@ -102,7 +102,7 @@ def watch(
 
 def _default_detector(every_s: float) -> Detector:
     inside = Agreed(1, PhiAccrual(interval_s=every_s), Outlier())
-    return LocalHealth(inside, every_s=max(every_s, _LOOK_S))
+    return LocalHealth(inside, every_s=max(every_s, _LOOK_S), heartbeat_s=every_s)
 
 
 class _Watched:
