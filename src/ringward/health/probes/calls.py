@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from ringward.checks import checked_int
+from ringward.mutex import Mutex
 
 __all__ = ["Calls"]
 
@@ -35,7 +36,7 @@ class Calls:
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = Mutex()
         self._waiting: dict[Hashable, list[_Waiter]] = {}
 
     async def result(self, key: Hashable, function: Callable[..., Any], *args: Any) -> Any:
