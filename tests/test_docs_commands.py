@@ -39,7 +39,10 @@ def commands(page: str) -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize(("page", "least"), [("cli.md", 10), ("choosing.md", 2)])
+LONG = pytest.mark.skipif("RINGWARD_LONG" not in os.environ, reason="one of the long runs")
+
+
+@pytest.mark.parametrize(("page", "least"), [("cli.md", 10), pytest.param("choosing.md", 2, marks=LONG)])
 def test_the_commands_of_the_page_print_what_it_says(page: str, least: int, tmp_path: Path) -> None:
     """In one folder, one after the other, from the lines that make the files."""
     tools, folder = tmp_path / "bin", tmp_path / "folder"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import select
 import shutil
@@ -15,6 +16,7 @@ import pytest
 
 from ringward.failover import Policy
 
+LONG = pytest.mark.skipif("RINGWARD_LONG" not in os.environ, reason="one of the long runs")
 PAGE = Path(__file__).parents[2] / "docs" / "adaptive.md"
 QUICK = Policy(hold_down_s=1, slow_after_s=0.3, slow_every_s=0.3, half_life_s=60, moved_a_minute=100, suppress_at=1.5)
 
@@ -163,6 +165,7 @@ def test_a_killed_server_is_left_within_a_second(servers, caches) -> None:
 
 
 @pytest.mark.slow
+@LONG
 def test_a_slow_server_loses_its_share_and_gets_it_back(servers, caches) -> None:
     """Requests wait for it less and less."""
     asked_for(caches, 1.0)
@@ -181,6 +184,7 @@ def test_a_slow_server_loses_its_share_and_gets_it_back(servers, caches) -> None
 
 
 @pytest.mark.slow
+@LONG
 def test_a_flapping_server_is_held_down(servers, caches) -> None:
     """After its second outage the application sees no more of it."""
     counts = []
