@@ -234,17 +234,19 @@ class GroupDriver:
 
     def _members(self) -> list[str]:
         """The members of this process for whom there may be something to do, each time beginning with another."""
-        members, queues = self.group.members, self.group.queues
         with self.lock:
             self.tail.hear()
-            names = [
-                name for name in (queues.busy() if len(members.local) > 1 else members.local) if members.is_in(name)
-            ]
+            names = self._in_need()
         if len(names) > 1:
             self._next_first += 1
             at = self._next_first % len(names)
             names = names[at:] + names[:at]
         return names
+
+    def _in_need(self) -> list[str]:
+        members = self.group.members
+        names = self.group.queues.busy() if len(members.local) > 1 else members.local  # of one alone it is not asked
+        return [name for name in names if members.is_in(name)]
 
     def _fill(self, member: str) -> None:
         """Read what the member waits for, until there is a batch; before, go on with a takeover."""
