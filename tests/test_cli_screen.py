@@ -1,14 +1,13 @@
 """What the command line looks like: on terminals of any width, and in its help."""
 
-import os
 import shlex
-import subprocess
 import sys
 
 import click
 import pytest
 from command import run
 from rich.cells import cell_len
+from terminal import shown_on_terminal
 
 from ringward.cli.events import events
 from ringward.cli.group import group
@@ -52,30 +51,13 @@ def test_where_there_is_no_terminal_a_row_is_a_line():
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_the_demo_fits_a_terminal(width):
     """It is the first thing that anybody sees."""
-    import fcntl  # noqa: PLC0415 - POSIX alone has it
-    import pty  # noqa: PLC0415
-    import struct  # noqa: PLC0415
-    import termios  # noqa: PLC0415
-
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     code = (
         "import sys; import ringward.cli.demo.command as demo; demo._streamed = lambda *_, **__: None;"
         "sys.argv = ['ringward', 'demo']; import ringward.cli; ringward.cli.main()"
     )
-    env = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
-    with subprocess.Popen([sys.executable, "-c", code], stdout=follower, env=env) as running:
-        os.close(follower)
-        shown = b""
-        while True:
-            try:
-                part = os.read(leader, 1 << 16)
-            except OSError:
-                break
-            shown += part
-        assert running.wait() == 0
-    os.close(leader)
-    lines = shown.decode().split("\r\n")
+    ended, shown = shown_on_terminal([sys.executable, "-c", code], width=width, height=50)
+    assert ended == 0
+    lines = shown.split("\r\n")
     assert max(map(cell_len, lines)) <= width
     words = " ".join(lines).split()
     assert {"PartitionedRing", "PartitionTable", "28,868", "departures", "primary"} <= {

@@ -10,20 +10,10 @@ import time
 
 import pytest
 from command import fails, run, run_json
+from small_trace import LINES
 
 from ringward.simulation import parse_trace, simulate
 
-LINES = [
-    "time,node,state",
-    "0,a,up",
-    "0,b,up",
-    "0,c,up",
-    "500,b,down",
-    "620,b,up",
-    "700,b,down",
-    "9000,b,up",
-    "20000,a,up",
-]
 TRACE = "\n".join(LINES) + "\n"
 
 

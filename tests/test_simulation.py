@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_trace import LINES
 
 import ringward as rw
 from ringward.errors import ArgumentError
@@ -253,19 +254,6 @@ def test_sightings_alternate_and_come_in_order(outages, name, seed):
     for node in range(len(trace.nodes)):
         said = [each.status.suspected for each in seen.changes if each.node == node]
         assert said == [i % 2 == 0 for i in range(len(said))]
-
-
-LINES = [
-    "time,node,state",
-    "0,a,up",
-    "0,b,up",
-    "0,c,up",
-    "500,b,down",
-    "620,b,up",
-    "700,b,down",
-    "9000,b,up",
-    "20000,a,up",
-]
 
 
 def test_the_result_is_the_one_of_the_documentation():

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from command import fails, run, run_json
 from health.servers import Server, closed_port
+from terminal import shown_on_terminal
 
 QUICK = ("--every", "0.02", "--probe-timeout", "0.2")
 
@@ -110,33 +111,16 @@ def test_the_time_is_up_and_the_code_tells(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [40, 120])
 def test_on_a_terminal_it_is_a_table(tmp_path: Path, width: int) -> None:
     """As wide as the terminal, and no higher."""
-    import fcntl  # noqa: PLC0415 - POSIX alone has it
-    import pty  # noqa: PLC0415
-    import struct  # noqa: PLC0415
-    import termios  # noqa: PLC0415
-
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 12, width, 0, 0))
-    env = {**{name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}, "TERM": "xterm"}
     with Server("redis") as server, closed_port() as closed:
         path = listed(tmp_path, server.target, closed, *(f"127.0.0.1:{port}" for port in range(1, 20)))
         command = [sys.executable, "-m", "ringward", "watch", str(path), "--probe", "redis", *QUICK, "--timeout", "2"]
-        with subprocess.Popen(command, stdout=follower, env=env) as running:
-            os.close(follower)
-            shown = b""
-            while True:
-                try:
-                    part = os.read(leader, 1 << 16)
-                except OSError:
-                    break
-                shown += part
-            assert running.wait() == 1
-    os.close(leader)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+        code, shown = shown_on_terminal(command, width=width, height=12, TERM="xterm")
+    assert code == 1
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert "suspected" in text
     assert "21 nodes, 20 suspected; those that are worst" in " ".join(text.split()) or width < 60
     assert max(len(line) for line in re.split(r"[\r\n]+", text)) <= width
-    last = shown.decode().rpartition("\x1b[2K")[2]
+    last = shown.rpartition("\x1b[2K")[2]
     assert last.count("\n") <= 12
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple
-from unittest.mock import patch
 
 from failover.world import run
+from mutation import Mutants
 
 import ringward as rw
 from ringward.failover import adaptive
@@ -19,39 +17,13 @@ from ringward.failover.limits import Limits
 from ringward.failover.record import Record
 
 SEEDS_MOST = 100  # within so many a bug must be noticed
-MUTANTS = {}
-
-
-class Mutant(NamedTuple):
-    """A bug."""
-
-    owner: object
-    attribute: str
-    wrong: object
-    says: str
-
-
-def mutant(owner, name):
-    """Register a bug: a function of the right one that makes the wrong one."""
-
-    def register(make):
-        MUTANTS[make.__name__] = Mutant(owner, name, make(vars(owner)[name]), make.__doc__)
-        return make
-
-    return register
-
-
-@contextmanager
-def switched_on(name):
-    """Let a bug be there."""
-    bug = MUTANTS[name]
-    with patch.object(bug.owner, bug.attribute, bug.wrong):
-        yield
+MUTANTS = Mutants()
+mutant = MUTANTS.of
 
 
 def kill(name):
     """The seed of the first history in which a bug is noticed; None when it survives."""
-    with switched_on(name):
+    with MUTANTS.switched_on(name):
         for seed in range(SEEDS_MOST):
             try:
                 run(seed)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import contextmanager
 from typing import NamedTuple
 from unittest.mock import patch
 
 from events.worlds.run import run
+from mutation import Mutants
 
 from ringward.events.core.batch import Batch
 from ringward.events.core.dispatcher import Dispatcher
@@ -24,17 +24,8 @@ from ringward.events.stores.memory.groups import MemoryGroups, _Group
 from ringward.events.stores.memory.log import MemoryLog
 
 SEEDS_MOST = 300  # within so many a bug must be noticed
-MUTANTS = {}
-
-
-class Mutant(NamedTuple):
-    """A bug, and the circumstances that bring it out."""
-
-    owner: type
-    attribute: str
-    wrong: object
-    says: str
-    plan: dict
+MUTANTS = Mutants()
+mutant = MUTANTS.of
 
 
 class Killed(NamedTuple):
@@ -44,30 +35,11 @@ class Killed(NamedTuple):
     rule: str
 
 
-def mutant(owner, name, **plan):
-    """Register a bug: a function of the right one that makes the wrong one."""
-
-    def register(make):
-        wrong = make(owner.__dict__[name])
-        MUTANTS[make.__name__] = Mutant(owner, name, wrong, make.__doc__, plan)
-        return make
-
-    return register
-
-
-@contextmanager
-def switched_on(name):
-    """Let a bug be there."""
-    bug = MUTANTS[name]
-    with patch.object(bug.owner, bug.attribute, bug.wrong):
-        yield
-
-
 def kill(name):
     """Run seeds until one notices the bug; None when none does."""
-    with switched_on(name):
+    with MUTANTS.switched_on(name) as bug:
         for seed in range(SEEDS_MOST):
-            outcome = run(seed, **MUTANTS[name].plan)
+            outcome = run(seed, **bug.plan)
             if outcome.error is not None:
                 return Killed(seed + 1, getattr(outcome.error, "rule", type(outcome.error).__name__))
     return None

@@ -9,7 +9,7 @@ from ringward.events.core.owned_partition import OwnedPartition
 __all__ = ["WorkQueues"]
 
 
-FEW = 8  # members: to look at the queues of so many costs less than to make them anew
+_FEW = 8  # members: to look at the queues of so many costs less than to make them anew
 
 
 def _drop_empty(queues: dict[str, OrderedDict[OwnedPartition, None]]) -> None:
@@ -71,7 +71,7 @@ class WorkQueues:
         """The members who have something in a queue; where there are many, those who have nothing cost the next look nothing."""
         found: dict[str, None] = {}
         for queues in (self.to_run_alone, self.to_run, self.to_read):
-            if len(queues) > FEW:
+            if len(queues) > _FEW:
                 _drop_empty(queues)
             for member, queue in queues.items():
                 if queue:
