@@ -79,3 +79,19 @@ def test_behind_a_gap_rows_are_not_taken(told):
     tail.hear()
     assert fetcher.rows == []
     assert len(fetcher.heads) == 299 + 9 + 1
+
+
+@pytest.mark.parametrize("earlier", [0, 300])
+def test_a_repeated_id_hides_no_gap(earlier):
+    """The seq of an id that is repeated comes twice: as many heads as seqs do not say that none is missing."""
+    stored = [(seq, 0) for seq in range(1, earlier + 4)]
+    store = SimpleNamespace(
+        totals=lambda: SimpleNamespace(tail=0), heads=lambda after, limit: [head for head in stored if head[0] > after]
+    )
+    fetcher = Fetcher()
+    tail = Tail(store, SimpleNamespace(fetcher=fetcher), Mutex())
+    for seq in range(1, earlier + 1):
+        tail.appended([(seq, 0)])
+    tail.appended([(earlier + 1, 0), (earlier + 3, 0), (earlier + 3, 0)])
+    tail.catch_up()
+    assert {seq for seq, _ in fetcher.heads} == set(range(1, earlier + 4))

@@ -58,12 +58,12 @@ class Tail:
     def hear(self) -> None:
         """Tell the group what was appended here; with the lock. What is not heard the next tick finds."""
         if (calls := len(self._appended)) > _SINGLY_MOST:  # nobody has listened: what it is about is to be read anyway
-            together = sorted(head for _ in range(calls) for head in self._appended.popleft()[0])
+            together = sorted({head for _ in range(calls) for head in self._appended.popleft()[0]})
             self._appended.appendleft((together, None))
         while self._appended:
             heads, rows = self._appended.popleft()
             (first, _), (last, _) = heads[0], heads[-1]
-            following = first == self._known + 1 and last - first + 1 == len(heads)
+            following = first == self._known + 1 and last - first + 1 == len(heads) == len(set(heads))  # ids may repeat
             if rows and following:  # all before are known, or they might not be the next of their partitions
                 self._group.fetcher.accepted(rows)
             else:
