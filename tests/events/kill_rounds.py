@@ -15,8 +15,10 @@ import os
 import random
 import sys
 import tempfile
+import threading
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -45,7 +47,7 @@ def produce(path: Path, number: int, seed: int) -> None:
     with Processor(path, producer=name, unresolved_count=BACKLOG) as p, log.open("ab", buffering=0) as acknowledged:
         chance = random.Random(seed)
         following, unknown = len(whole_lines(log)), True
-        while unknown or not told_to_stop(path):
+        while unknown or not told_to_stop(path, "producer"):
             count = chance.choice((1, 1, 5, 20))
             numbers = range(following, following + count)
             ids = [n if number % 2 else f"id-{n}" for n in numbers]
@@ -65,7 +67,7 @@ def consume(path: Path, life: int) -> None:
 
         @p.consumer("plain", members=[f"worker-{life}"], retry=RETRY)
         def plain(event: Any) -> None:
-            os.write(handled, f"{event.key} {event.epoch} {event.seq}\n".encode())
+            os.write(handled, line_of(event))
 
         @p.consumer("ledger", members=[f"worker-{life}"], retry=RETRY)
         def ledger(event: Any) -> None:
@@ -74,14 +76,19 @@ def consume(path: Path, life: int) -> None:
                 p.publish("derived", b"derived from %d" % event.seq)
 
         p.start()
-        while not told_to_stop(path):
+        while not told_to_stop(path, "worker"):
             time.sleep(0.02)
         p.stop()
 
 
-def told_to_stop(path: Path) -> bool:
+def line_of(event: Any) -> bytes:
+    """What is noted of an event that is handled: the order is judged by key, epoch and seq; the rest is for who looks why."""
+    return f"{event.key} {event.epoch} {event.seq} {event.attempt} {os.getpid()} {threading.get_ident()}\n".encode()
+
+
+def told_to_stop(path: Path, kind: str) -> bool:
     """Whether the episode ends. A file says so: a lock that is shared dies with whoever is killed holding it."""
-    return path.with_name("stop").exists()
+    return path.with_name(f"stop-{kind}").exists()
 
 
 def whole_lines(path: Path) -> list[list[str]]:
@@ -100,6 +107,8 @@ class Episode:
         self._chance = random.Random(seed)
         methods = multiprocessing.get_all_start_methods()
         self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        if "forkserver" in methods:  # lives are to be longer than what they need to begin
+            self._context.set_forkserver_preload(["ringward.events"])
         self._lives = 0
         self.kills = 0
         with closing(SqliteStore(self.path, STREAM)) as store:
@@ -146,18 +155,18 @@ class Episode:
             self._running[victim] = self._started(*victim)
 
     def _end(self) -> None:
-        """Let producers end first, then workers once there is nothing left to do."""
-        self.path.with_name("stop").touch()
-        for name, process in self._running.items():
-            process.join(QUIET_S)
-            assert process.exitcode == 0, f"{name} ended with {process.exitcode}"
+        """Let producers end first, who may wait until workers have made room, then workers."""
+        for kind in ("producer", "worker"):
+            self.path.with_name(f"stop-{kind}").touch()
+            for name, process in self._running.items():
+                if name[0] == kind:
+                    process.join(QUIET_S)
+                    assert process.exitcode == 0, f"{name} ended with {process.exitcode}"
         with Processor(self.path) as p:
             p.configure(retention=Retention(age_s=None))
             handled = os.open(self.path.with_name("handled"), os.O_WRONLY | os.O_APPEND)
             sql = "INSERT INTO effects VALUES (?, ?)"
-            p.consumer("plain", retry=RETRY)(
-                lambda event: os.write(handled, f"{event.key} {event.epoch} {event.seq}\n".encode())
-            )
+            p.consumer("plain", retry=RETRY)(lambda event: os.write(handled, line_of(event)))
 
             @p.consumer("ledger", retry=RETRY)
             def ledger(event: Any) -> None:
@@ -188,9 +197,10 @@ class Episode:
         assert derived == sum(seq % 10 == 0 for key, seq in effects if key != "derived"), "a publish inside was lost"
         assert len(stored) + derived == self.tail
         self._check_order([(key, 0, seq) for key, seq in effects], "ledger")
-        handled = [(key, int(epoch), int(seq)) for key, epoch, seq in whole_lines(self.path.with_name("handled"))]
+        lines = whole_lines(self.path.with_name("handled"))
+        handled = [(key, int(epoch), int(seq)) for key, epoch, seq, *_ in lines]
         assert {seq for *_, seq in handled} == set(seqs), "the plain group missed an event"
-        self._check_order(handled, "plain")
+        self._check_order(handled, "plain", lines)
 
     def _check_acknowledged(self, stored: dict[tuple[str, str], int]) -> None:
         for number in range(PRODUCERS):
@@ -201,12 +211,15 @@ class Episode:
                 assert stored[name, n] == int(seq), f"{name} has a receipt for {n}, seq {seq}, which is not so"
             assert len(lines) == sum(producer == name for producer, _ in stored), f"{name} has no receipt of some"
 
-    def _check_order(self, handled: list[tuple[str, int, int]], group: str) -> None:
+    def _check_order(self, handled: list[tuple[str, int, int]], group: str, lines: Sequence[list[str]] = ()) -> None:
         """Each owner goes through a key in order, and whoever goes on leaves nothing out."""
         owners: defaultdict[tuple[str, int], int] = defaultdict(int)
         firsts: defaultdict[str, list[int]] = defaultdict(list)
         for key, epoch, seq in handled:
-            assert owners[key, epoch] < seq, f"{group}: seq {seq} of {key} came after {owners[key, epoch]}"
+            assert owners[key, epoch] < seq, (
+                f"{group}: seq {seq} of {key} came after {owners[key, epoch]}; epoch, seq, attempt, process and thread of all:\n"
+                + "\n".join(" ".join(line) for line in lines if line[0] == key)
+            )
             owners[key, epoch] = seq
             if not firsts[key] or seq > firsts[key][-1]:
                 firsts[key].append(seq)
