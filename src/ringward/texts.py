@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["bounded", "brief", "neutral", "percent", "shortened", "shown"]
+__all__ = ["bounded", "brief", "error_text", "neutral", "percent", "shortened", "shown"]
 
 SHOWN_MOST = 200
 _MESSAGE_MOST = 2_000
@@ -45,6 +45,16 @@ def bounded(message: str, most: int = _MESSAGE_MOST) -> str:
 def brief(name: str) -> str:
     """A name as it may stand in a line of text."""
     return neutral(shortened(name, _NAME_MOST))
+
+
+def error_text(error: BaseException) -> str:
+    """What somebody else's code raised: its kind and its message, also where the message cannot be had."""
+    kind = type(error).__name__
+    try:
+        message = str(error)
+    except BaseException as another:  # noqa: BLE001 - it is somebody else's code too
+        return f"{kind}, whose message raises {type(another).__name__}"
+    return f"{kind}: {message}" if message else kind
 
 
 def shown(value: object, most: int = SHOWN_MOST) -> str:

@@ -68,6 +68,53 @@ def test_an_error_in_a_tick_is_told_and_ends_nothing() -> None:
     assert [(each.kind, each.reason) for each in router.log()] == [("error", "a tick raised RuntimeError: no")]
 
 
+class UnspeakableError(Exception):
+    """Its message cannot be had."""
+
+    def __str__(self):
+        raise ValueError("no message")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(SystemExit(3), "SystemExit: 3"), (UnspeakableError(), "UnspeakableError, whose message raises ValueError")],
+)
+def test_no_error_of_a_detector_or_of_a_hook_ends_the_thread(error, told) -> None:
+    """A detector that calls `sys.exit`, and an error without a message, ended it without a word."""
+
+    class Broken(Told):
+        asked = 0
+
+        def status(self, node, now_s):
+            Broken.asked += 1
+            raise error
+
+    router = Adaptive(rw.HashRing(["a"]), detector=Broken())
+    router.start(every_s=0.01)
+    until(lambda: Broken.asked > 3)
+    router.stop()
+    assert [each.reason.partition("raised ")[2] for each in router.log()] == [told]
+
+    called = []
+
+    def hook(decision):
+        called.append(decision)
+        raise error
+
+    detector = Told()
+    router = Adaptive(
+        rw.HashRing(["a", "b"]), detector=detector, hooks=[hook], policy=Policy(hold_down_s=0.01, moved_a_minute=100)
+    )
+    router.start(every_s=0.01)
+    detector.failed("a", 0.0)
+    until(lambda: router.down)
+    detector.heard("a", 0.0)
+    until(lambda: not router.down)
+    router.stop()
+    assert told in {each.reason.partition("raised ")[2] for each in router.log()}
+    assert called
+
+
 @pytest.mark.parametrize(
     ("more", "text"),
     [

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -176,6 +176,7 @@ def test_addresses_are_read(text: object, address: Address) -> None:
         "a\n:80",
         ("a", "80"),
         ("a", True),
+        "unix:",
         80,
         None,
     ],
@@ -338,6 +339,74 @@ def test_errors_of_detectors_and_callbacks_are_logged_once(caplog: pytest.LogCap
         until(lambda: calls["a"] > 5)
     assert len(caplog.records) == 1
     assert "mine" in str(caplog.records[0].exc_info)
+
+
+class UnspeakableError(Exception):
+    """Its message cannot be had."""
+
+    def __str__(self) -> str:
+        raise ValueError("no message")
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+def test_an_error_without_a_message_is_a_failure_like_any_other(blocking: bool) -> None:
+    """That node was probed no more, and nobody was told."""
+
+    def probe(node: str) -> None:
+        raise UnspeakableError
+
+    async def awaited(node: str) -> None:
+        raise UnspeakableError
+
+    results: list[Result] = []
+    with Prober(["a"], probe if blocking else awaited, **FAST, on_result=results.append):
+        until(lambda: len(results) > 3)
+    assert {result.error for result in results} == {"UnspeakableError, whose message raises ValueError"}
+
+
+@pytest.mark.parametrize(
+    "error", [Fatal(), SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()]
+)
+@pytest.mark.parametrize("where", ["detector", "on_result"])
+def test_whatever_a_detector_or_a_callback_raises_probing_goes_on(
+    error: BaseException, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A `SystemExit` ended the thread, and others the probes of a node, without a word."""
+
+    class Broken(Deadline):
+        def answered(self, node: str, now_s: float, latency_s: float) -> None:
+            raise error
+
+    def note(_: Result) -> None:
+        raise error
+
+    calls: Counter[str] = Counter()
+
+    async def probe(node: str) -> None:
+        calls[node] += 1
+
+    broken = {"detector": Broken()} if where == "detector" else {"on_result": note}
+    with caplog.at_level(logging.ERROR, "ringward.health"), Prober(["a", "b"], probe, **broken, **FAST):
+        until(lambda: min(calls["a"], calls["b"]) > 3)
+    assert len(caplog.records) == 1
+
+
+def test_a_probe_that_only_makes_a_generator_is_refused() -> None:
+    """It asked no node, and each was found well."""
+
+    def yields(node: str) -> Iterator[int]:
+        yield 1
+
+    async def yields_too(node: str) -> AsyncIterator[int]:
+        yield 1
+
+    class Yields:
+        def __call__(self, node: str) -> Iterator[int]:
+            yield 1
+
+    for probe in (yields, yields_too, functools.partial(yields), Yields()):
+        with pytest.raises(rw.errors.ArgumentTypeError, match="probe must be a function that returns"):
+            Prober(["a"], probe)
 
 
 def test_a_machine_without_descriptors_blames_no_node() -> None:

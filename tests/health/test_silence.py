@@ -419,7 +419,35 @@ def test_a_quorum_needs_so_many_watchers() -> None:
     assert one.reason.startswith("1 of 3 suspect it: silent for 5.50 s")
     two = agreed.status("a", 6.5)
     assert two.suspected
-    assert two.reason.startswith("3 of 3")
+    assert two.reason == (
+        "3 of 3 suspect it: silent for 6.50 s, 1.00 s are granted; silent for 1.50 s, 1.00 s are granted"
+    )
     for wrong in [(0, Deadline()), (2, Deadline()), (1,), (1, "a"), ("1", Deadline())]:
         with pytest.raises((rw.errors.ArgumentError, rw.errors.ArgumentTypeError)):
             Agreed(*wrong)
+
+
+def test_a_quorum_says_what_each_of_those_who_suspect_has_seen() -> None:
+    """The most alarmed first, the same once, and no more than five: not those of the most alarmed alone, as it was."""
+    either = Agreed(1, Deadline(after_s=5), Outlier(failures=3), PhiAccrual())
+    either.heard("a", 0.0)
+    for second in range(3):
+        either.failed("a", 5.0 + second)
+    assert either.status("a", 6.5).reason == (
+        "3 of 3 suspect it: silent for 6.50 s: phi is 23.1 of 8.0; silent for 6.50 s, 5.00 s are granted; 3 failures in a row"
+    )
+    many = Agreed(9, *[Deadline(after_s=each) for each in range(1, 10)])
+    many.heard("a", 0.0)
+    assert many.status("a", 10.0).reason.endswith("5.00 s are granted; and 4 more")
+
+
+def test_a_status_that_a_detector_makes_is_like_any_other() -> None:
+    """Though its slots are set one by one: equal, hashed, copied, shown, frozen."""
+    detector = Deadline(after_s=5)
+    detector.heard("a", 0.0)
+    for found in (detector.status("a", 1.0), detector.status("a", 9.0)):
+        made = Status(found.level, found.suspected, found.reason, found.trouble)
+        assert (found, repr(found), hash(found)) == (made, repr(made), hash(made))
+        assert pickle.loads(pickle.dumps(found)) == copy.copy(found) == made
+        with pytest.raises(AttributeError):
+            found.level = 0.0  # type: ignore[misc]

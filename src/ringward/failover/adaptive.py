@@ -27,7 +27,7 @@ from ringward.keys import Key
 from ringward.router import Router
 from ringward.snapshot import Snapshot
 from ringward.tables import kind_of
-from ringward.texts import bounded
+from ringward.texts import bounded, error_text
 from ringward.transfer import Transfer
 from ringward.view import Placed
 
@@ -200,7 +200,7 @@ class Adaptive(Over):
             try:
                 self._detector.forget(name)
             except Exception as error:  # noqa: BLE001 - it is somebody else's code; the node has left all the same
-                text = bounded(f"the detector raised {type(error).__name__}: {error}")
+                text = bounded(f"the detector raised {error_text(error)}")
                 self._journal.note(Decision(self._judge.given_s, "error", (name,), text))
 
     def tick(self, now_s: float) -> list[Decision]:
@@ -236,7 +236,7 @@ class Adaptive(Over):
             try:
                 statuses[name] = self._detector.status(name, now_s)
             except Exception as error:  # noqa: BLE001 - it is somebody else's code, and the other nodes go on
-                troubles[name] = f"the detector raised {type(error).__name__}: {error}"
+                troubles[name] = f"the detector raised {error_text(error)}"
         decisions += self._journal.troubled(now_s, troubles)
         self._judge.look(now_s, cluster, statuses)
         for wish in self._judge.wishes():
@@ -320,7 +320,7 @@ class Adaptive(Over):
         try:
             listed = [*self._judge.records, *suspects(now_s)]
         except Exception as error:  # noqa: BLE001 - it is somebody else's code: each is asked about then
-            troubles["every node"] = f"the detector raised {type(error).__name__}: {error}"
+            troubles["every node"] = f"the detector raised {error_text(error)}"
             return cluster.members
         return [name for name in dict.fromkeys(listed) if name in cluster.members]
 

@@ -29,7 +29,7 @@ from ringward.keys import Key
 from ringward.placement import PartitionTable
 from ringward.router import Router
 from ringward.snapshot import Snapshot
-from ringward.texts import bounded, percent, shown
+from ringward.texts import bounded, error_text, percent, shown
 from ringward.transfer import Transfer
 
 __all__ = ["Clusters"]
@@ -204,7 +204,7 @@ class Clusters(ClusterRing):
             try:
                 agreed = self._witness(name, to, self.epoch + 1)
             except Exception as error:
-                raise PromotionError(name, to, f"the witness raised {type(error).__name__}: {error}") from error
+                raise PromotionError(name, to, f"the witness raised {error_text(error)}") from error
             if not agreed:
                 raise PromotionError(name, to, f"the witness refuses it for epoch {self.epoch + 1}")
         standing = self._standing[name]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ringward.failover.decision import Decision
-from ringward.texts import bounded
+from ringward.texts import bounded, error_text
 
 __all__ = ["Journal"]
 
@@ -62,7 +62,7 @@ class Journal:
                 try:
                     hook(decision)
                 except Exception as error:  # noqa: BLE001 - it is somebody else's code, and routing goes on
-                    text = bounded(f"a hook raised {type(error).__name__}: {error}")
+                    text = bounded(f"a hook raised {error_text(error)}")
                     errors.append(Decision(now_s, "error", decision.nodes, text))
         for told in errors:
             self.note(told)

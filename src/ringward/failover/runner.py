@@ -12,6 +12,7 @@ from ringward.checks import checked_float
 from ringward.errors import ArgumentTypeError
 from ringward.health import Detector
 from ringward.health.probes import Prober
+from ringward.texts import error_text
 
 __all__ = ["EVERY_S", "Runner"]
 
@@ -97,8 +98,8 @@ class Runner:
                 self._follow()
                 self._ticking.tick(now_s)
                 last = ""
-            except Exception as error:  # noqa: BLE001 - a thread that ended would leave dead nodes in use, silently
-                text = f"a tick raised {type(error).__name__}: {error}"
+            except BaseException as error:  # noqa: BLE001 - a thread that ended, even by SystemExit, would leave dead nodes in use
+                text = f"a tick raised {error_text(error)}"
                 if text != last:
                     self._ticking._note_error(now_s, text)
                 last = text

@@ -8,6 +8,8 @@ from ringward.health.status import Detector, Status, fine, suspicion
 
 __all__ = ["Agreed"]
 
+_REASONS_MOST = 5
+
 
 class Agreed:
     """Suspects a node once `least` of its watchers do: a quorum; of one, whoever of them has a doubt.
@@ -27,7 +29,8 @@ class Agreed:
 
     Notes
     -----
-    The level is the one that `least` watchers have reached. The trouble is that of the most alarmed of those who suspect.
+    The level is the one that `least` watchers have reached. The trouble is that of the most alarmed of those who suspect; the
+    reason has what each of them says, the most alarmed first, up to five.
 
     It is as safe in threads as its watchers are, and raises what they raise.
 
@@ -76,7 +79,8 @@ class Agreed:
         worst, agreed = found[0], found[self._least - 1]
         if not worst.suspected:
             return agreed
-        reason = f"{sum(status.suspected for status in found)} of {len(found)} suspect it: {worst.reason}"
+        reasons = [status.reason for status in found if status.suspected]
+        reason = f"{len(reasons)} of {len(found)} suspect it: {_together(reasons)}"
         if not agreed.suspected:
             return fine(agreed.level, reason)
         return suspicion(agreed.level, reason, worst.trouble or "failing")
@@ -87,9 +91,11 @@ class Agreed:
             watcher.forget(node)
 
 
-_BELOW = (
-    1 - 2**-53
-)  # the greatest level that is no suspicion, for watchers whose level is at odds with what they suspect
+def _together(reasons: list[str]) -> str:
+    """What they say, each once, the most alarmed first."""
+    told = [*dict.fromkeys(filter(None, reasons))]
+    more = len(told) - _REASONS_MOST
+    return "; ".join([*told[:_REASONS_MOST], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _alarm(status: Status) -> tuple[bool, float]:

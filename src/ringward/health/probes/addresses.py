@@ -58,9 +58,7 @@ class Address:
                 return cls._checked(host, number, target)
         text = checked_text("target", target)
         if text.startswith((_UNIX, "/")):
-            if sys.platform == "win32":
-                raise UnsupportedError("asyncio has no Unix sockets on Windows: give a host and a port")
-            return cls("", 0, text.removeprefix(_UNIX))
+            return cls._at(text.removeprefix(_UNIX), target)
         if text.startswith("["):
             host, bracket, rest = text[1:].partition("]")
             if not bracket or (rest and not rest.startswith(":")):
@@ -75,6 +73,14 @@ class Address:
         if not rest and port is None:
             raise ArgumentError("target", f"{_FORMS}: there is no port", target)
         return cls._checked(host, int(rest or port or 0), target)
+
+    @classmethod
+    def _at(cls, path: str, target: object) -> Address:
+        if sys.platform == "win32":
+            raise UnsupportedError("asyncio has no Unix sockets on Windows: give a host and a port")
+        if not path:
+            raise ArgumentError("target", _FORMS, target)
+        return cls("", 0, path)
 
     @classmethod
     def _checked(cls, host: str, port: int, target: object) -> Address:

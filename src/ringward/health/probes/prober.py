@@ -21,7 +21,7 @@ from ringward.errors import ArgumentError, ArgumentTypeError, LoopError
 from ringward.health.probes.calls import Calls
 from ringward.health.probes.protocols import Tcp
 from ringward.health.status import Detector, checked_above
-from ringward.texts import bounded
+from ringward.texts import bounded, error_text
 
 __all__ = ["Prober", "Result"]
 
@@ -33,6 +33,8 @@ _CLOSE_S = 5.0
 _CANCEL_S = 1.0
 _ERROR_MOST = 200
 _OWN_TROUBLE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}  # says nothing of the node
+
+_NEVER_RUN = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)  # by a call alone
 
 _log = logging.getLogger("ringward.health")
 _chance = random.random
@@ -118,6 +120,8 @@ class Prober:
         on_result: Callable[[Result], object] | None = None,
     ) -> None:
         self._probe = checked_callable("probe", Tcp() if probe is None else probe)
+        if any(kind(each) for kind in _NEVER_RUN for each in (self._probe, type(self._probe).__call__)):
+            raise ArgumentTypeError("probe", "a function that returns: one with yield asks no node", probe)
         if detector is not None and not isinstance(detector, Detector):
             raise ArgumentTypeError("detector", "a detector", detector)
         self._detector = detector
@@ -233,8 +237,7 @@ class Prober:
             if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
                 raise
             number = error.errno if isinstance(error, OSError) else None
-            told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            return bounded(told, _ERROR_MOST), number not in _OWN_TROUBLE
+            return bounded(error_text(error), _ERROR_MOST), number not in _OWN_TROUBLE
         return ("the probe returned False", True) if found is False else (None, True)
 
     def _tell(self, result: Result) -> None:
@@ -246,7 +249,9 @@ class Prober:
                     self._detector.failed(result.node, result.time_s)
             if self._on_result is not None:
                 self._on_result(result)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other nodes are probed
+        except BaseException as error:  # whatever it is, this node and the others are probed on
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise
             if type(error) not in self._told:
                 self._told.add(type(error))
                 _log.exception("a detector or on_result raised; further errors of this kind are not logged")
