@@ -14,6 +14,7 @@ from failover.told import Told
 
 import ringward as rw
 from ringward.failover import Adaptive, Decision, Policy
+from ringward.health import Status
 
 NODES = [rw.Node(f"n{i:02}", zone="abc"[i // 4]) for i in range(12)]
 KEYS = np.arange(2000)
@@ -396,6 +397,94 @@ def test_a_detector_that_raises_is_told_once_and_stops_nobody_else() -> None:
     decisions = run(adaptive, 20)
     assert kinds(decisions) == [("error", ("n01",)), ("down", ("n03",))]
     assert "ValueError: no such node" in decisions[0].reason
+
+
+@pytest.mark.parametrize("said", [None, "down", Status(2.0, suspected=True, reason=5, trouble="silent")])
+def test_a_detector_that_says_nonsense_is_told_once_and_stops_nobody_else(said) -> None:
+    """It raised out of the tick, and no node was decided about any more."""
+
+    class Nonsense(Told):
+        def status(self, node, now_s):
+            return said if node == "n01" else super().status(node, now_s)
+
+    told = Nonsense()
+    adaptive = Adaptive(KINDS["ring"](), detector=told)
+    told.say("n03")
+    decisions = run(adaptive, 20)
+    assert kinds(decisions) == [("error", ("n01",)), ("down", ("n03",))]
+    assert "status must be a Status" in decisions[0].reason
+
+
+def test_a_detector_that_lists_nonsense_is_asked_about_each() -> None:
+    """As one that raises."""
+
+    class Listing(Told):
+        def suspects(self, now_s):
+            return [["n03"]]
+
+    told = Listing()
+    adaptive = Adaptive(KINDS["ring"](), detector=told)
+    told.say("n03")
+    assert [each.kind for each in run(adaptive, 20)] == ["error", "down"]
+
+
+def test_a_detector_that_ticks_who_asks_it_is_refused() -> None:
+    """It never ended."""
+
+    class Ticking(Told):
+        def status(self, node, now_s):
+            adaptive.tick(now_s)
+
+    adaptive = Adaptive(KINDS["ring"](), detector=Ticking())
+    (decision,) = adaptive.tick(0.0)
+    assert (decision.kind, len(decision.nodes)) == ("error", 12)
+    assert "inside a tick of this thread" in decision.reason
+    hooked, told = made(hooks=[lambda decision: hooked.tick(decision.time_s)])
+    told.say("n03")
+    assert kinds(hooked.tick(0.0)) == [("down", ("n03",))]
+
+
+def test_a_detector_may_change_who_asks_it() -> None:
+    """While it is asked, and while it forgets; what left is neither judged nor remembered."""
+
+    class Changing(Told):
+        def status(self, node, now_s):
+            if "n05" in adaptive:
+                adaptive.remove("n05")
+            return super().status(node, now_s)
+
+        def forget(self, node):
+            super().forget(node)
+            if node == "n05":
+                adaptive.mark_down("n06")
+
+    told = Changing()
+    adaptive = Adaptive(KINDS["ring"](), detector=told)
+    told.say("n03", "n05")
+    assert kinds(adaptive.tick(0.0)) == [("down", ("n03",))]
+    assert (adaptive.epoch, adaptive.down, adaptive.inside.down) == (3, {"n03", "n06"}, {"n06"})
+    assert {*adaptive.held} == {"n03"}
+    assert "n05" not in adaptive
+
+
+def test_a_change_of_the_router_inside_in_the_middle_of_a_tick_is_followed_after_it() -> None:
+    """A node that left between two wishes was remembered for ever, or ended the tick with a KeyError."""
+    adaptive, told = made()
+    wishes = adaptive._judge.wishes
+
+    def leaving():
+        for wish in wishes():
+            thread = threading.Thread(target=lambda: "n03" in adaptive.inside and adaptive.inside.remove("n03"))
+            thread.start()
+            thread.join()
+            yield wish
+
+    adaptive._judge.wishes = leaving
+    told.say("n03", "n09")
+    adaptive.tick(0.0)
+    assert "n03" not in adaptive
+    assert ({*adaptive.held}, adaptive.down, {*adaptive._judge.records}) == ({"n09"}, {"n09"}, {"n09"})
+    assert told.forgotten == ["n03"]
 
 
 def test_a_detector_that_cannot_forget_is_told_and_the_node_has_left() -> None:

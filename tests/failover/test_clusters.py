@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -385,6 +386,9 @@ RING = rw.HashRing(["a"])
         ({"x": RING}, {"home": rw.HashRing(["y"])}, "home must be a router over the clusters"),
         ({"x": RING}, {"standby": {"x": ["z"]}}, "standby of x must be one of x"),
         ({"x": RING}, {"standby": {"x": ["x"]}}, "standby of x must be a list of other clusters"),
+        ({"x": RING}, {"standby": {"x": None}}, "standby of x must be a list of other clusters"),
+        ({"x": RING}, {"resident": "x"}, "resident must be a list of names"),
+        ({"x": RING}, {"resident": 5}, "resident must be a list of names"),
         ({"x": RING}, {"resident": ["z"]}, "resident must be one of x"),
         ({"x": RING}, {"policy": Policy()}, "policy must be of type Handover"),
         ({"x": RING}, {"witness": 1}, "witness must be callable"),
@@ -410,3 +414,133 @@ def test_wrong_settings_are_refused(more, text) -> None:
     """By name, bound and value."""
     with pytest.raises(rw.RingwardError, match=text):
         Handover(**more)
+
+
+# --- held wrongly
+
+
+def compare_and_set():
+    """A witness that agrees to each epoch of a cluster once."""
+    stored: dict[str, int] = {}
+
+    def witness(cluster: str, to: str, epoch: int) -> bool:
+        agrees_to = epoch > stored.get(cluster, 0)
+        stored[cluster] = max(epoch, stored.get(cluster, 0))
+        return agrees_to
+
+    return witness
+
+
+def test_what_is_so_already_asks_no_witness() -> None:
+    """Promoting twice used up an epoch of the witness without one here, and it refused everything after that."""
+    clusters, _ = three(witness=compare_and_set())
+    assert clusters.give_back("eu").share == 0
+    first = clusters.promote("eu", "us")
+    again = clusters.promote("eu", "us")
+    assert (first.epoch, again.epoch, again.share) == (1, 1, 0.0)
+    assert clusters.give_back("eu").epoch == clusters.term("eu") == 2
+
+
+def test_an_epoch_that_a_witness_agreed_to_is_used_up_though_no_key_moves() -> None:
+    """A cluster without keys of its own may change hands too."""
+    home = rw.PrimaryBackup(["us", "eu", "ap"])
+    clusters, _ = three(home=home, witness=compare_and_set())
+    for epoch, to in enumerate(["ap", "us", "ap"], 1):
+        assert clusters.promote("eu", to).epoch == clusters.epoch == clusters.term("eu") == epoch
+    agrees(clusters)
+
+
+def test_a_handover_that_cannot_be_compiled_changes_nothing() -> None:
+    """A node that belongs to two clusters: it is told, and once that is mended all goes on. It raised, half-changed."""
+    clusters, routers = three(witness=compare_and_set())
+    routers["us"].add("ap0")
+    with pytest.raises(rw.DuplicateNodeError):
+        clusters.promote("eu", "us")
+    assert (clusters.epoch, clusters.term("eu"), clusters._standing["eu"].given) == (0, 0, 0.0)
+    for _ in range(5):
+        clusters.failed("eu", 1.0)
+    assert kinds(clusters.tick(1.0)) == [("error", ("eu",))]
+    assert clusters.tick(2.0) == []
+    routers["us"].remove("ap0")
+    assert kinds(clusters.tick(3.0)) == [("promote", ("eu", "us"))]
+    assert clusters.term("eu") == clusters.epoch
+    agrees(clusters)
+
+
+def test_while_a_witness_hangs_nodes_are_followed() -> None:
+    """It is asked outside of the lock: its store may be down when clusters are."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def witness(*about: object) -> bool:
+        asked.set()
+        return answer.wait(20)
+
+    clusters, routers = three(witness=witness)
+    thread = threading.Thread(target=clusters.promote, args=("eu", "us"), daemon=True)
+    thread.start()
+    assert asked.wait(20)
+    routers["ap"].mark_down("ap0")
+    assert clusters.down == {"ap0"}
+    assert "ap0" not in clusters.owner_names(clusters.assign_hashes(HASHES))
+    answer.set()
+    thread.join(20)
+    assert {clusters.serving(key) for key in KEYS if clusters.home_of(key) == "eu"} == {"us"}
+    assert clusters.term("eu") == clusters.epoch == 2
+    agrees(clusters)
+
+
+def test_a_witness_that_promotes_meanwhile_wins() -> None:
+    """Whoever asked before is refused, rather than that the later one is undone."""
+    router: list[Clusters] = []
+
+    def witness(cluster: str, to: str, epoch: int) -> bool:
+        if to == "us":
+            router[0].promote("eu", "ap")
+        return True
+
+    clusters, _ = three(witness=witness)
+    router.append(clusters)
+    with pytest.raises(rw.PromotionError, match="changed while the witness was asked"):
+        clusters.promote("eu", "us")
+    assert clusters._standing["eu"].to == "ap"
+    agrees(clusters)
+
+
+def test_a_clock_that_goes_back_keeps_no_cluster_away() -> None:
+    """The wait begins anew, and requests of a time to come count no more than those long ago."""
+    clusters, routers = three()
+    routers["eu"].mark_down(*routers["eu"])
+    clusters.tick(1e9)
+    routers["eu"].mark_up(*routers["eu"])
+    clusters.tick(1e9 + 1)
+    decisions = [each for second in range(0, 200, 10) for each in clusters.tick(float(second))]
+    assert [(each.time_s, each.kind) for each in decisions] == [(120.0, "return")]
+    for _ in range(50):
+        clusters.answered("eu", 1e9)
+    for request in range(10):
+        clusters.failed("eu", 200.0 + request / 10)
+    (decision,) = clusters.tick(201.0)
+    assert "10 of its latest 10 requests failed" in decision.reason
+
+
+def test_requests_end_while_others_tick_and_copy() -> None:
+    """A tick once raised, since the outcomes changed while it counted them."""
+    clusters, _ = three()
+    ended = threading.Event()
+
+    def requests() -> None:
+        while not ended.is_set():
+            clusters.answered("eu", 1.0)
+
+    threads = [threading.Thread(target=requests, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(100):
+            assert clusters.tick(1.0) == []
+            assert clusters.copy().epoch == 0
+    finally:
+        ended.set()
+    for thread in threads:
+        thread.join(20)
+    assert len(clusters._standing["eu"]._outcomes) <= 1000

@@ -15,6 +15,7 @@ from ringward.checks import checked_callable, checked_float, checked_type
 from ringward.cluster import Cluster
 from ringward.errors import ArgumentError, ChangeError, RingwardError
 from ringward.explanation import Explanation
+from ringward.failover.asking import asked
 from ringward.failover.decision import Decision, Wish
 from ringward.failover.journal import Journal
 from ringward.failover.judge import Judge
@@ -22,7 +23,7 @@ from ringward.failover.over import Over
 from ringward.failover.overlay import overlaid
 from ringward.failover.policy import Policy
 from ringward.failover.runner import EVERY_S, Runner
-from ringward.health import Detector, Status
+from ringward.health import Detector
 from ringward.keys import Key
 from ringward.router import Router
 from ringward.snapshot import Snapshot
@@ -84,7 +85,7 @@ class Adaptive(Over):
     39.0 up ('node2',)
     """
 
-    __slots__ = ("_detector", "_inside", "_journal", "_judge", "_laid", "_observe", "_own", "_runner")
+    __slots__ = ("_detector", "_inside", "_journal", "_judge", "_laid", "_observe", "_own", "_runner", "_ticking")
 
     def __init__(
         self,
@@ -113,6 +114,7 @@ class Adaptive(Over):
         self._laid = inside._state  # over which it was laid
         self._detector, self._judge, self._journal, self._observe = detector, judge, journal, observe
         self._by_hand = False
+        self._ticking: int | None = None  # the thread inside a tick
         self._runner: Runner | None = None
         Reader.__init__(self, inside._state if observe else own)
         inside._add_follower(self)
@@ -165,14 +167,14 @@ class Adaptive(Over):
 
     def _laid_over(self, wish: Wish | None = None) -> Transfer:
         """Bring the own state up to date with the router inside, the decisions so far and a wish; swap it in."""
-        inside, before = self._inside._state, self._own
+        # A wish is about the members that were judged: who changed since is followed after the tick.
+        inside, before = self._inside._state if wish is None else self._laid, self._own
         back = self._judge.follow(inside.cluster)
         out, factors = self._judge.out, self._judge.factors
         if wish is not None:
             out = out - wish.reasons.keys() if wish.kind == "up" else out
             out = out | wish.reasons.keys() if wish.kind in {"down", "zone"} else out
             factors = {**factors, **wish.factors}
-        self._forget(before.cluster.members.keys() - inside.cluster.members.keys())
         cluster = overlaid(before.cluster, inside.cluster, out, factors).sealed(before.cluster, ordered=self.ordered)
         if cluster is not before.cluster:
             try:
@@ -190,6 +192,7 @@ class Adaptive(Over):
         if now is not self._state:
             self._swap(now)
         transfer = Transfer(before, self._own, self._touched)
+        self._forget(before.cluster.members.keys() - inside.cluster.members.keys())
         if back:
             reason = f"no other of the {len(cluster)} nodes could own a key after a change by hand"
             self._journal.note(Decision(self._judge.given_s, "up", tuple(back), reason, transfer))
@@ -216,10 +219,21 @@ class Adaptive(Over):
         Returns
         -------
         list of Decision
+
+        Raises
+        ------
+        ChangeError
+            When the detector calls it while it is asked.
         """
         now_s = checked_float("now_s", now_s, zero=True)
         with self._lock:
-            decisions = self._decided(now_s)
+            if self._ticking == get_ident():
+                raise ChangeError("this router is inside a tick of this thread: its detector must not tick it")
+            self._ticking = get_ident()
+            try:
+                decisions = self._decided(now_s)
+            finally:
+                self._ticking = None
             for decision in decisions:
                 self._journal.note(decision)
         self._follow()
@@ -228,17 +242,9 @@ class Adaptive(Over):
     def _decided(self, now_s: float) -> list[Decision]:
         if self._is_stale():
             self._renew()
-        decisions: list[Decision] = []
-        cluster: Cluster = self._laid.cluster
-        statuses: dict[str, Status] = {}
-        troubles: dict[str, str] = {}
-        for name in self._asked_about(cluster, now_s, troubles):
-            try:
-                statuses[name] = self._detector.status(name, now_s)
-            except Exception as error:  # noqa: BLE001 - it is somebody else's code, and the other nodes go on
-                troubles[name] = f"the detector raised {error_text(error)}"
-        decisions += self._journal.troubled(now_s, troubles)
-        self._judge.look(now_s, cluster, statuses)
+        statuses, troubles = asked(self._detector, self._laid.cluster.members, self._judge.records, now_s)
+        decisions = self._journal.troubled(now_s, troubles)
+        self._judge.look(now_s, self._laid.cluster, statuses)  # which a detector may have changed
         for wish in self._judge.wishes():
             nodes = tuple(wish.reasons)
             if wish.kind in {"hold", "panic", "wait"}:
@@ -311,18 +317,6 @@ class Adaptive(Over):
 
     def _note_error(self, now_s: float, text: str) -> None:
         self._journal.note(Decision(now_s, "error", (), bounded(text)))
-
-    def _asked_about(self, cluster: Cluster, now_s: float, troubles: dict[str, str]) -> Iterable[str]:
-        """All members; of a detector that lists its suspects, these and who gave trouble before."""
-        suspects = getattr(self._detector, "suspects", None)
-        if suspects is None:
-            return cluster.members
-        try:
-            listed = [*self._judge.records, *suspects(now_s)]
-        except Exception as error:  # noqa: BLE001 - it is somebody else's code: each is asked about then
-            troubles["every node"] = f"the detector raised {error_text(error)}"
-            return cluster.members
-        return [name for name in dict.fromkeys(listed) if name in cluster.members]
 
     # --- what is known
 

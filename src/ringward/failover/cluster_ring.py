@@ -32,7 +32,7 @@ class ClusterRing(Over):
     """The routers of several clusters as one ring of arcs: each key is served by its home or by who stands in for that."""
 
     __slots__ = (
-        "_home", "_journal", "_losses", "_names", "_parts", "_resident", "_routers", "_seen", "_standby", "_standing",
+        "_agreed", "_home", "_journal", "_losses", "_names", "_parts", "_resident", "_routers", "_seen", "_standby", "_standing",
         "_time_s",
     )  # fmt: skip
 
@@ -48,6 +48,7 @@ class ClusterRing(Over):
         self._begin({"on_empty": None})
         self._standing, self._journal = standing, journal
         self._by_hand, self._time_s = False, 0.0
+        self._agreed = 0  # the latest epoch that a witness was asked for and agreed to
         self._losses: dict[int, str] = {}
         if state is None:
             empty = np.empty(0, np.uint32)
@@ -103,10 +104,11 @@ class ClusterRing(Over):
         same = cluster.members == before.cluster.members and np.array_equal(table.hashes, ends)
         same = same and np.array_equal(table.nodes, owners)
         after = before
-        if not same:
+        if not same or self._agreed > before.epoch:
             table = PointTable(ends, owners, alive, members=len(owning))
+            epoch = max(before.epoch + 1, self._agreed)
             past = None if known.forgot or cluster.forgot else before
-            after = State(cluster.names, table, home.hasher, before.epoch + 1, cluster, Placed(table), past)
+            after = State(cluster.names, table, home.hasher, epoch, cluster, Placed(table), past)
         self._parts = parts
         self._swap_in(after, losses)
         return Transfer(before, after)

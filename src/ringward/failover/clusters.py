@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn, Self
@@ -18,6 +17,7 @@ from ringward.errors import (
     NoNodeError,
     PromotionError,
     ResidencyError,
+    RingwardError,
     StaleEpochError,
 )
 from ringward.explanation import Explanation, Step
@@ -57,8 +57,8 @@ class Clusters(ClusterRing):
         columns, get NO_NODE.
     policy : Handover
     witness : callable, optional
-        `witness(cluster, to, epoch)` is asked before keys change their cluster, also when they return. It says yes (a true
-        value) to one only, however many processes ask: a compare-and-set in a store that outlives the clusters.
+        `witness(cluster, to, epoch)` is asked before keys change their cluster, also when they return; outside of all locks,
+        so a second thread may ask it at the same time. It says yes (a true value) to one only, however many processes ask: a compare-and-set in a store that outlives the clusters.
     hooks : iterable of callable
         Called with each `Decision` of `tick`, outside of all locks.
 
@@ -114,6 +114,8 @@ class Clusters(ClusterRing):
         self._routers, self._home, self._policy = routers, home, policy
         self._names = [*routers]
         self._standby = _standbys(self._names, standby or {})
+        if isinstance(resident, str) or not isinstance(resident, Iterable):
+            raise ArgumentTypeError("resident", "a list of names of clusters", resident)
         self._resident = frozenset(_known(self._names, "resident", name) for name in resident)
         self._witness = None if witness is None else checked_callable("witness", witness)
         self._begin_over({name: Standing() for name in routers}, Journal(), None)
@@ -138,15 +140,12 @@ class Clusters(ClusterRing):
             self._time_s = now_s
             if self._is_stale():
                 self._renew()
-            decisions = self._decided(now_s)
+        decisions = [decision for name in self._names for decision in self._due(name, now_s)]
         self._follow()
         return decisions + self._journal.call_hooks(decisions, now_s)
 
-    def _decided(self, now_s: float) -> list[Decision]:
-        return [decision for name in self._names for decision in self._due(name, now_s)]
-
     def _due(self, name: str, now_s: float) -> list[Decision]:
-        """What is due of one cluster's keys."""
+        """Do what is due of one cluster's keys."""
         standing = self._standing[name]
         wanted, reason = standing.wanted(now_s, self._policy)
         back = standing.may_return(now_s, self._policy)
@@ -183,6 +182,8 @@ class Clusters(ClusterRing):
             transfer = self._hand(name, to, given, reason)
         except PromotionError as error:
             return self._told(name, "refused", str(error))
+        except RingwardError as error:
+            return self._told(name, "error", f"{kind} could not be carried out: {error}")
         served = f"{to} serves {percent(given)} of its keys" if given else "it has all its keys again"
         nodes = (name,) if kind == "return" else (name, to)
         decision = Decision(self._time_s, kind, nodes, bounded(f"{reason}; {served}"), transfer, transfer.share)
@@ -199,26 +200,47 @@ class Clusters(ClusterRing):
         return [decision]
 
     def _hand(self, name: str, to: str, given: float, reason: str, *, by_hand: bool = False) -> Transfer:
-        """Let a cluster serve a share of another's keys, if the witness agrees."""
-        if self._witness is not None:
-            try:
-                agreed = self._witness(name, to, self.epoch + 1)
-            except Exception as error:
-                raise PromotionError(name, to, f"the witness raised {error_text(error)}") from error
-            if not agreed:
-                raise PromotionError(name, to, f"the witness refuses it for epoch {self.epoch + 1}")
+        """Let a cluster serve a share of another's keys, if the witness agrees.
+
+        It is asked outside of the lock: while its store hangs, this one follows the routers inside. The epoch that it agreed
+        to is used up, whatever comes of it: it would refuse it the next time.
+        """
         standing = self._standing[name]
-        if given:
-            fresh, standing.given, standing.to, standing.reason = not standing.given, given, to, reason
-            standing.handed_over(self._time_s, self._policy, fresh=fresh, by_hand=by_hand)
-        else:
-            standing.returned(self._time_s)
-        transfer = self._compiled()
-        standing.term = transfer.epoch
+        with self._lock:
+            term, epoch = standing.term, max(self.epoch, self._agreed) + 1
+        if self._witness is not None:
+            self._ask(self._witness, name, to, epoch)
+        with self._lock:
+            self._agreed = max(self._agreed, epoch)
+            if standing.term != term:
+                raise PromotionError(name, to, "who serves these keys changed while the witness was asked")
+            before = standing.copy()
+            if given:
+                fresh, standing.given, standing.to, standing.reason = not standing.given, given, to, reason
+                standing.handed_over(self._time_s, self._policy, fresh=fresh, by_hand=by_hand)
+            else:
+                standing.returned(self._time_s)
+            try:
+                transfer = self._compiled()
+            except RingwardError:
+                self._standing[name] = before
+                raise
+            standing.term = transfer.epoch
         return transfer
+
+    @staticmethod
+    def _ask(witness: Witness, name: str, to: str, epoch: int) -> None:
+        try:
+            agreed = bool(witness(name, to, epoch))
+        except Exception as error:
+            raise PromotionError(name, to, f"the witness raised {error_text(error)}") from error
+        if not agreed:
+            raise PromotionError(name, to, f"the witness refuses it for epoch {epoch}")
 
     def promote(self, cluster: str, to: str) -> Transfer:
         """Let another cluster serve all keys of a cluster, until `give_back`.
+
+        Where it serves them by hand already, nothing happens, and the witness is not asked.
 
         Raises
         ------
@@ -239,14 +261,12 @@ class Clusters(ClusterRing):
                 raise PromotionError(cluster, to, "a promotion needs a witness, and there is none")
             if self._standing[to].capacity <= 0:
                 raise PromotionError(cluster, to, "no node of it is live")
-            transfer = self._hand(cluster, to, 1.0, "promoted by hand", by_hand=True)
-            decision = Decision(self._time_s, "promote", (cluster, to), "promoted by hand", transfer, transfer.share)
-            self._journal.note(decision)
-        self._follow()
-        return transfer
+            if self._standing[cluster].by_hand and self._standing[cluster].to == to:
+                return Transfer(self._state, self._state)
+        return self._by_hand_to(cluster, to, 1.0, "promoted by hand")
 
     def give_back(self, cluster: str) -> Transfer:
-        """Let a cluster serve its own keys again.
+        """Let a cluster serve its own keys again. Where it does, nothing happens, and the witness is not asked.
 
         Raises
         ------
@@ -255,9 +275,14 @@ class Clusters(ClusterRing):
         """
         cluster = _known(self._names, "cluster", cluster)
         with self._lock:
-            transfer = self._hand(cluster, cluster, 0.0, "given back by hand")
-            decision = Decision(self._time_s, "return", (cluster,), "given back by hand", transfer, transfer.share)
-            self._journal.note(decision)
+            if not self._standing[cluster].given:
+                return Transfer(self._state, self._state)
+        return self._by_hand_to(cluster, cluster, 0.0, "given back by hand")
+
+    def _by_hand_to(self, cluster: str, to: str, given: float, reason: str) -> Transfer:
+        transfer = self._hand(cluster, to, given, reason, by_hand=True)
+        kind, nodes = ("promote", (cluster, to)) if given else ("return", (cluster,))
+        self._journal.note(Decision(self._time_s, kind, nodes, reason, transfer, transfer.share))
         self._follow()
         return transfer
 
@@ -338,7 +363,13 @@ class Clusters(ClusterRing):
     def _in_parts(self) -> tuple[Any, ...]:
         with self._lock:
             routers = {name: router.copy() for name, router in self._routers.items()}
-            about = self._home.copy(), self._standby, self._resident, self._policy, copy.deepcopy(self._standing)
+            about = (
+                self._home.copy(),
+                self._standby,
+                self._resident,
+                self._policy,
+                {name: each.copy() for name, each in self._standing.items()},
+            )
             snapshot, journal = self.snapshot(), self._journal.copy()
         self._follow()
         return routers, about, snapshot, journal, self._time_s
@@ -418,7 +449,7 @@ def _standbys(names: Sequence[str], given: Mapping[str, Sequence[str]]) -> dict[
         raise ArgumentTypeError("standby", "a mapping of a cluster to a list of clusters", given)
     for name, order in given.items():
         _known(names, "standby", name)
-        if isinstance(order, str) or len({*order}) != len(order) or name in order:
+        if isinstance(order, str) or not isinstance(order, Sequence) or len({*order}) != len(order) or name in order:
             raise ArgumentError(f"standby of {name}", "a list of other clusters, each once", order)
         for other in order:
             _known(names, f"standby of {name}", other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ringward.checks import checked_float, checked_int, checked_type
 from ringward.errors import ArgumentError
@@ -98,6 +98,10 @@ class Standing:
     turns: int = 0
     _outcomes: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=_OUTCOMES_MOST))
 
+    def copy(self) -> Standing:
+        """An independent one."""
+        return replace(self, _outcomes=self._outcomes.copy())
+
     def outcome(self, now_s: float, *, failed: bool) -> None:
         """A request was answered, or failed."""
         self._outcomes.append((now_s, failed))
@@ -106,9 +110,10 @@ class Standing:
 
     def failures(self, now_s: float, policy: Handover) -> tuple[int, int]:
         """How many requests failed, and of how many: those of the window, or the latest where there are too few."""
-        recent = [failed for time, failed in self._outcomes if time > now_s - policy.window_s]
+        outcomes = [*self._outcomes]  # at once: requests end meanwhile
+        recent = [failed for time, failed in outcomes if abs(now_s - time) < policy.window_s]  # clocks may go back
         if len(recent) < policy.outcomes_least:
-            recent = [failed for _, failed in self._outcomes][-policy.outcomes_least :]
+            recent = [failed for _, failed in outcomes[-policy.outcomes_least :]]
         return sum(recent), len(recent)
 
     def wanted(self, now_s: float, policy: Handover) -> tuple[float, str]:
@@ -131,7 +136,7 @@ class Standing:
         sound = self.capacity + _ROUNDING >= policy.return_at
         if not sound:
             self.sound_s = None
-        elif self.sound_s is None:
+        elif self.sound_s is None or self.sound_s > now_s:  # a clock that went back begins anew
             self.sound_s = now_s
         return self.sound_s is not None and now_s - self.sound_s >= self._wait_s(policy)
 
