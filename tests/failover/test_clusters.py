@@ -544,3 +544,15 @@ def test_requests_end_while_others_tick_and_copy() -> None:
     for thread in threads:
         thread.join(20)
     assert len(clusters._standing["eu"]._outcomes) <= 1000
+
+
+def test_a_router_of_homes_in_which_nobody_lives_is_told_and_changes_nothing() -> None:
+    """Its mark_down once raised an IndexError, after it had happened."""
+    clusters, _ = three()
+    before = clusters.assign_hashes(HASHES)
+    clusters.home.mark_down("ap", "eu", "us")
+    (decision,) = clusters.log()
+    assert "no cluster is live in the router of homes" in decision.reason
+    assert (clusters.assign_hashes(HASHES) == before).all()
+    clusters.home.mark_up("ap", "eu", "us")
+    agrees(clusters)

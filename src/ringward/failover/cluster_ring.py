@@ -12,7 +12,14 @@ from ringward._core import NO_NODE, PointTable, Reader, State
 from ringward.change import Operation
 from ringward.checks import checked_int
 from ringward.cluster import Cluster, Node
-from ringward.errors import ArgumentError, DuplicateNodeError, RingwardError, UnknownNodeError, UnsupportedError
+from ringward.errors import (
+    ArgumentError,
+    DuplicateNodeError,
+    NoNodeError,
+    RingwardError,
+    UnknownNodeError,
+    UnsupportedError,
+)
 from ringward.failover.composed import Segments, composed, segments
 from ringward.failover.decision import Decision
 from ringward.failover.handover import Standing
@@ -76,6 +83,8 @@ class ClusterRing(Over):
         before = self._state
         self._seen = (self._home._state, *(router._state for router in self._routers.values()))
         home, *states = self._seen
+        if not home.table.live:
+            raise NoNodeError("no cluster is live in the router of homes")
         members: dict[str, Node] = {}
         for state in states:
             for node in state.cluster:
