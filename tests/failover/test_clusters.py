@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+from failover.owners import reference
 from failover.told import Told
 
 import ringward as rw
@@ -31,20 +32,6 @@ def agree(*asked):
 def kinds(decisions):
     """What was decided, in short."""
     return [(decision.kind, decision.nodes) for decision in decisions]
-
-
-def reference(clusters, value: int) -> str | None:
-    """Who owns a hash, worked out key by key from the routers inside; None for nobody."""
-    at = np.array([value], np.uint64)
-    home = str(clusters.home.names[clusters.home.assign_hashes(at)[0]])
-    ends, _ = clusters.home._state.table.arcs()
-    arc = int(np.searchsorted(ends, at)[0])
-    start = int(ends[arc - 1]) + 1 if arc else 0
-    standing = clusters._standing[home]
-    given = (value - start) / (int(ends[arc]) - start + 1) < standing.given
-    router = clusters.routers[standing.to if given else home]
-    ids = router.assign_hashes(at, count=1)[:, 0]
-    return router.owner_names(ids)[0]
 
 
 def agrees(clusters, sample=200) -> None:
@@ -556,3 +543,49 @@ def test_a_router_of_homes_in_which_nobody_lives_is_told_and_changes_nothing() -
     assert (clusters.assign_hashes(HASHES) == before).all()
     clusters.home.mark_up("ap", "eu", "us")
     agrees(clusters)
+
+
+def test_keys_of_live_nodes_keep_them_while_those_beside_have_nobody() -> None:
+    """Who stands for nobody in the table is a node of the cluster that is down, and never one that serves keys."""
+    clusters, routers = three(witness=agree())
+    clusters.promote("ap", "eu")
+    clusters.promote("eu", "us")
+    routers["us"].mark_down(*routers["us"])
+    names = clusters.owner_names(clusters.assign_hashes(HASHES))
+    homes = clusters.home.names[clusters.home.assign_hashes(HASHES)]
+    assert {name is None for name in names[homes != "ap"]} == {True}
+    assert {str(name)[:2] for name in names[homes == "ap"]} == {"eu"}
+
+
+@pytest.mark.parametrize("leave", [False, True])
+def test_transfers_say_which_keys_have_lost_every_owner_and_which_have_one_again(leave) -> None:
+    """Owners that are kept by transfers alone have NO_NODE where `assign` does; also after a pickle, and in a cluster of one node."""
+    routers = {"eu": rw.HashRing(["eu0"]), "us": rw.HashRing(["us0", "us1"])}
+    seen = []
+    clusters = Clusters(routers, resident=["eu"], hooks=[seen.append])
+    kept, before = clusters.assign_hashes(HASHES), clusters.snapshot()
+    (routers["eu"].remove if leave else routers["eu"].mark_down)("eu0")
+    lost = clusters.assign_hashes(HASHES)
+    assert clusters.epoch == 1
+    assert (lost != kept).any()
+    assert {None} == {*clusters.owner_names(lost[lost != kept]).tolist()}
+    with pytest.raises(rw.ResidencyError):
+        [clusters.route(key) for key in KEYS]
+    routers["eu"].add("eu1")
+    again = clusters.assign_hashes(HASHES)
+    assert {"eu1"} == {*clusters.owner_names(again[lost != kept]).tolist()}
+    assert before.assign_hashes(HASHES).tolist() == kept.tolist()
+
+
+def test_a_promotion_out_of_an_outage_brings_kept_owners_up_to_date() -> None:
+    """Keys that had nobody have an owner then, and the transfer knows it, also once pickled."""
+    clusters, routers = three()
+    routers["ap"].mark_down(*routers["ap"])
+    kept = clusters.assign_hashes(HASHES)
+    (decision,) = clusters.tick(0.0)
+    for transfer in (decision.transfer, pickle.loads(pickle.dumps(decision.transfer))):
+        owners = kept.copy()
+        moved = transfer.apply(owners, HASHES)
+        assert (owners == clusters.assign_hashes(HASHES)).all()
+        assert moved.tolist() == np.flatnonzero(clusters.owner_names(kept) == None).tolist()  # noqa: E711 - element by element
+        assert "nobody" in str(transfer)

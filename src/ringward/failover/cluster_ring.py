@@ -24,6 +24,7 @@ from ringward.failover.composed import Segments, composed, segments
 from ringward.failover.decision import Decision
 from ringward.failover.handover import Standing
 from ringward.failover.journal import Journal
+from ringward.failover.loss_transfer import LossTransfer
 from ringward.failover.over import Over
 from ringward.failover.overlay import overlaid
 from ringward.keys import Key, hash_keys
@@ -50,13 +51,20 @@ class ClusterRing(Over):
     _resident: frozenset[str]
     _parts: Segments
     _seen: tuple[State, ...]
+    _losses: frozenset[int]  # the nodes that stand for nobody
 
-    def _begin_over(self, standing: dict[str, Standing], journal: Journal, state: State | None) -> None:
+    def _begin_over(
+        self,
+        standing: dict[str, Standing],
+        journal: Journal,
+        state: State | None,
+        losses: frozenset[int] = frozenset(),
+    ) -> None:
         self._begin({"on_empty": None})
         self._standing, self._journal = standing, journal
         self._by_hand, self._time_s = False, 0.0
         self._agreed = 0  # the latest epoch that a witness was asked for and agreed to
-        self._losses: dict[int, str] = {}
+        self._losses = losses
         if state is None:
             empty = np.empty(0, np.uint32)
             table = PointTable(np.empty(0, np.uint64), empty, np.empty(0, np.uint8), members=0)
@@ -91,19 +99,22 @@ class ClusterRing(Over):
                 if node.name in members:
                     raise DuplicateNodeError(node.name)
                 members[node.name] = node
+        numbers = {name: number for number, name in enumerate(self._names)}
+        number_of = np.array([numbers.get(name, 0) for name in home.name_tuple], np.int64)
+        given = [self._standing[name].given for name in self._names]
+        to = [numbers.get(self._standing[name].to, number) for name, number in numbers.items()]
+        parts = segments(home, number_of, given, to)
+        nobody = self._nobody(parts, states, members)
         base = Cluster(members)
         known = overlaid(before.cluster, base, frozenset(), {}).sealed(before.cluster, ordered=False)
         ids = [np.array([*map(known.ids.get, state.name_tuple, [NO_NODE] * len(state.names)), NO_NODE], np.uint32)
                for state in states]  # fmt: skip
-        numbers = {name: number for number, name in enumerate(self._names)}
-        number_of = np.array([numbers.get(name, 0) for name in home.name_tuple], np.int64)
+        for number, name in nobody.items():
+            ids[number][-1] = known.ids[name]
+        losses = frozenset(known.ids[name] for name in nobody.values())
         for name, state in zip(self._names, states, strict=True):
             self._standing[name].capacity = _capacity(state.cluster)
-        given = [self._standing[name].given for name in self._names]
-        to = [numbers.get(self._standing[name].to, number) for name, number in numbers.items()]
-        parts = segments(home, number_of, given, to)
         ends, owners = composed(parts, states, ids)
-        losses = self._lost(parts, ends, owners, states, ids)
         owning = np.unique(owners)
         idle = dict.fromkeys(members.keys() - set(known.names[owning].tolist()), 0.0)
         cluster = overlaid(known, base, frozenset(), idle).sealed(known, ordered=False)
@@ -111,7 +122,7 @@ class ClusterRing(Over):
         alive[owning] = 1
         table: Any = before.table
         same = cluster.members == before.cluster.members and np.array_equal(table.hashes, ends)
-        same = same and np.array_equal(table.nodes, owners)
+        same = same and np.array_equal(table.nodes, owners) and losses == self._losses
         after = before
         if not same or self._agreed > before.epoch:
             table = PointTable(ends, owners, alive, members=len(owning))
@@ -119,26 +130,29 @@ class ClusterRing(Over):
             past = None if known.forgot or cluster.forgot else before
             after = State(cluster.names, table, home.hasher, epoch, cluster, Placed(table), past)
         self._parts = parts
+        lost = self._losses
         self._swap_in(after, losses)
-        return Transfer(before, after)
+        return LossTransfer(before, after, lost, losses) if lost or losses else Transfer(before, after)
 
-    def _lost(
-        self, parts: Segments, ends: npt.NDArray[np.uint64], owners: npt.NDArray[np.uint32], states: Sequence[State],
-        ids: Sequence[npt.NDArray[np.uint32]],
-    ) -> dict[int, str]:  # fmt: skip
-        """Give what nobody can own to one dead node of its home, which stands for nobody; its id → the cluster."""
-        losses = {}
-        for at in np.flatnonzero(owners == NO_NODE).tolist():
-            number = int(parts.home[parts.at(ends[at : at + 1])[0]])
-            members = sorted(node.name for node in states[number].cluster)
-            if not members:
-                raise ArgumentError(f"cluster {self._names[number]}", "of at least one node", 0)
-            node = int(ids[number][states[number].cluster.ids[members[0]]])
-            owners[at] = node
-            losses[node] = self._names[number]
-        return losses
+    def _nobody(self, parts: Segments, states: Sequence[State], members: dict[str, Node]) -> dict[int, str]:
+        """Number of a cluster that serves keys and has no live node → one of its nodes, which stands for nobody.
 
-    def _swap_in(self, state: State, losses: dict[int, str]) -> None:
+        Where all of them have left, one of those that were there is a member for as long as it does.
+        """
+        found = {}
+        for number in np.unique(parts.serving).tolist():
+            state = states[number]
+            if not state.table.live:
+                names = sorted(node.name for node in state.cluster) or [
+                    name for name in state.name_tuple if name not in members
+                ]
+                if not names:
+                    raise ArgumentError(f"cluster {self._names[number]}", "of at least one node", 0)
+                found[number] = names[0]
+                members.setdefault(names[0], Node(names[0]))
+        return found
+
+    def _swap_in(self, state: State, losses: frozenset[int]) -> None:
         """While there are keys that nobody can own, each read has to look whether its key is one of them."""
         if losses:
             self._losses = losses
@@ -294,7 +308,10 @@ class ClusterRing(Over):
         return self._state, "Clusters"
 
     def snapshot(self) -> Snapshot:
-        """Return who owns what now, for good. It routes as this does now; its candidates are the owners of the arcs after it."""
+        """Return who owns what now, for good. It routes as this does now; its candidates are the owners of the arcs after it.
+
+        Keys that nobody can own go to a node that is down there: a snapshot has no way to say that some keys have no owner.
+        """
         return Snapshot(self._state, "Clusters", self._options)
 
 

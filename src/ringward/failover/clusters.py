@@ -369,6 +369,7 @@ class Clusters(ClusterRing):
                 self._resident,
                 self._policy,
                 {name: each.copy() for name, each in self._standing.items()},
+                self._losses,
             )
             snapshot, journal = self.snapshot(), self._journal.copy()
         self._follow()
@@ -393,11 +394,11 @@ class _Losing(Clusters):
     def route(self, key: Key, /) -> str:
         """As `Clusters.route`."""
         name = super().route(key)
-        cluster = self._losses.get(self._state.cluster.ids[name])
-        if cluster in self._resident:
-            raise ResidencyError(cluster)
-        if cluster is not None:
-            raise NoNodeError(f"no node can own a key of cluster {shown(cluster)}: none is live where it may be served")
+        if self._state.cluster.ids[name] in self._losses:
+            home = self.home_of(key)
+            if home in self._resident:
+                raise ResidencyError(home)
+            raise NoNodeError(f"no node can own a key of cluster {shown(home)}: none is live where it may be served")
         return name
 
     def __getitem__(self, key: Key) -> str:
@@ -425,8 +426,8 @@ def _again(
 ) -> Clusters:
     clusters = Clusters.__new__(Clusters)
     clusters._routers, clusters._names, clusters._witness = routers, [*routers], None
-    clusters._home, clusters._standby, clusters._resident, clusters._policy, standing = about
-    clusters._begin_over(standing, journal, snapshot._state)
+    clusters._home, clusters._standby, clusters._resident, clusters._policy, standing, losses = about
+    clusters._begin_over(standing, journal, snapshot._state, losses)
     clusters._time_s = time_s
     return clusters
 
