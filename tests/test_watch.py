@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import os
 import re
@@ -44,6 +46,19 @@ def test_once_tells_who_answers(tmp_path: Path) -> None:
         ]
         assert told["failed"] == 1
         assert run("watch", listed(tmp_path, server.target), "--once").endswith("1 of 1 nodes answer\n")
+
+
+def test_once_blames_no_node_for_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without free file descriptors nobody was asked."""
+
+    async def exhausted(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(asyncio, "open_connection", exhausted)
+    path = listed(tmp_path, "127.0.0.1:1", "127.0.0.1:2")
+    text = run("watch", path, "--once", code=1, silent=True)
+    assert "2 were not asked, for reasons of this machine: OSError" in text
+    assert run_json("watch", path, "--once", code=1, silent=True)["unasked"] == 2
 
 
 def test_each_probe_has_its_own_question(tmp_path: Path) -> None:
@@ -127,7 +142,7 @@ def test_on_a_terminal_it_is_a_table(tmp_path: Path, width: int) -> None:
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     path = listed(tmp_path, "cache1")
     assert "there is no port" in fails("watch", path, "--once")
-    assert "detector must be one of" in fails("watch", path, "--port", "80", "--detector", "psi")
+    assert "--detector: detector must be one of" in fails("watch", path, "--port", "80", "--detector", "psi", code=2)
     assert "--path needs --probe http" in fails("watch", path, "--path", "/", code=2)
     assert "--once takes neither" in fails("watch", path, "--once", "--timeout", "1", code=2)
     assert "No such file" in fails("watch", tmp_path / "none", "--once")

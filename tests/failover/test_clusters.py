@@ -589,3 +589,24 @@ def test_a_promotion_out_of_an_outage_brings_kept_owners_up_to_date() -> None:
         assert (owners == clusters.assign_hashes(HASHES)).all()
         assert moved.tolist() == np.flatnonzero(clusters.owner_names(kept) == None).tolist()  # noqa: E711 - element by element
         assert "nobody" in str(transfer)
+
+
+@pytest.mark.parametrize(("out", "error"), [
+    ([1], rw.errors.ArgumentTypeError), (np.empty((3000, 2), np.float64), rw.errors.ArgumentTypeError),
+    (np.empty((3000, 3), np.uint32), rw.errors.ArgumentError), (np.empty(3000, np.uint32), rw.errors.ArgumentError),
+    (np.broadcast_to(np.uint32(0), (3000, 2)), rw.errors.ArgumentError),
+])  # fmt: skip
+def test_candidates_go_into_what_fits(out, error) -> None:
+    """What does not is refused as by a router inside; and NO_NODE is the largest number of each width."""
+    clusters, routers = three()
+    with pytest.raises(error, match="out"):
+        clusters.assign_hashes(HASHES, count=2, out=out)
+    for hashes in ([1, 2], HASHES.reshape(2, -1), HASHES.astype(np.int64)):
+        with pytest.raises((rw.ArgumentError, rw.errors.ArgumentTypeError), match="hashes"):
+            clusters.assign_hashes(hashes, count=2)
+    routers["ap"].mark_down("ap1", "ap2", "ap3")
+    expected = clusters.owner_names(clusters.assign_hashes(HASHES, count=12)).tolist()
+    for width in (np.uint16, np.uint32, np.int64):
+        into = np.empty((len(HASHES), 12), width)
+        assert clusters.assign_hashes(HASHES, count=12, out=into) is not None
+        assert clusters.owner_names(into).tolist() == expected

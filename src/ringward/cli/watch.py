@@ -15,6 +15,7 @@ from ringward.cli.nodes import read_nodes
 from ringward.cli.options import Seconds
 from ringward.cli.output import echo, echo_json, echo_table
 from ringward.cli.screen import screen_width, table_lines
+from ringward.errors import RingwardError
 from ringward.health import Agreed, Detector, LocalHealth, Outlier, PhiAccrual, Status, detector_named
 from ringward.texts import neutral
 
@@ -84,7 +85,7 @@ def watch(
         raise click.UsageError("--once takes neither --timeout nor --detector")
     options: dict[str, Any] = {} if port is None else {"port": port}
     probe = getattr(probes, _PROBES[kind])(**options, **({} if path is None else {"path": path}))
-    detector = _default_detector(every_s) if named is None else detector_named(named)
+    detector = _default_detector(every_s) if named is None else _detector(named)
     watched = _Watched([node.name for node in read_nodes(nodes)], detector)
     prober = probes.Prober(
         watched.names, probe, detector=detector, every_s=every_s, timeout_s=probe_s, on_result=watched.note
@@ -98,6 +99,13 @@ def watch(
         show(watched, timeout_s)
     if any(status.suspected for status in watched.statuses().values()):
         ctx.exit(1)
+
+
+def _detector(named: str) -> Detector:
+    try:
+        return detector_named(named)
+    except RingwardError as error:
+        raise click.BadParameter(str(error), param_hint="--detector") from error
 
 
 def _default_detector(every_s: float) -> Detector:
@@ -214,8 +222,11 @@ def _echo_results(results: list[Result], *, as_json: bool) -> None:
         told = [
             {"node": each.node, "latency_ms": round(each.latency_s * 1000, 3), "error": each.error} for each in results
         ]
-        echo_json({"nodes": told, "failed": failed})
+        echo_json({"nodes": told, "failed": failed, "unasked": sum(not result.counts for result in results)})
         return
     rows = [[each.node, f"{each.latency_s * 1000:,.1f} ms", each.error or "answered"] for each in results]
     echo_table(["node", "latency", "found"], rows, left=["node", "found"])
     echo(f"{len(results) - failed:,} of {len(results):,} nodes answer")
+    unasked = [result for result in results if not result.counts]
+    if unasked:
+        echo(f"{len(unasked):,} were not asked, for reasons of this machine: {unasked[0].error}")

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ringward._core import NO_NODE, PointTable, Reader, State
+from ringward._core import NO_NODE, PointTable, Reader, State, checked_hashes, plain_array
 from ringward.change import Operation
 from ringward.checks import checked_int
 from ringward.cluster import Cluster, Node
 from ringward.errors import (
     ArgumentError,
+    ArgumentTypeError,
     DuplicateNodeError,
     NoNodeError,
     RingwardError,
@@ -284,7 +285,9 @@ class ClusterRing(Over):
         if count is None:
             return super().assign_hashes(hashes, out=out, threads=threads)
         width = checked_int("count", count, 1, 1 << 16)
+        hashes = checked_hashes(hashes)
         state, at = self._state, self._parts.at(hashes)
+        target = None if out is None else _checked_out(out, (len(hashes), width), len(state.names))
         rows = np.full((len(hashes), width), NO_NODE, np.uint32)
         pairs = self._parts.home[at] * len(self._names) + self._parts.serving[at]
         for pair in np.unique(pairs).tolist():
@@ -302,7 +305,7 @@ class ClusterRing(Over):
                 )
                 rows[mine, filled : filled + room] = ids[np.minimum(found, len(ids) - 1)]
                 filled += room
-        return rows if out is None else _into(out, rows)
+        return rows if target is None else _into(target, rows)
 
     def _moment(self) -> tuple[State, str]:
         return self._state, "Clusters"
@@ -321,8 +324,21 @@ def _capacity(cluster: Cluster) -> float:
     return sum(node.weight for node in cluster if cluster.can_own(node)) / total if total else 0.0
 
 
+def _checked_out(given: object, shape: tuple[int, int], ids: int) -> npt.NDArray[Any]:
+    out = plain_array(given)
+    if out is None or out.dtype not in (np.uint16, np.uint32, np.int64):
+        shown = type(given).__name__ if out is None else out.dtype
+        raise ArgumentTypeError("out", "a NumPy array of uint16, uint32 or int64", shown)
+    if out.shape != shape:
+        raise ArgumentError("out", f"of shape {shape}", out.shape)
+    if not out.flags.writeable:
+        raise ArgumentError("out", "writeable", "read-only")
+    if ids > np.iinfo(out.dtype).max:
+        raise ArgumentError("out", f"wide enough for node id {ids - 1}", out.dtype)
+    return out
+
+
 def _into(out: npt.NDArray[Any], rows: npt.NDArray[np.uint32]) -> npt.NDArray[Any]:
     np.copyto(out, rows, casting="unsafe")
-    if out.dtype.itemsize == 8:
-        out[rows == NO_NODE] = np.iinfo(out.dtype).max
+    out[rows == NO_NODE] = np.iinfo(out.dtype).max
     return out
