@@ -1,4 +1,4 @@
-"""One process's way to the store: before and after every call others may go on, and a call may fail, tear, or be the last."""
+"""One process's way to the store: at every call others may go first, and a call may fail, tear, or be the last."""
 
 from __future__ import annotations
 
@@ -72,24 +72,19 @@ class Handle:
             raise Gone
         self.world.pause()
 
-    def _left(self, result):
-        """Let others go on before what the store said is taken note of."""
-        self._enter()
-        return result
-
     def _read(self, name, args):
         self._enter()
         if self.world.fate(f"read {name}", reading=True) is not None:
             self.upset = True
             raise rw.BackpressureError("store", "free of other programs' locks", name)
-        return self._left(getattr(self.base, name)(*args))
+        return getattr(self.base, name)(*args)
 
     def _write(self, name, args):
         self._enter()
         self.world.wait_for_turn()
         fate = self.world.fate(name)
         if fate is None:
-            return self._left(self._perform(name, args))
+            return self._perform(name, args)
         self.upset = True
         self.world.saw(f"{name} {fate}")
         if fate == "torn":
