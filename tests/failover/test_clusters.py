@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import sys
 import threading
 
 import numpy as np
@@ -520,13 +521,16 @@ def test_requests_end_while_others_tick_and_copy() -> None:
             clusters.answered("eu", 1.0)
 
     threads = [threading.Thread(target=requests, daemon=True) for _ in range(2)]
-    for thread in threads:
-        thread.start()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
     try:
+        for thread in threads:
+            thread.start()
         for _ in range(25):
             assert clusters.tick(1.0) == []
             assert clusters.copy().epoch == 0
     finally:
+        sys.setswitchinterval(before)
         ended.set()
     for thread in threads:
         thread.join(20)
